@@ -1,0 +1,225 @@
+"""The commands behind scripts/up, down, status, logs and scale."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.live import Live
+
+from scripts.stack import view
+from scripts.stack.client import NoStackError, Stack
+from scripts.stack.consul_package import ConsulMissingError
+from scripts.stack.plan import Plan, log_folder, make_plan
+from scripts.stack.ports import PortTakenError
+from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
+from scripts.stack.services import SERVICES
+from scripts.stack.settings import DEFAULT_DATA, ROOT, read_settings
+from scripts.stack.units import UnitFailedError
+
+console = Console()
+
+
+def main() -> int:
+    """Run the command of the command line and return the exit status."""
+    options = _parser().parse_args()
+    try:
+        return options.run(options)
+    except (PortTakenError, UnitFailedError, ConsulMissingError, NoStackError) as error:
+        console.print(f"[red]{error}[/red]", highlight=False)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, run, about in (
+        ("up", up, "start the whole shop"),
+        ("down", down, "stop it"),
+        ("status", status, "what runs, where, with how much memory"),
+        ("logs", logs, "what the processes say"),
+        ("scale", scale, "run another number of instances: catalog=6"),
+    ):
+        command = commands.add_parser(name, help=about)
+        command.set_defaults(run=run)
+        command.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data directory")
+        if name == "up":
+            command.add_argument("--detach", action="store_true", help="return when it is healthy")
+            command.add_argument("--scale", action="append", default=[], metavar="SERVICE=N")
+        if name == "status":
+            command.add_argument("--json", action="store_true")
+        if name == "logs":
+            command.add_argument("service", nargs="?", default="")
+            command.add_argument("-f", "--follow", action="store_true")
+        if name == "scale":
+            command.add_argument("wanted", nargs="+", metavar="SERVICE=N")
+    return parser
+
+
+def up(options: argparse.Namespace) -> int:
+    """Start a stack, in this terminal or detached from it."""
+    settings = read_settings(options.data)
+    wanted = _counts(options.scale)
+    if _is_running(settings.data):
+        console.print(f"A stack runs on {settings.data} already; see scripts/status.")
+        return 1
+    settings.data.mkdir(parents=True, exist_ok=True)
+    if left := clean_up(settings.data):
+        console.print(f"Ended {left} processes that an earlier run had left.")
+    if options.detach:
+        return _detach(options)
+    return _run(make_plan(settings, wanted))
+
+
+def _run(plan: Plan) -> int:
+    """Run a stack until it is told to stop; show how it comes up."""
+    stopping, began = threading.Event(), time.monotonic()
+    stop_on_signals(stopping)
+    runner = Runner(plan)
+    control = ControlServer(runner, stopping.set)
+    control.serve_in_background()
+    failed = False
+    try:
+        with Live(view.Progress(runner, began), console=console, refresh_per_second=4):
+            starting = threading.Thread(target=_start, args=(runner, stopping), daemon=True)
+            starting.start()
+            while starting.is_alive() and not stopping.is_set():
+                starting.join(0.1)
+        failed = bool(runner.failure)
+        if not failed and not stopping.is_set():
+            view.print_places(console, runner.describe(), time.monotonic() - began)
+            stopping.wait()
+    finally:
+        if failed:
+            console.print(f"[red]{runner.failure}[/red]", highlight=False)
+        console.print("Stopping.")
+        runner.stop()
+        control.path.unlink(missing_ok=True)
+        (plan.settings.data / "state.json").unlink(missing_ok=True)
+    return int(failed)
+
+
+def _start(runner: Runner, stopping: threading.Event) -> None:
+    try:
+        runner.start()
+    except UnitFailedError as error:
+        if not stopping.is_set():
+            runner.failure = str(error)
+
+
+def _detach(options: argparse.Namespace) -> int:
+    """Start a runner in the background and wait until it is healthy, or has ended."""
+    command = [sys.executable, "-m", "scripts.stack", "up", "--data", str(options.data)]
+    command += [f"--scale={wanted}" for wanted in options.scale]
+    log_folder(options.data).mkdir(parents=True, exist_ok=True)
+    output = log_folder(options.data) / "runner.log"
+    began = time.monotonic()
+    with output.open("wb") as file:
+        runner = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    stack = Stack(options.data)
+    with console.status("starting") as shown:
+        while runner.poll() is None:
+            state = _describe(stack)
+            if state and state["healthy"]:
+                view.print_places(console, state, time.monotonic() - began)
+                return 0
+            shown.update(view.summary(state))
+            time.sleep(0.25)
+    console.print(output.read_text(errors="replace")[-4000:], highlight=False, markup=False)
+    return 1
+
+
+def _describe(stack: Stack) -> dict | None:
+    try:
+        return stack.describe()
+    except NoStackError:
+        return None
+
+
+def _is_running(data: Path) -> bool:
+    return _describe(Stack(data)) is not None
+
+
+def down(options: argparse.Namespace) -> int:
+    """Stop a stack and return when all of it is gone."""
+    stack = Stack(options.data)
+    state = _describe(stack)
+    if state is None:
+        left = clean_up(options.data.resolve())
+        console.print(f"Ended {left} processes that were left." if left else "Nothing runs.")
+        return 0
+    stack.stop()
+    with console.status("stopping"):
+        psutil.wait_procs([psutil.Process(state["pid"])], timeout=90)
+    console.print("Stopped.")
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show what runs."""
+    state = Stack(options.data).describe()
+    for unit in state["units"]:
+        unit["memory"] = view.memory(unit["pid"])
+        unit["port"] = view.listening_port(unit["pid"])
+    state["memory"] = view.memory(state["pid"])  # every process is a child of the runner
+    if options.json:
+        print(json.dumps(state, indent=2))
+    else:
+        view.print_status(console, state)
+    return 0
+
+
+def logs(options: argparse.Namespace) -> int:
+    """Print the logs of all processes, or of one service's."""
+    folder = log_folder(options.data.resolve())
+    files = sorted(folder.glob(f"{options.service}*.log"))
+    if not files:
+        console.print(f"There are no logs of {options.service or 'anything'} in {folder}.")
+        return 1
+    command = ["tail", "-n", "200", *(["-F"] if options.follow else []), *map(str, files)]
+    try:
+        return subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+def scale(options: argparse.Namespace) -> int:
+    """Run another number of instances."""
+    for service, instances in _counts(options.wanted).items():
+        Stack(options.data).scale(service, instances)
+        console.print(f"{service}: {instances}")
+    return 0
+
+
+def _counts(wanted: list[str]) -> dict[str, int]:
+    """Return the instance counts that "catalog=6,users=1" asks for; a bad one ends the process."""
+    names = [service.name for service in SERVICES]
+    counts = {}
+    for pair in (pair for text in wanted for pair in text.split(",")):
+        name, _, number = pair.partition("=")
+        if name not in names or not number.isdigit() or not 1 <= int(number) <= 50:
+            choices = ", ".join(names)
+            console.print(
+                f"[red]--scale {pair}: say SERVICE=N, with N from 1 to 50, of: {choices}[/red]"
+            )
+            raise SystemExit(2)
+        counts[name] = int(number)
+    return counts
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

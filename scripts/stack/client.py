@@ -1,0 +1,83 @@
+"""Talks to a running stack: what runs where, and what shall happen to it."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+from scripts.stack.settings import DEFAULT_DATA
+
+LONGEST_COMMAND_SECONDS = 180
+
+
+class NoStackError(Exception):
+    """No stack runs on this data directory."""
+
+
+class Stack:
+    """The stack that runs on a data directory."""
+
+    def __init__(self, data: Path = DEFAULT_DATA) -> None:
+        self.data = data.resolve()
+
+    def describe(self) -> dict[str, Any]:
+        """Return the state of the stack; NoStackError when none runs."""
+        return self._send({"do": "describe"})
+
+    def url(self, name: str) -> str:
+        """Return where a part is: http, https, envoy_admin, consul, control_plane, a server."""
+        return self.describe()["urls"][name]
+
+    server_url = url
+
+    def store_url(self, service: str) -> str:
+        """Return where a service keeps its data."""
+        return self.describe()["stores"][service]
+
+    def admin_credentials(self) -> tuple[str, str]:
+        """Return the administrator's (email, password)."""
+        admin = self.describe()["admin"]
+        return admin["email"], admin["password"]
+
+    def unit(self, name: str) -> dict[str, Any]:
+        """Return the state of a unit, such as "catalog-2"."""
+        return next(unit for unit in self.describe()["units"] if unit["name"] == name)
+
+    def instances(self, service: str) -> list[str]:
+        """Return the names of a service's instances."""
+        names = [unit["name"] for unit in self.describe()["units"]]
+        return [name for name in names if name.removeprefix(f"{service}-").isdigit()]
+
+    def scale(self, service: str, instances: int) -> None:
+        """Run that many instances of a service; returns when they are ready."""
+        self._send({"do": "scale", "service": service, "instances": instances})
+
+    def kill(self, unit: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to a unit's process; it is restarted unless it is held."""
+        self._send({"do": "kill", "unit": unit, "signal": int(number)})
+
+    def hold(self, unit: str) -> None:
+        """Do not restart a unit when it ends, until `resume`."""
+        self._send({"do": "hold", "unit": unit})
+
+    def resume(self, unit: str) -> None:
+        """Restart a unit again when it ends, and now if it has."""
+        self._send({"do": "resume", "unit": unit})
+
+    def stop(self) -> None:
+        """Ask the stack to stop; returns at once."""
+        self._send({"do": "stop"})
+
+    def _send(self, command: dict[str, Any]) -> Any:
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(LONGEST_COMMAND_SECONDS)
+                connection.connect(str(self.data / "control.sock"))
+                connection.sendall(json.dumps(command).encode() + b"\n")
+                answer = json.loads(connection.makefile().readline())
+        except (FileNotFoundError, ConnectionRefusedError, json.JSONDecodeError) as error:
+            raise NoStackError(f"no stack runs on {self.data}") from error
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer["ok"]

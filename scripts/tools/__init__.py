@@ -1,0 +1,1 @@
+"""Tools behind scripts/gen, scripts/check and scripts/test."""

@@ -1,0 +1,83 @@
+"""The catalog service: `python -m services.catalog [serve | migrate | seed] ...`."""
+
+from functools import partial
+from pathlib import Path
+
+from mamie_rosa import catalog_pb2_grpc as first_pb2_grpc
+from mamie_rosa.catalog.internal.v1 import catalog_pb2_grpc as internal_pb2_grpc
+from mamie_rosa.catalog.v1 import catalog_pb2_grpc
+
+from services.catalog import demo
+from services.catalog.config import CatalogConfig, read_config
+from services.catalog.promotions import PromotionsOverGrpc
+from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.servicer import (
+    CatalogServicer,
+    FirstCatalogServicer,
+    InternalCatalogServicer,
+)
+from services.catalog.worker import ReservationSweeper
+from services.common import postgres, runtime
+from services.common.mesh import Mesh
+from services.common.periodic import PeriodicWorker
+from services.common.server import Servicer
+
+
+def serve(config: CatalogConfig) -> None:
+    """Wire the service and serve until told to stop."""
+    repository = PostgresCatalogRepository(postgres.create_engine(config.store_url))
+    mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
+    promotions = PromotionsOverGrpc(mesh.channel("promotions"))
+    sweeper = ReservationSweeper(repository=repository)
+    runtime.serve(
+        name="catalog",
+        config=config.service,
+        servicers=[
+            Servicer(
+                "mamie_rosa.catalog.v1.CatalogService",
+                CatalogServicer(repository=repository, promotions=promotions),
+                catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
+            ),
+            Servicer(
+                "mamie_rosa.catalog.internal.v1.CatalogService",
+                InternalCatalogServicer(repository=repository),
+                internal_pb2_grpc.add_CatalogServiceServicer_to_server,
+            ),
+            Servicer(
+                "mamie_rosa.CatalogService",
+                FirstCatalogServicer(repository=repository),
+                first_pb2_grpc.add_CatalogServiceServicer_to_server,
+            ),
+        ],
+        checks={"postgres": repository.ping},
+        workers=[
+            PeriodicWorker(
+                name="reservation-sweeper",
+                work=sweeper.sweep,
+                interval_seconds=config.sweep_interval_seconds,
+            )
+        ],
+    )
+
+
+def migrate(config: CatalogConfig) -> None:
+    """Bring the schema up to date."""
+    postgres.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
+
+
+def seed(config: CatalogConfig) -> None:
+    """Add the demo products that are not there yet."""
+    demo.seed(PostgresCatalogRepository(postgres.create_engine(config.store_url)))
+
+
+if __name__ == "__main__":
+    config = read_config()
+    runtime.main(
+        "catalog",
+        config.service,
+        verbs={
+            "serve": partial(serve, config),
+            "migrate": partial(migrate, config),
+            "seed": partial(seed, config),
+        },
+    )

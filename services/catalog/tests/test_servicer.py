@@ -1,0 +1,180 @@
+"""What the catalog answers, to whom."""
+
+from datetime import UTC, datetime
+
+import grpc
+import pytest
+from mamie_rosa import catalog_pb2 as first_pb2
+from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_pb2
+from mamie_rosa.catalog.v1 import catalog_pb2
+
+from services.catalog.domain import Promotion
+from services.catalog.servicer import CatalogServicer, FirstCatalogServicer, InternalCatalogServicer
+from services.catalog.tests.fakes import FixedPromotions, InMemoryCatalogRepository, build_product
+from services.common.testing import ADMIN, ALICE, NOBODY, InMemoryServer
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ORDER = "11111111-1111-4111-8111-111111111111"
+PUBLIC = catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+INTERNAL = internal_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+FIRST = first_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+
+
+@pytest.fixture
+def repository():
+    repository = InMemoryCatalogRepository()
+    for number in (1, 2, 3):
+        repository.add(build_product(number))
+    return repository
+
+
+@pytest.fixture
+def catalog(repository):
+    promotions = FixedPromotions(Promotion(code="DOG20", discount_percentage=20))
+    return InMemoryServer(PUBLIC, CatalogServicer(repository=repository, promotions=promotions))
+
+
+@pytest.fixture
+def stock(repository):
+    servicer = InternalCatalogServicer(repository=repository, clock=lambda: NOW)
+    return InMemoryServer(INTERNAL, servicer)
+
+
+def lines(kind, *pairs):
+    return [kind(product_id=name, quantity=quantity) for name, quantity in pairs]
+
+
+def reserve(stock, *pairs, order_id=ORDER):
+    items = lines(internal_pb2.StockLine, *pairs)
+    request = internal_pb2.ReserveStockRequest(order_id=order_id, items=items, hold_seconds=60)
+    return stock.call("ReserveStock", request)
+
+
+def test_a_page_lists_products_by_sku_with_the_total(catalog):
+    request = catalog_pb2.ListProductsRequest(page=2, limit=2)
+    answer = catalog.call("ListProducts", request).response
+    assert [product.sku for product in answer.products] == ["sku_003"]
+    assert (answer.total, answer.page) == (3, 2)
+
+
+@pytest.mark.parametrize("field", [{"page": -1}, {"limit": 101}, {"q": "x" * 101}])
+def test_a_page_that_breaks_the_rules_is_refused(catalog, field):
+    answer = catalog.call("ListProducts", catalog_pb2.ListProductsRequest(**field))
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+
+
+def test_a_product_answers_to_its_id_and_to_its_sku(catalog):
+    by_sku = catalog.call("GetProduct", catalog_pb2.GetProductRequest(id="sku_001")).response
+    by_id = catalog.call("GetProduct", catalog_pb2.GetProductRequest(id=by_sku.product_id)).response
+    assert by_id == by_sku
+    assert (by_sku.price, by_sku.currency, by_sku.promotion.code) == ("12.90", "EUR", "DOG20")
+
+
+def test_an_unknown_product_is_not_found(catalog):
+    answer = catalog.call("GetProduct", catalog_pb2.GetProductRequest(id="nothing"))
+    assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND")
+
+
+def test_checking_stock_answers_line_by_line(catalog):
+    items = lines(catalog_pb2.StockLine, ("sku_001", 10), ("sku_002", 11), ("nothing", 1))
+    answer = catalog.call("CheckStock", catalog_pb2.CheckStockRequest(items=items)).response
+    status = catalog_pb2.StockStatus
+    assert [item.status for item in answer.items] == [
+        status.AVAILABLE,
+        status.INSUFFICIENT,
+        status.UNKNOWN_PRODUCT,
+    ]
+    assert not answer.all_available
+
+
+NEW = catalog_pb2.CreateProductRequest(sku="sku_004", title="Bone", category="toys", price="3.5")
+UPDATE = catalog_pb2.UpdateProductRequest(id="sku_001", title="New", category="toys", price="1.00")
+ADJUST = catalog_pb2.AdjustInventoryRequest(id="sku_001", quantity=-3, reason="broken bags")
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [("CreateProduct", NEW), ("UpdateProduct", UPDATE), ("AdjustInventory", ADJUST)],
+)
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [(NOBODY, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
+)
+def test_only_administrators_change_the_catalog(catalog, method, request_, who, code):
+    assert catalog.call(method, request_, who).code == code
+
+
+def test_a_new_product_is_created_and_can_be_read(catalog):
+    answer = catalog.call("CreateProduct", NEW, ADMIN)
+    assert (answer.http, answer.response.price) == (201, "3.50")
+    assert catalog.call("GetProduct", catalog_pb2.GetProductRequest(id="sku_004")).response.title
+
+
+def test_a_sku_is_taken_once(catalog):
+    catalog.call("CreateProduct", NEW, ADMIN)
+    answer = catalog.call("CreateProduct", NEW, ADMIN)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.ALREADY_EXISTS, "SKU_EXISTS")
+
+
+def test_updating_a_product_leaves_its_stock_alone(catalog):
+    answer = catalog.call("UpdateProduct", UPDATE, ADMIN).response
+    assert (answer.title, answer.price, answer.stock) == ("New", "1.00", 10)
+
+
+def test_inventory_changes_by_a_signed_quantity(catalog):
+    assert catalog.call("AdjustInventory", ADJUST, ADMIN).response.new_quantity == 7
+
+
+def test_inventory_never_goes_below_zero(catalog):
+    request = catalog_pb2.AdjustInventoryRequest(id="sku_001", quantity=-11, reason="typo")
+    answer = catalog.call("AdjustInventory", request, ADMIN)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "STOCK_BELOW_ZERO")
+    assert answer.facts == {"availableQuantity": "10"}
+
+
+def test_verifying_stock_tells_price_and_title(stock):
+    request = internal_pb2.VerifyStockRequest(product_id="sku_001", quantity=11)
+    answer = stock.call("VerifyStock", request).response
+    assert (answer.available, answer.available_quantity) == (False, 10)
+    assert (answer.unit_price, answer.currency, answer.title) == ("12.90", "EUR", "Kibble 1")
+
+
+def test_a_hold_takes_stock_off_sale_once(stock, repository):
+    for _ in range(2):
+        assert reserve(stock, ("sku_001", 2), ("sku_001", 1)).code == grpc.StatusCode.OK
+    assert repository.find("sku_001").stock == 7
+
+
+def test_a_short_line_holds_nothing_and_is_named(stock, repository):
+    answer = reserve(stock, ("sku_001", 2), ("sku_002", 11))
+    assert (answer.code, answer.http) == (grpc.StatusCode.FAILED_PRECONDITION, 422)
+    assert answer.reason == "OUT_OF_STOCK"
+    assert answer.facts["productIds"] == repository.find("sku_002").product_id
+    assert repository.find("sku_001").stock == 10
+
+
+def test_an_unknown_line_holds_nothing(stock, repository):
+    answer = reserve(stock, ("sku_001", 2), ("nothing", 1))
+    assert answer.facts == {"productIds": "nothing"}
+    assert repository.find("sku_001").stock == 10
+
+
+def test_released_stock_is_back_on_sale_once(stock, repository):
+    reserve(stock, ("sku_001", 2))
+    stock.call("CommitStock", internal_pb2.CommitStockRequest(order_id=ORDER))
+    for _ in range(2):
+        stock.call("ReleaseStock", internal_pb2.ReleaseStockRequest(order_id=ORDER))
+    assert repository.find("sku_001").stock == 10
+
+
+def test_selling_what_was_never_held_is_not_found(stock):
+    answer = stock.call("CommitStock", internal_pb2.CommitStockRequest(order_id=ORDER))
+    assert answer.reason == "RESERVATION_NOT_FOUND"
+
+
+@pytest.mark.parametrize(("quantity", "available"), [(10, True), (11, False), (0, False)])
+def test_the_first_contract_is_kept(repository, quantity, available):
+    server = InMemoryServer(FIRST, FirstCatalogServicer(repository=repository))
+    request = first_pb2.StockCheckRequest(product_id="sku_001", quantity=quantity)
+    answer = server.call("VerifyStock", request).response
+    assert answer == first_pb2.StockCheckResponse(available=available, available_quantity=10)

@@ -1,0 +1,92 @@
+"""A circuit breaker around the calls to one service.
+
+    CLOSED --(3 failures in a row)--> OPEN --(after a while)--> HALF-OPEN
+      ^                                ^                            |
+      +-----------(it succeeds)--------+---------(it fails)---------+
+
+While it is open calls fail at once, so nobody waits for a service that is known to be
+down. When it is half-open exactly one call is let through to find out. Calls are not
+serialised: the lock is held to decide and to count, never while a call runs.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+
+FAILURES = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+"""What says that a service is in trouble; a refusal such as NOT_FOUND says that it is well."""
+
+
+class CircuitOpenError(grpc.RpcError):
+    """The call was not made; to its caller it looks like UNAVAILABLE."""
+
+    def code(self) -> grpc.StatusCode:
+        """Return UNAVAILABLE."""
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        """Return why."""
+        return "circuit open"
+
+    def trailing_metadata(self) -> tuple:
+        """Return nothing: the call never left."""
+        return ()
+
+
+class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
+    """Opens after `threshold` failures in a row, and tries again after `open_seconds`."""
+
+    def __init__(
+        self,
+        *,
+        threshold: int = 3,
+        open_seconds: float = 1.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._threshold = threshold
+        self._open_seconds = open_seconds
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._retry_at = 0.0
+        self._probing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether calls fail at once, or all but one."""
+        with self._lock:
+            return self._failures >= self._threshold
+
+    def intercept_unary_unary(self, continuation, client_call_details, request):
+        """Make the call, unless the circuit is open; count how it ended."""
+        probe = self._admit()
+        call = continuation(client_call_details, request)
+        call.add_done_callback(lambda done: self._count(done.code() in FAILURES, probe=probe))
+        return call
+
+    def _admit(self) -> bool:
+        """Return whether this call is the probe; raise CircuitOpenError when it may not go."""
+        with self._lock:
+            if self._failures < self._threshold:
+                return False
+            if self._probing or self._monotonic() < self._retry_at:
+                raise CircuitOpenError
+            self._probing = True
+            return True
+
+    def _count(self, failed: bool, *, probe: bool) -> None:
+        with self._lock:
+            self._failures = self._failures + 1 if failed else 0
+            self._retry_at = self._monotonic() + self._open_seconds
+            if probe:
+                self._probing = False

@@ -1,0 +1,63 @@
+"""What every process reads from its environment, once, at start.
+
+All variables begin with MAMIE_. A missing or bad one stops the process with exit
+status 2 and one line that names it.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from environs import Env, EnvError, validate
+
+
+@contextmanager
+def reading_environment() -> Iterator[Env]:
+    """Yield a reader of MAMIE_* variables; a missing or bad one ends the process."""
+    env = Env(prefix="MAMIE_")
+    try:
+        yield env
+    except EnvError as error:
+        print(f"configuration: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceConfig:
+    """What every gRPC service needs, whatever it does."""
+
+    instance: str
+    host: str
+    advertise_host: str
+    port: int
+    consul_url: str
+    xds_servers: tuple[str, ...]
+    worker_threads: int
+    queue_limit: int
+    drain_seconds: float
+    stop_grace_seconds: float
+    log_level: str
+
+    @classmethod
+    def read(cls, env: Env) -> "ServiceConfig":
+        """Read the common variables; the README's table describes them."""
+        host = env.str("HOST", "127.0.0.1")
+        return cls(
+            instance=env.str("INSTANCE"),
+            host=host,
+            advertise_host=env.str("ADVERTISE_HOST", host),
+            port=env.int("PORT", 0, validate=validate.Range(0, 65535)),
+            consul_url=env.str("CONSUL_URL", "http://127.0.0.1:8500"),
+            xds_servers=tuple(env.list("XDS_SERVERS", ["127.0.0.1:18000"])),
+            worker_threads=env.int("WORKER_THREADS", 16, validate=validate.Range(1, 256)),
+            queue_limit=env.int("QUEUE_LIMIT", 64, validate=validate.Range(1, 10_000)),
+            drain_seconds=env.float("DRAIN_SECONDS", 1.0, validate=validate.Range(0, 60)),
+            stop_grace_seconds=env.float(
+                "STOP_GRACE_SECONDS", 10.0, validate=validate.Range(0, 60)
+            ),
+            log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(LOG_LEVELS)),
+        )
+
+
+LOG_LEVELS = ("debug", "info", "warning", "error")

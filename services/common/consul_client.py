@@ -1,0 +1,116 @@
+"""The only place that knows how to talk to Consul.
+
+python-consul is old and its continuation py-consul has the same import name: this module
+uses what both have. What the old one lacks is made up for here: requests get a time-out,
+and a gRPC check is passed as the agent's API wants it.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from consul import Consul, ConsulException  # type: ignore[attr-defined]
+
+GRPC_TAG = "grpc"
+WAIT_SECONDS = 30
+DEAD_AFTER = "1m"
+"""How long an instance may fail its check before Consul forgets it; one minute is the least."""
+
+
+class ConsulAwayError(Exception):
+    """The agent does not answer, or not sensibly (no leader, starting, restarting)."""
+
+
+@dataclass(frozen=True, order=True)
+class Instance:
+    """One healthy instance of a service."""
+
+    instance_id: str
+    address: str
+    port: int
+
+
+class ConsulClient:
+    """A client of one Consul agent; every failure to reach it is a ConsulAwayError."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 2.0) -> None:
+        self._quick = _connect(url, timeout_seconds)
+        # A blocking query is answered after WAIT_SECONDS at the latest, plus some jitter.
+        self._patient = _connect(url, WAIT_SECONDS * 1.25)
+
+    def register(
+        self, *, name: str, instance_id: str, address: str, port: int, health_service: str
+    ) -> None:
+        """Announce an instance, healthy until its first check says otherwise."""
+        check = {
+            "grpc": f"{address}:{port}/{health_service}",
+            "interval": "1s",
+            "timeout": "1s",
+            "status": "passing",
+            "DeregisterCriticalServiceAfter": DEAD_AFTER,
+        }
+        _ask(
+            self._quick.agent.service.register,
+            name,
+            service_id=instance_id,
+            address=address,
+            port=port,
+            tags=[GRPC_TAG],
+            check=check,
+        )
+
+    def deregister(self, instance_id: str) -> None:
+        """Forget an instance; one that is not known is forgotten already."""
+        if instance_id in self.registered():
+            _ask(self._quick.agent.service.deregister, instance_id)
+
+    def registered(self) -> Mapping[str, Any]:
+        """Return the instances that this agent knows, by id."""
+        return _ask(self._quick.agent.services)
+
+    def is_in_catalogue(self, name: str, instance_id: str) -> bool:
+        """Tell whether an instance is known to the whole of Consul, healthy or not."""
+        _, nodes = _ask(self._quick.catalog.service, name)
+        return any(node["ServiceID"] == instance_id for node in nodes)
+
+    def wait_for_names(self, index: str | None) -> tuple[str, Sequence[str]]:
+        """Return the names of all gRPC services, as soon as they differ from those at `index`."""
+        new_index, services = _ask(
+            self._patient.catalog.services, index=index, wait=f"{WAIT_SECONDS}s"
+        )
+        return new_index, sorted(name for name, tags in services.items() if GRPC_TAG in tags)
+
+    def wait_for_instances(self, name: str, index: str | None) -> tuple[str, Sequence[Instance]]:
+        """Return a service's healthy instances, as soon as they differ from those at `index`."""
+        new_index, nodes = _ask(
+            self._patient.health.service,
+            name,
+            index=index,
+            wait=f"{WAIT_SECONDS}s",
+            passing=True,
+        )
+        return new_index, sorted(_to_instance(node) for node in nodes)
+
+
+def _connect(url: str, timeout_seconds: float) -> Any:
+    parts = urlsplit(url)
+    client = Consul(host=parts.hostname, port=parts.port or 8500, scheme=parts.scheme)
+    session = client.http.session
+    session.request = functools.partial(session.request, timeout=timeout_seconds)
+    return client
+
+
+def _ask(call, *args, **kwargs) -> Any:
+    try:
+        return call(*args, **kwargs)
+    except (requests.RequestException, ConsulException, ValueError) as error:
+        raise ConsulAwayError(str(error)) from error
+
+
+def _to_instance(node: Mapping[str, Any]) -> Instance:
+    service = node["Service"]
+    address = service["Address"] or node["Node"]["Address"]
+    return Instance(service["ID"], address, service["Port"])

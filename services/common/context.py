@@ -1,0 +1,74 @@
+"""What is known about the call that is being answered.
+
+The server interceptor sets it for the length of one call; whoever needs the request
+id, the caller or the deadline asks `current()`. Outside a call (workers, start-up) it
+answers an empty context, so the same code runs in both places.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a call, as the edge verified it.
+
+    Empty `user_id`: nobody signed in (an anonymous client, or another service).
+    """
+
+    user_id: str = ""
+    role: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        """Tell whether the caller may do what only administrators may."""
+        return self.role == "admin"
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """One call.
+
+    `deadline` is on the clock of `time.monotonic()`, in seconds; None means no limit.
+    `traceparent` is the W3C header, passed on as it came.
+    """
+
+    request_id: str = ""
+    traceparent: str | None = None
+    deadline: float | None = None
+    caller: Caller = field(default_factory=Caller)
+    idempotency_key: str = ""
+
+    @property
+    def trace_id(self) -> str:
+        """Return the trace that the call belongs to, 32 hex digits; empty without one."""
+        parts = (self.traceparent or "").split("-")
+        return parts[1] if len(parts) == 4 else ""
+
+    def remaining_seconds(self) -> float | None:
+        """Return the seconds left to answer, never negative; None means no limit."""
+        if self.deadline is None:
+            return None
+        return max(0.0, self.deadline - time.monotonic())
+
+
+_current: ContextVar[CallContext] = ContextVar("call_context")
+_OUTSIDE = CallContext()
+
+
+def current() -> CallContext:
+    """Return the context of the call that is being answered, or an empty one."""
+    return _current.get(_OUTSIDE)
+
+
+@contextmanager
+def use(context: CallContext) -> Iterator[CallContext]:
+    """Make `context` the current one inside the block."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)

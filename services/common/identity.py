@@ -1,0 +1,53 @@
+"""Who may do what: asked by servicers, about the message's own fields.
+
+The edge verifies the token and passes on who it names; what that person may do is
+decided here, in the service that owns the data.
+"""
+
+from services.common.context import Caller, current
+from services.common.errors import PermissionDeniedError, UnauthenticatedError
+
+
+class NotSignedInError(UnauthenticatedError):
+    """The call needs a signed-in caller."""
+
+    reason = "NOT_SIGNED_IN"
+
+
+class NotYoursError(PermissionDeniedError):
+    """The call is about data of somebody else."""
+
+    reason = "NOT_YOURS"
+
+
+class AdminOnlyError(PermissionDeniedError):
+    """The call is for administrators."""
+
+    reason = "ADMIN_ONLY"
+
+
+def require_user() -> Caller:
+    """Return the signed-in caller; NotSignedInError without one."""
+    caller = current().caller
+    if not caller.user_id:
+        raise NotSignedInError("Sign in first: send a bearer token.")
+    return caller
+
+
+def require_admin() -> Caller:
+    """Return the caller if an administrator; NotSignedInError or AdminOnlyError if not."""
+    caller = require_user()
+    if not caller.is_admin:
+        raise AdminOnlyError("Only administrators may do this.")
+    return caller
+
+
+def require_self_or_admin(user_id: str) -> Caller:
+    """Return the caller if `user_id` is theirs or they are an administrator.
+
+    NotSignedInError or NotYoursError if not.
+    """
+    caller = require_user()
+    if caller.user_id != user_id and not caller.is_admin:
+        raise NotYoursError("This belongs to somebody else.")
+    return caller

@@ -1,0 +1,57 @@
+"""One JSON object a line on standard output: a constant event name plus key-values."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from services.common.context import current
+
+Event = MutableMapping[str, Any]
+
+
+def configure_logging(*, level: str, service: str, instance: str) -> None:
+    """Set up structlog for this process; the standard library's loggers go the same way."""
+
+    def add_identity(_logger: Any, _method: str, event: Event) -> Event:
+        return {"service": service, "instance": instance, **event}
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_call,
+            add_identity,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
+
+
+def _add_call(_logger: Any, _method: str, event: Event) -> Event:
+    """Add the ids of the call that is being answered."""
+    call = current()
+    if call.request_id:
+        event["request_id"] = call.request_id
+    if call.trace_id:
+        event["trace_id"] = call.trace_id
+    return event
+
+
+class _ToStructlog(logging.Handler):
+    """Hands the records of libraries to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a library's record under one event name."""
+        structlog.get_logger().log(
+            record.levelno,
+            "library_log",
+            logger=record.name,
+            message=record.getMessage(),
+            exc_info=record.exc_info,
+        )

@@ -1,0 +1,83 @@
+"""The one table from errors to gRPC and HTTP, and the status that carries them.
+
+Shape of an error, on the wire and in JSON: google.rpc.Status with one
+google.rpc.ErrorInfo {reason, domain "mamie-rosa", metadata}; a request that breaks
+field rules adds google.rpc.BadRequest. See https://google.aip.dev/193.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import grpc
+from google.protobuf import any_pb2, message
+from google.rpc import error_details_pb2, status_pb2
+
+from services.common import errors
+
+DOMAIN = "mamie-rosa"
+HTTP_CODE = "x-http-code"
+DETAILS = "grpc-status-details-bin"
+
+
+class Mapped(NamedTuple):
+    """How a category of errors is answered.
+
+    `http` is set only where it differs from the canonical mapping of the code, which
+    Envoy applies by itself.
+    """
+
+    code: grpc.StatusCode
+    http: int | None = None
+
+
+TABLE: Mapping[type[errors.MamieRosaError], Mapped] = {
+    errors.InvalidArgumentError: Mapped(grpc.StatusCode.INVALID_ARGUMENT),
+    errors.UnauthenticatedError: Mapped(grpc.StatusCode.UNAUTHENTICATED),
+    errors.PermissionDeniedError: Mapped(grpc.StatusCode.PERMISSION_DENIED),
+    errors.NotFoundError: Mapped(grpc.StatusCode.NOT_FOUND),
+    errors.AlreadyExistsError: Mapped(grpc.StatusCode.ALREADY_EXISTS),
+    errors.ConflictError: Mapped(grpc.StatusCode.ABORTED),
+    errors.UnprocessableError: Mapped(grpc.StatusCode.FAILED_PRECONDITION, http=422),
+    errors.ResourceExhaustedError: Mapped(grpc.StatusCode.RESOURCE_EXHAUSTED),
+    errors.UnavailableError: Mapped(grpc.StatusCode.UNAVAILABLE),
+}
+
+
+def mapped(error: errors.MamieRosaError) -> Mapped:
+    """Return how an error is answered, by the nearest of its classes in the table."""
+    return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+
+
+def error_info(reason: str, metadata: Mapping[str, str]) -> error_details_pb2.ErrorInfo:
+    """Return the detail that tells programs what went wrong."""
+    return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+
+
+def build_status(code: grpc.StatusCode, text: str, *details: message.Message) -> status_pb2.Status:
+    """Return a google.rpc.Status with its details packed."""
+    status = status_pb2.Status(code=code.value[0], message=text)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def read_status(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
+    """Return (reason, metadata) of an error received from another service.
+
+    ("", {}) when the error carries no ErrorInfo, as those of the transport do.
+    """
+    received: Iterable[Any] = error.trailing_metadata() or ()
+    for key, value in received:
+        if key == DETAILS:
+            return _first_error_info(status_pb2.Status.FromString(value))
+    return "", {}
+
+
+def _first_error_info(status: status_pb2.Status) -> tuple[str, dict[str, str]]:
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            return info.reason, dict(info.metadata)
+    return "", {}

@@ -1,0 +1,58 @@
+"""The control plane: `python -m services.control_plane`. Tells everybody where everybody is."""
+
+import asyncio
+import signal
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from services.common.config import ServiceConfig, reading_environment
+from services.common.consul_client import ConsulClient
+from services.common.logging import configure_logging
+from services.common.server import OPTIONS
+from services.control_plane import resources
+from services.control_plane.ads import DiscoveryServer
+from services.control_plane.policy import Policy, read_policy
+from services.control_plane.watcher import GRACE_SECONDS, Mesh, Watcher
+
+log = structlog.get_logger()
+
+
+async def serve(config: ServiceConfig, policy: Policy) -> None:
+    """Watch Consul and serve ADS until told to stop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+
+    healthy = health.aio.HealthServicer()
+    await healthy.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    discovery = DiscoveryServer()
+    background: set[asyncio.Task] = set()
+
+    def publish(services: resources.Services) -> None:
+        if not discovery.is_ready:
+            serving = healthy.set("", health_pb2.HealthCheckResponse.SERVING)
+            background.add(loop.create_task(serving))
+        discovery.publish(resources.build(services, policy))
+
+    server = grpc.aio.server(options=tuple(OPTIONS.items()))
+    server.add_generic_rpc_handlers((discovery.handler(),))
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    port = server.add_insecure_port(f"{config.host}:{config.port}")
+    await server.start()
+    mesh = Mesh(publish, grace_seconds=GRACE_SECONDS)
+    Watcher(consul=ConsulClient(config.consul_url), mesh=mesh).start()
+    log.info("control_plane_started", port=port)
+    await stopping.wait()
+    # Clients keep what they know and try the next control plane.
+    await server.stop(grace=0)
+    log.info("control_plane_stopped")
+
+
+if __name__ == "__main__":
+    with reading_environment() as env:
+        config = ServiceConfig.read(env)
+    configure_logging(level=config.log_level, service="control_plane", instance=config.instance)
+    asyncio.run(serve(config, read_policy()))

@@ -1,0 +1,37 @@
+"""Reads `policy.yaml`, in which retries, deadlines, breakers and ejection are said once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+POLICY_FILE = Path(__file__).with_name("policy.yaml")
+
+
+class PolicyError(ValueError):
+    """The policy does not say what it should; the message names what is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The policy, in the words of Envoy's API."""
+
+    retry_policy: dict[str, Any]
+    max_stream_duration: str
+    connect_timeout: str
+    circuit_breakers: dict[str, Any]
+    outlier_detection: dict[str, Any]
+    keepalive: dict[str, Any]
+
+
+def read_policy(path: Path = POLICY_FILE) -> Policy:
+    """Return the policy of a file; PolicyError names a key that is missing or unknown."""
+    said = yaml.safe_load(path.read_text())
+    expected = set(Policy.__dataclass_fields__)
+    if wrong := expected.symmetric_difference(said or {}):
+        raise PolicyError(f"{path.name}: missing or unknown: {', '.join(sorted(wrong))}")
+    breakers = dict(said.pop("circuit_breakers"))
+    budget = {"budget_percent": {"value": breakers.pop("retry_budget_percent")}}
+    thresholds = {**breakers, "retry_budget": budget}
+    return Policy(circuit_breakers={"thresholds": [thresholds]}, **said)

@@ -1,0 +1,28 @@
+"""What orders read from their environment."""
+
+from dataclasses import dataclass
+
+from environs import validate
+
+from services.common.config import ServiceConfig, reading_environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrdersConfig:
+    """Settings of one orders process."""
+
+    service: ServiceConfig
+    store_url: str
+    stock_hold_seconds: int
+
+
+def read_config() -> OrdersConfig:
+    """Read the environment; a missing or bad variable ends the process and is named."""
+    with reading_environment() as env:
+        return OrdersConfig(
+            service=ServiceConfig.read(env),
+            store_url=env.str("STORE_URL"),
+            stock_hold_seconds=env.int(
+                "STOCK_HOLD_SECONDS", 900, validate=validate.Range(1, 86_400)
+            ),
+        )
