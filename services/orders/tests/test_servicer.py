@@ -1,0 +1,253 @@
+"""What clients are answered about orders, and who may ask."""
+
+from decimal import Decimal
+
+import grpc
+import pytest
+from mamie_rosa.orders.v1 import orders_pb2
+
+from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.orders.checkout import Checkout
+from services.orders.saga import Saga, Steps
+from services.orders.servicer import OrdersServicer
+from services.orders.tests.fakes import (
+    NOW,
+    FakeCatalog,
+    FakePayments,
+    FakePromotions,
+    InMemoryOrdersRepository,
+)
+
+SERVICE = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"]
+ADDRESS = orders_pb2.Address(
+    line1="1 rue des Lilas", postal_code="75011", city="Paris", country="FR"
+)
+CART = orders_pb2.CreateOrderRequest(
+    items=[orders_pb2.CartItem(product_id="sku_001", quantity=2)],
+    promo_code="welcome10",
+    shipping_address=ADDRESS,
+)
+
+
+class ObedientSaga(Saga):
+    """Drives an order when the test says so, in the test's own thread."""
+
+    def _submit(self, order_id, call):
+        pass
+
+
+class World:
+    def __init__(self):
+        self.repository = InMemoryOrdersRepository()
+        self.catalog, self.payments = FakeCatalog(), FakePayments()
+        promotions = FakePromotions()
+        steps = Steps(
+            catalog=self.catalog,
+            promotions=promotions,
+            payments=self.payments,
+            sagas=self.repository,
+        )
+        self.saga = ObedientSaga(
+            orders=self.repository,
+            sagas=self.repository,
+            steps=steps,
+            instance="orders-1",
+            clock=lambda: NOW,
+        )
+        checkout = Checkout(
+            repository=self.repository,
+            catalog=self.catalog,
+            promotions=promotions,
+            saga=self.saga,
+            hold_seconds=900,
+            clock=lambda: NOW,
+        )
+        servicer = OrdersServicer(repository=self.repository, checkout=checkout, saga=self.saga)
+        self.server = InMemoryServer(SERVICE, servicer)
+
+    def call(self, method, request, who=ALICE):
+        return self.server.call(method, request, who)
+
+    def confirmed(self) -> str:
+        order_id = self.call("CreateOrder", CART).response.order_id
+        self.saga.drive(order_id)
+        return order_id
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_an_order_is_answered_pending_with_its_amounts(world):
+    answer = world.call("CreateOrder", CART)
+    placed = answer.response
+    assert (answer.http, placed.status) == (201, orders_pb2.PENDING)
+    amounts = (placed.total_amount, placed.discount, placed.final_amount, placed.currency)
+    assert amounts == ("25.80", "2.58", "23.22", "EUR")
+
+
+def test_a_repeat_is_answered_as_the_first_whatever_happened_since(world):
+    who = ALICE | {"idempotency-key": "key"}
+    first = world.call("CreateOrder", CART, who).response
+    world.saga.drive(first.order_id)
+    assert world.call("CreateOrder", CART, who).response == first
+
+
+def test_a_key_that_is_too_long_is_refused(world):
+    answer = world.call("CreateOrder", CART, ALICE | {"idempotency-key": "k" * 256})
+    assert answer.reason == "INVALID_IDEMPOTENCY_KEY"
+
+
+BROKEN = {
+    "items": orders_pb2.CreateOrderRequest(shipping_address=ADDRESS),
+    "items[0].quantity": orders_pb2.CreateOrderRequest(
+        items=[orders_pb2.CartItem(product_id="sku_001", quantity=-1)], shipping_address=ADDRESS
+    ),
+    "shippingAddress": orders_pb2.CreateOrderRequest(items=CART.items),
+    "shippingAddress.country": orders_pb2.CreateOrderRequest(
+        items=CART.items,
+        shipping_address=orders_pb2.Address(
+            line1="1", postal_code="75011", city="Paris", country="France"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("field", BROKEN)
+def test_a_cart_that_breaks_the_rules_is_refused_by_field(world, field):
+    from google.rpc import error_details_pb2
+
+    answer = world.call("CreateOrder", BROKEN[field])
+    assert answer.reason == "INVALID_FIELDS"
+    violations = answer.detail(error_details_pb2.BadRequest).field_violations
+    assert [violation.field for violation in violations] == [field]
+
+
+def test_a_cart_of_more_than_fifty_lines_is_refused(world):
+    items = [orders_pb2.CartItem(product_id=f"p{n}", quantity=1) for n in range(51)]
+    request = orders_pb2.CreateOrderRequest(items=items, shipping_address=ADDRESS)
+    assert world.call("CreateOrder", request).code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"on_sale": 1}, "OUT_OF_STOCK"),
+        ({"item": "nothing"}, "PRODUCT_NOT_FOUND"),
+        ({"code": "EXPIRED20"}, "PROMO_INVALID"),
+    ],
+)
+def test_what_cannot_be_sold_is_answered_with_422(world, changes, reason):
+    world.catalog.on_sale = changes.get("on_sale", 10)
+    request = orders_pb2.CreateOrderRequest()
+    request.CopyFrom(CART)
+    request.items[0].product_id = changes.get("item", "sku_001")
+    request.promo_code = changes.get("code", "WELCOME10")
+    answer = world.call("CreateOrder", request)
+    assert (answer.http, answer.reason) == (422, reason)
+    assert world.call("ListOrders", orders_pb2.ListOrdersRequest()).response.total == 0
+
+
+def test_a_service_that_is_away_is_answered_with_503(world):
+    world.catalog.away.add("reserve")
+    assert world.call("CreateOrder", CART).code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_an_order_shows_everything_about_itself(world):
+    order_id = world.confirmed()
+    order = world.call("GetOrder", orders_pb2.GetOrderRequest(id=order_id)).response
+    assert (order.status, order.payment_status) == (
+        orders_pb2.CONFIRMED,
+        orders_pb2.Order.CAPTURED,
+    )
+    assert (order.promo_code, order.shipping.address.city) == ("WELCOME10", "Paris")
+    assert order.items[0].line_total == "25.80"
+
+
+CALLS = {
+    "GetOrder": orders_pb2.GetOrderRequest,
+    "CancelOrder": lambda id: orders_pb2.CancelOrderRequest(id=id, reason="why"),
+    "GetOrderHistory": orders_pb2.GetOrderHistoryRequest,
+}
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [
+        (NOBODY, grpc.StatusCode.UNAUTHENTICATED),
+        (BOB, grpc.StatusCode.PERMISSION_DENIED),
+        (ALICE, grpc.StatusCode.OK),
+        (ADMIN, grpc.StatusCode.OK),
+    ],
+)
+def test_an_order_is_its_owners_and_the_administrators(world, method, who, code):
+    assert world.call(method, CALLS[method](id=world.confirmed()), who).code is code
+
+
+def test_an_unknown_order_is_not_found(world):
+    answer = world.call("GetOrder", orders_pb2.GetOrderRequest(id="nothing"))
+    assert answer.reason == "ORDER_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("who", "user_id", "code"),
+    [
+        (NOBODY, "", grpc.StatusCode.UNAUTHENTICATED),
+        (ALICE, "", grpc.StatusCode.OK),
+        (BOB, ALICE["x-user-id"], grpc.StatusCode.PERMISSION_DENIED),
+        (ADMIN, ALICE["x-user-id"], grpc.StatusCode.OK),
+    ],
+)
+def test_a_list_is_its_owners_and_the_administrators(world, who, user_id, code):
+    request = orders_pb2.ListOrdersRequest(user_id=user_id)
+    assert world.call("ListOrders", request, who).code is code
+
+
+def test_a_cancelled_order_answers_its_refund(world):
+    order_id = world.confirmed()
+    world.payments.refund = Decimal("23.22")
+    request = orders_pb2.CancelOrderRequest(id=order_id, reason="changed my mind")
+    answer = world.call("CancelOrder", request).response
+    assert (answer.status, answer.refund_amount) == (orders_pb2.CANCELLED, "23.22")
+
+
+def move(world, order_id, status, **more):
+    request = orders_pb2.UpdateOrderStatusRequest(id=order_id, status=status, **more)
+    return world.call("UpdateOrderStatus", request, ADMIN)
+
+
+def test_the_administrator_moves_an_order_to_its_client(world):
+    order_id = world.confirmed()
+    move(world, order_id, orders_pb2.PROCESSING)
+    shipped = move(world, order_id, orders_pb2.SHIPPED, tracking_number="TRACK").response
+    assert shipped.shipping.tracking_number == "TRACK"
+    assert move(world, order_id, orders_pb2.DELIVERED).response.status == orders_pb2.DELIVERED
+    cancel = orders_pb2.CancelOrderRequest(id=order_id, reason="too late")
+    assert world.call("CancelOrder", cancel).reason == "ORDER_NOT_CANCELLABLE"
+
+
+def test_states_are_not_skipped(world):
+    answer = move(world, world.confirmed(), orders_pb2.SHIPPED)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "WRONG_TRANSITION")
+
+
+def test_only_administrators_move_orders(world):
+    request = orders_pb2.UpdateOrderStatusRequest(
+        id=world.confirmed(), status=orders_pb2.PROCESSING
+    )
+    assert world.call("UpdateOrderStatus", request).reason == "ADMIN_ONLY"
+
+
+def test_the_history_tells_every_event_and_the_state_after_it(world):
+    request = orders_pb2.GetOrderHistoryRequest(id=world.confirmed())
+    events = world.call("GetOrderHistory", request).response.events
+    assert [(event.sequence, event.type, event.status) for event in events] == [
+        (1, "OrderPlaced", orders_pb2.PENDING),
+        (2, "PromoRedeemed", orders_pb2.PENDING),
+        (3, "PaymentStarted", orders_pb2.PAYMENT_PROCESSING),
+        (4, "PaymentCaptured", orders_pb2.PAYMENT_PROCESSING),
+        (5, "OrderConfirmed", orders_pb2.CONFIRMED),
+    ]
+    assert events[3].data == {"paymentId": "payment"}
