@@ -9,19 +9,16 @@ import signal
 import sys
 import threading
 
+import arcadedb_embedded
+
 HEAP = "-Xms64m -Xmx256m"
 
 
 def main() -> None:
-    """Serve until told to stop; stop the Java side first, which does not hear signals."""
+    """Serve until told to stop."""
     folder, bolt_port, http_port = sys.argv[1:]
     os.chdir(folder)  # Java writes its logs where it stands
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     os.environ.setdefault("ARCADEDB_JVM_ARGS", HEAP)
-    import arcadedb_embedded  # noqa: PLC0415 - starts Java: not before the signals are ours
-
     server = arcadedb_embedded.create_server(
         root_path=folder,
         root_password=os.environ["MAMIE_BOLT_PASSWORD"],
@@ -35,6 +32,9 @@ def main() -> None:
         },
     )
     server.start()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # Java took them when it started
+        signal.signal(number, lambda *_: stopping.set())
     stopping.wait()
     server.stop()
     os._exit(0)  # Java's threads would keep the process

@@ -49,6 +49,8 @@ def make_plan(settings: Settings, scale: Mapping[str, int]) -> Plan:
     _add_servers(plan, ports)
     _add_control_plane(plan, ports)
     for service in SERVICES:
+        if port := _fixed(plan, service.port):
+            ports.take(service.name, port)
         _add_service(plan, service, scale.get(service.name, service.instances))
     _add_edge(plan, ports)
     return plan

@@ -1,6 +1,7 @@
 """Ports: the usual ones, or any free one, the same again after a restart."""
 
 import json
+import random
 import socket
 from pathlib import Path
 
@@ -24,21 +25,27 @@ class Ports:
     def take(self, name: str, fixed: int | None = None) -> int:
         """Return the port of `name`: `fixed` if given, else what it was, else a free one.
 
-        PortTakenError when a fixed one, or one that data on disk depends on, is not free.
+        PortTakenError when a fixed one is not free.
         """
-        port = fixed or self._known.get(name) or free_port()
-        if not is_free(port):
-            raise PortTakenError(port)
+        if fixed and not is_free(fixed):
+            raise PortTakenError(fixed)
+        port = fixed or self._known.get(name, 0)
+        if not port or not is_free(port):
+            port = free_port()
         self._known[name] = port
         self._file.write_text(json.dumps(self._known, indent=2))
         return port
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that nobody listens on.
+
+    It is below those that the system gives to outgoing connections: one of those could be
+    in use, for a moment, when a server that was stopped wants its port back.
+    """
+    while not is_free(port := random.randrange(20_000, 32_000)):  # noqa: S311 - no secret
+        pass
+    return port
 
 
 def is_free(port: int) -> bool:

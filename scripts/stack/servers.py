@@ -157,9 +157,19 @@ def _is_primary(port: int) -> bool:
     with client:
         hello = client.admin.command("hello")
         if "setName" not in hello:
-            member = {"_id": 0, "host": f"127.0.0.1:{port}"}
-            client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
+            _form_replica_set(client, f"127.0.0.1:{port}")
         return bool(hello.get("isWritablePrimary"))
+
+
+def _form_replica_set(client: pymongo.MongoClient, host: str) -> None:
+    """Make a replica set of this one server; it may have been one before, at another port."""
+    members = [{"_id": 0, "host": host}]
+    before = client.local.system.replset.find_one()
+    if before:
+        moved = {"_id": "rs0", "members": members, "version": before["version"] + 1}
+        client.admin.command("replSetReconfig", moved, force=True)
+    else:
+        client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
 
 
 def redis_server(folder: Path, ports: Ports) -> tuple[Unit, str]:
@@ -203,7 +213,7 @@ def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
     )
     environment = {
         "HOME": str(folder),
-        "RABBITMQ_NODENAME": f"mamie-{epmd}@localhost",
+        "RABBITMQ_NODENAME": "mamie@localhost",
         "RABBITMQ_DIST_PORT": str(ports.take("rabbitmq-dist")),
         "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
@@ -260,7 +270,7 @@ def consul(folder: Path, ports: Ports, http_port: int | None) -> tuple[Unit, str
         "-serf-wan-port": ports.take("consul-wan"),
     }
     flags = [f"{name}={value}" for name, value in chosen.items()]
-    program = find_consul(folder.parent / "consul-package")
+    program = find_consul(ROOT / "build" / "consul")
     url = f"http://127.0.0.1:{port}"
     unit = Unit(
         name="consul",

@@ -174,6 +174,8 @@ class TestInTheStore:
 @pytest.mark.integration
 def test_a_store_that_is_away_is_said_so(monkeypatch):
     monkeypatch.setattr(repository, "TIMEOUT_MS", 200)
-    with repository.connect("mongodb://127.0.0.1:1/none?replicaSet=rs0") as client:
-        with pytest.raises(StoreUnavailableError):
-            MongoOrdersRepository(client).find("o")
+    with (
+        repository.connect("mongodb://127.0.0.1:1/none?replicaSet=rs0") as client,
+        pytest.raises(StoreUnavailableError),
+    ):
+        MongoOrdersRepository(client).find("o")
