@@ -9,6 +9,7 @@ from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from decimal import Decimal
+from typing import Protocol
 
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.orders.clients import Catalog, Offer, Promotions
@@ -24,7 +25,6 @@ from services.orders.domain import (
     UnknownProductsError,
 )
 from services.orders.repository import OrdersRepository
-from services.orders.saga import Saga
 
 CURRENCY = "EUR"
 PARALLEL_CALLS = 16
@@ -48,6 +48,13 @@ class Cart:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+class Starter(Protocol):
+    """Carries a new order on from where it was placed."""
+
+    def begin(self, order_id: str, placed: OrderPlaced, *, payment_token: str) -> Order:
+        """Keep a new order and drive it in the background; OrderChangedError if known."""
+
+
 class Checkout:
     """Turns carts into orders.
 
@@ -63,7 +70,7 @@ class Checkout:
         repository: OrdersRepository,
         catalog: Catalog,
         promotions: Promotions,
-        saga: Saga,
+        saga: Starter,
         hold_seconds: int,
         clock: Clock = utc_now,
         new_id: NewId = new_id,

@@ -50,6 +50,11 @@ HEARTBEAT_SECONDS = 0.5
 POLL_SECONDS = 0.5
 PAUSE = timedelta(seconds=1)
 DRIVERS = 8
+DECISIONS = 10
+"""How often a decision is made at most; the steps of a whole saga are fewer."""
+
+Decide = Callable[[Order], Sequence[Event]]
+"""Given an order as it stands, returns what shall happen to it."""
 
 log = structlog.get_logger()
 
@@ -172,16 +177,28 @@ class Saga:
         self._submit(order_id, replace(current(), deadline=None))
         return order
 
-    def apply(self, order: Order, events: Sequence[Event]) -> Order:
-        """Add what somebody decided about an order, and drive on what follows, in this thread.
+    def apply(self, order_id: str, decide: Decide) -> Order:
+        """Add what somebody decides about an order, and drive on what follows, in this thread.
 
-        Returns the order as far as it got.
+        The decision is made again when the order moved on meanwhile, as one does that is
+        being driven; OrderChangedError when it never stands still. Returns the order as far
+        as it got.
         """
+        for _ in range(DECISIONS - 1):
+            try:
+                return self._apply(order_id, decide)
+            except OrderChangedError:
+                log.info("decided_again", order_id=order_id)
+        return self._apply(order_id, decide)
+
+    def _apply(self, order_id: str, decide: Decide) -> Order:
+        order = self._orders.load(order_id)
+        events = decide(order)
         if not events:
             return order
-        after = self._orders.append(order, events, due_at=self._lease_end())
-        self.drive(after.order_id)
-        return self._orders.load(after.order_id)
+        self._orders.append(order, events, due_at=self._lease_end())
+        self.drive(order_id)
+        return self._orders.load(order_id)
 
     def drive(self, order_id: str) -> None:
         """Do what an order needs, step by step, until it is at rest or has to wait."""

@@ -58,8 +58,10 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
 
     def CancelOrder(self, request, context):
         """Cancel an order and return its money."""
-        order = self._load_own(request.id)
-        cancelled = self._saga.apply(order, domain.cancel(order, request.reason))
+        own = self._load_own(request.id)
+        cancelled = self._saga.apply(
+            own.order_id, lambda order: domain.cancel(order, request.reason)
+        )
         return orders_pb2.CancelOrderResponse(
             order_id=cancelled.order_id,
             status=cancelled.status.value,
@@ -69,10 +71,11 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
     def UpdateOrderStatus(self, request, context):
         """Move an order on to PROCESSING, SHIPPED or DELIVERED."""
         identity.require_admin()
-        order = self._repository.load(request.id)
         wanted = OrderStatus(orders_pb2.OrderStatus.Name(request.status))
-        events = domain.move_on(order, wanted, request.tracking_number)
-        return _render(self._saga.apply(order, events))
+        moved = self._saga.apply(
+            request.id, lambda order: domain.move_on(order, wanted, request.tracking_number)
+        )
+        return _render(moved)
 
     def GetOrderHistory(self, request, context):
         """Return every event of an order, oldest first."""

@@ -61,6 +61,10 @@ def world():
     return World()
 
 
+def change_of_mind(order):
+    return domain.cancel(order, "changed my mind")
+
+
 FORWARD = ["OrderPlaced", "PromoRedeemed", "PaymentStarted", "PaymentCaptured", "OrderConfirmed"]
 BACKWARD = ["OrderCancelled", "PaymentSettled", "PromoReleased", "StockReleased"]
 
@@ -182,8 +186,7 @@ def test_cancelling_a_confirmed_order_answers_the_refund(world):
     saga = world.saga()
     saga.drive(world.place())
     world.payments.refund = Decimal("23.22")
-    order = world.repository.load("o")
-    cancelled = saga.apply(order, domain.cancel(order, "changed my mind"))
+    cancelled = saga.apply("o", change_of_mind)
     assert (cancelled.status, cancelled.refund) == (OrderStatus.CANCELLED, Decimal("23.22"))
     assert world.types() == [*FORWARD, *BACKWARD]
 
@@ -192,8 +195,7 @@ def test_a_driver_gives_way_to_somebody_who_cancelled_meanwhile(world):
     saga = world.saga()
 
     def cancel_meanwhile(*_args):
-        order = world.repository.load("o")
-        world.saga("orders-2").apply(order, domain.cancel(order, "changed my mind"))
+        world.saga("orders-2").apply("o", change_of_mind)
 
     world.promotions.redeem = cancel_meanwhile
     saga.drive(world.place())
@@ -202,5 +204,30 @@ def test_a_driver_gives_way_to_somebody_who_cancelled_meanwhile(world):
 
 def test_deciding_nothing_changes_nothing(world):
     world.place()
-    order = world.repository.load("o")
-    assert world.saga().apply(order, []) == order
+    assert world.saga().apply("o", lambda _order: []) == world.repository.load("o")
+
+
+def test_a_decision_about_an_order_that_moved_on_is_made_again(world):
+    world.place()
+    seen = []
+
+    def decide(order):
+        seen.append(order.status)
+        if len(seen) == 1:
+            world.saga("orders-2").drive("o")
+        return change_of_mind(order)
+
+    cancelled = world.saga().apply("o", decide)
+    assert seen == [OrderStatus.PENDING, OrderStatus.CONFIRMED]
+    assert cancelled.status is OrderStatus.CANCELLED
+
+
+def test_an_order_that_never_stands_still_is_a_conflict(world):
+    order_id = world.place()
+
+    def decide(order):
+        world.repository.append(order, [domain.PromoRedeemed()], due_at=world.clock())
+        return change_of_mind(order)
+
+    with pytest.raises(domain.OrderChangedError):
+        world.saga().apply(order_id, decide)

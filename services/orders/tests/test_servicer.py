@@ -1,5 +1,6 @@
 """What clients are answered about orders, and who may ask."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import grpc
@@ -165,7 +166,7 @@ def test_an_order_shows_everything_about_itself(world):
     assert order.items[0].line_total == "25.80"
 
 
-CALLS = {
+CALLS: dict[str, Callable] = {
     "GetOrder": orders_pb2.GetOrderRequest,
     "CancelOrder": lambda id: orders_pb2.CancelOrderRequest(id=id, reason="why"),
     "GetOrderHistory": orders_pb2.GetOrderHistoryRequest,
