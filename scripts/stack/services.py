@@ -23,7 +23,7 @@ SERVICES = (
     # Service("users", 8001, 2, "postgres", ("migrate", "seed")),
     Service("catalog", 8002, 5, "postgres", ("migrate", "seed")),
     # Service("orders", 8003, 3, "mongodb", ("migrate",)),
-    # Service("promotions", 8004, 2, "redis", ("seed",)),
+    Service("promotions", 8004, 2, "redis", ("seed",)),
     # Service("payments", 8007, 2, "postgres", ("migrate",)),
 )
 CONTROL_PLANE_PORT = 18000

@@ -33,6 +33,7 @@ from services.orders.domain import (
     OrderChangedError,
     OrderConfirmed,
     OrderPlaced,
+    OrderStatus,
     PaymentCaptured,
     PaymentDeclined,
     PaymentSettled,
@@ -88,11 +89,14 @@ class Steps:
     def take(self, step: Step, order: Order) -> Sequence[Event]:
         """Do a step and return what happened.
 
-        ServiceAwayError when the outcome is unknown; the step is then done again later.
+        A refusal on the way forward gives the order up. ServiceAwayError when the outcome is
+        unknown, RefusedError on the way back: the step is then done again later.
         """
         try:
             return self._actions[step](order)
         except RefusedError as refusal:
+            if order.status is OrderStatus.CANCELLED:
+                raise
             log.info("step_refused", order_id=order.order_id, step=step, reason=refusal.reason)
             return [OrderCancelled(reason=refusal.reason)]
 
@@ -209,13 +213,16 @@ class Saga:
         except OrderChangedError:
             log.info("order_changed_meanwhile", order_id=order_id)  # who changed it drives it
         except ServiceAwayError as error:
-            self._sagas.postpone(
-                order_id, due_at=self._clock() + PAUSE, why=error.metadata["service"]
-            )
-            log.warning("order_waits", order_id=order_id, service=error.metadata["service"])
+            self._postpone(order_id, error.metadata["service"])
+        except RefusedError as error:
+            self._postpone(order_id, error.reason)
         finally:
             with self._lock:
                 self._driving.discard(order_id)
+
+    def _postpone(self, order_id: str, why: str) -> None:
+        log.warning("order_waits", order_id=order_id, why=why)
+        self._sagas.postpone(order_id, due_at=self._clock() + PAUSE, why=why)
 
     def _drive(self, order_id: str) -> None:
         order = self._orders.load(order_id)

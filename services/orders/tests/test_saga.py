@@ -144,13 +144,17 @@ def test_an_order_that_nobody_can_pay_is_cancelled_when_its_hold_is_over(world):
     assert world.repository.load("o").cancel_reason == "HOLD_EXPIRED"
 
 
-@pytest.mark.parametrize("call", ["settle"])
-def test_giving_back_is_tried_until_it_is_done(world, call):
+@pytest.mark.parametrize("trouble", ["away", "refused"])
+def test_giving_back_is_tried_until_it_is_done(world, trouble):
     world.payments.declines = "CARD_DECLINED"
-    world.payments.away.add(call)
+    if trouble == "away":
+        world.payments.away.add("settle")
+    else:
+        world.payments.refuses["settle"] = "NOT_NOW"
     world.saga().drive(world.place())
     assert world.types()[-1] == "OrderCancelled"
     world.payments.away.clear()
+    world.payments.refuses.clear()
     world.clock.now += PAUSE
     world.saga().drive(world.due())
     assert world.types()[-3:] == BACKWARD[1:]

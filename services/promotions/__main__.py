@@ -1,0 +1,50 @@
+"""The promotions service: `python -m services.promotions [serve | seed] ...`."""
+
+from functools import partial
+
+from mamie_rosa.promotions.internal.v1 import promotions_pb2_grpc as internal_pb2_grpc
+from mamie_rosa.promotions.v1 import promotions_pb2_grpc
+
+from services.common import runtime
+from services.common.server import Servicer
+from services.promotions import demo
+from services.promotions.config import PromotionsConfig, read_config
+from services.promotions.repository import RedisPromotionsRepository, connect
+from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
+
+
+def serve(config: PromotionsConfig) -> None:
+    """Wire the service and serve until told to stop."""
+    repository = RedisPromotionsRepository(connect(config.store_url))
+    runtime.serve(
+        name="promotions",
+        config=config.service,
+        servicers=[
+            Servicer(
+                "mamie_rosa.promotions.v1.PromotionsService",
+                PromotionsServicer(repository=repository),
+                promotions_pb2_grpc.add_PromotionsServiceServicer_to_server,
+            ),
+            Servicer(
+                "mamie_rosa.promotions.internal.v1.PromotionsService",
+                InternalPromotionsServicer(repository=repository),
+                internal_pb2_grpc.add_PromotionsServiceServicer_to_server,
+            ),
+        ],
+        checks={"redis": repository.ping},
+    )
+
+
+def seed(config: PromotionsConfig) -> None:
+    """Add the demo codes that are not there yet."""
+    with connect(config.store_url) as client:
+        demo.seed(RedisPromotionsRepository(client))
+
+
+if __name__ == "__main__":
+    config = read_config()
+    runtime.main(
+        "promotions",
+        config.service,
+        verbs={"serve": partial(serve, config), "seed": partial(seed, config)},
+    )

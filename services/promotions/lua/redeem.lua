@@ -1,0 +1,47 @@
+-- Counts one use of a promotion for an order, once.
+--
+-- KEYS: the promotion; its uses by client; the order.
+-- ARGV: the code; the client; now, in microseconds.
+-- Returns REDEEMED (now or by an earlier call), or the reason of the refusal.
+-- The rule is that of `domain.refuse_use`; it stands here too because it must be judged
+-- and counted in one step.
+
+local promotion, by_user, order = KEYS[1], KEYS[2], KEYS[3]
+local code, user, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+local function is_reached(limit, count)
+  limit = tonumber(limit)
+  return limit > 0 and tonumber(count) >= limit
+end
+
+local known = redis.call('HMGET', order, 'state', 'code', 'user')
+if known[1] == 'RELEASED' then
+  return 'REDEMPTION_RELEASED'
+end
+if known[1] then
+  local same = known[2] == code and known[3] == user
+  return same and 'REDEEMED' or 'REDEMPTION_MISMATCH'
+end
+
+local rules = redis.call('HMGET', promotion,
+  'valid_from', 'valid_until', 'max_uses', 'max_uses_per_user', 'used')
+if not rules[1] then
+  return 'CODE_UNKNOWN'
+end
+if now < tonumber(rules[1]) then
+  return 'CODE_NOT_STARTED'
+end
+if now >= tonumber(rules[2]) then
+  return 'CODE_EXPIRED'
+end
+if is_reached(rules[3], rules[5]) then
+  return 'CODE_EXHAUSTED'
+end
+if is_reached(rules[4], redis.call('HGET', by_user, user) or 0) then
+  return 'CODE_ALREADY_USED'
+end
+
+redis.call('HINCRBY', promotion, 'used', 1)
+redis.call('HINCRBY', by_user, user, 1)
+redis.call('HSET', order, 'state', 'REDEEMED', 'code', code, 'user', user)
+return 'REDEEMED'

@@ -1,0 +1,26 @@
+-- Gives back the use of a promotion by an order, once.
+--
+-- KEYS: the promotion; its uses by client; the order.
+-- ARGV: the code.
+-- Returns RELEASED (now or by an earlier call), or REDEMPTION_MISMATCH when the order used
+-- another code. An order that used none is marked, so that it never will.
+
+local promotion, by_user, order = KEYS[1], KEYS[2], KEYS[3]
+local code = ARGV[1]
+
+local known = redis.call('HMGET', order, 'state', 'code', 'user')
+if known[1] == 'RELEASED' then
+  return 'RELEASED'
+end
+if known[1] and known[2] ~= code then
+  return 'REDEMPTION_MISMATCH'
+end
+
+if known[1] then
+  redis.call('HINCRBY', promotion, 'used', -1)
+  if redis.call('HINCRBY', by_user, known[3], -1) == 0 then
+    redis.call('HDEL', by_user, known[3])
+  end
+end
+redis.call('HSET', order, 'state', 'RELEASED', 'code', code)
+return 'RELEASED'

@@ -1,0 +1,99 @@
+"""Promotions in memory, for tests of what stands on them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from services.promotions.domain import (
+    REFUSED,
+    CodeUnknownError,
+    Promotion,
+    PromotionExistsError,
+    PromotionNotFoundError,
+    RedemptionMismatchError,
+    RedemptionReleasedError,
+    Usage,
+    is_running,
+    refuse_use,
+)
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def build_promotion(code: str = "TEN", **changes) -> Promotion:
+    """Return a promotion of 10 % that runs now, changed as told."""
+    promotion = Promotion(
+        code=code,
+        discount_percentage=10,
+        valid_from=NOW - timedelta(days=1),
+        valid_until=NOW + timedelta(days=1),
+    )
+    return replace(promotion, **changes)
+
+
+@dataclass(frozen=True)
+class Redemption:
+    """What one order did with a code."""
+
+    code: str
+    user_id: str
+    released: bool = False
+
+
+class InMemoryPromotionsRepository:
+    """Promotions and redemptions in two dictionaries; uses are counted from the latter."""
+
+    def __init__(self) -> None:
+        self._promotions: dict[str, Promotion] = {}
+        self._redemptions: dict[str, Redemption] = {}
+
+    def find(self, code: str, user_id: str = "") -> Usage | None:
+        if code not in self._promotions:
+            return None
+        live = [r for r in self._redemptions.values() if r.code == code and not r.released]
+        by_user = Counter(redemption.user_id for redemption in live)
+        return Usage(
+            promotion=self._promotions[code], used=len(live), used_by_user=by_user[user_id]
+        )
+
+    def load(self, code: str) -> Usage:
+        if usage := self.find(code):
+            return usage
+        raise PromotionNotFoundError(code)
+
+    def running(self, now: datetime, limit: int) -> Sequence[Promotion]:
+        running = [p for p in self._promotions.values() if is_running(self.load(p.code), now)]
+        return sorted(running, key=lambda p: (-p.discount_percentage, p.code))[:limit]
+
+    def add(self, promotion: Promotion, *, told: bool = True) -> None:
+        if promotion.code in self._promotions:
+            raise PromotionExistsError(promotion.code)
+        self._promotions[promotion.code] = promotion
+
+    def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
+        wanted = Redemption(code, user_id)
+        known = self._redemptions.get(order_id.lower())
+        if known and known.released:
+            raise RedemptionReleasedError(order_id)
+        if known and known != wanted:
+            raise RedemptionMismatchError(order_id)
+        if not known:
+            self._check(code, user_id, now)
+        self._redemptions[order_id.lower()] = wanted
+
+    def release(self, order_id: str, code: str) -> None:
+        known = self._redemptions.get(order_id.lower()) or Redemption(code, "")
+        if known.code != code and not known.released:
+            raise RedemptionMismatchError(order_id)
+        self._redemptions[order_id.lower()] = replace(known, released=True)
+
+    def ping(self) -> None:
+        pass
+
+    def _check(self, code: str, user_id: str, now: datetime) -> None:
+        usage = self.find(code, user_id)
+        if usage is None:
+            raise CodeUnknownError(code)
+        if refusal := refuse_use(usage, now):
+            raise REFUSED[refusal](code)

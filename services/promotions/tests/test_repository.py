@@ -1,0 +1,386 @@
+"""The promises of a promotions repository, kept by the fake and by the real store."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from mamie_rosa.events.v1 import events_pb2
+
+from services.common.context import CallContext, use
+from services.common.errors import MamieRosaError, StoreUnavailableError
+from services.promotions import demo, domain
+from services.promotions.domain import Refusal, Usage
+from services.promotions.repository import OUTBOX, RedisPromotionsRepository, connect
+from services.promotions.tests.fakes import NOW, InMemoryPromotionsRepository, build_promotion
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+ALL_RULES = build_promotion(
+    "ALL",
+    valid_from=NOW - timedelta(days=1, microseconds=1),
+    valid_until=NOW + timedelta(days=365_000, microseconds=1),
+    max_uses=2**31 - 1,
+    max_uses_per_user=7,
+    min_cart_total=Decimal("12.30"),
+    category="crocquettes-été",
+)
+
+
+@pytest.fixture
+def client(redis_url):
+    with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def store(client):
+    return RedisPromotionsRepository(client, clock=lambda: NOW)
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
+def repository(request):
+    real = request.param == "redis"
+    return request.getfixturevalue("store") if real else InMemoryPromotionsRepository()
+
+
+def new_order():
+    return str(uuid.uuid4())
+
+
+def counts(repository, code, user_id="alice"):
+    usage = repository.find(code, user_id)
+    return usage.used, usage.used_by_user
+
+
+def to_timestamp(moment):
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
+
+
+def outcome(call):
+    """Return the reason why a call was refused, or nothing."""
+    try:
+        call()
+    except MamieRosaError as error:
+        return error.reason
+    return ""
+
+
+@pytest.mark.parametrize("promotion", [build_promotion(), ALL_RULES], ids=["few", "all"])
+def test_a_promotion_is_found_with_all_its_rules(repository, promotion):
+    repository.add(promotion)
+    assert repository.load(promotion.code) == Usage(promotion=promotion)
+    assert repository.find(promotion.code, "alice") == Usage(promotion=promotion)
+
+
+def test_an_unknown_promotion_is_not_found(repository):
+    assert repository.find("NONE") is None
+    with pytest.raises(domain.PromotionNotFoundError):
+        repository.load("NONE")
+
+
+def test_a_code_is_taken_once(repository):
+    repository.add(build_promotion())
+    with pytest.raises(domain.PromotionExistsError):
+        repository.add(build_promotion(discount_percentage=90))
+    assert repository.load("TEN").promotion == build_promotion()
+
+
+def test_a_redemption_is_counted_in_all_and_for_its_client(repository):
+    repository.add(build_promotion())
+    for user_id in ("alice", "alice", "bob"):
+        repository.redeem(new_order(), "TEN", user_id, NOW)
+    assert (counts(repository, "TEN", "alice"), counts(repository, "TEN", "bob")) == (
+        (3, 2),
+        (3, 1),
+    )
+
+
+def test_redeeming_again_changes_nothing_whatever_has_become_of_the_code(repository):
+    repository.add(build_promotion(max_uses=1, max_uses_per_user=1))
+    order = new_order()
+    repository.redeem(order, "TEN", "alice", NOW)
+    repository.redeem(order.upper(), "TEN", "alice", NOW + timedelta(days=365))
+    assert counts(repository, "TEN") == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("rules", "uses", "refusal"),
+    [
+        ({"code": "OTHER"}, 0, Refusal.CODE_UNKNOWN),
+        ({"valid_from": NOW + timedelta.resolution}, 0, Refusal.CODE_NOT_STARTED),
+        ({"valid_from": NOW}, 0, ""),
+        ({"valid_until": NOW}, 0, Refusal.CODE_EXPIRED),
+        ({"valid_until": NOW + timedelta.resolution}, 0, ""),
+        ({"max_uses": 2}, 1, ""),
+        ({"max_uses": 2, "max_uses_per_user": 2}, 2, Refusal.CODE_EXHAUSTED),
+        ({"max_uses_per_user": 2}, 1, ""),
+        ({"max_uses_per_user": 2}, 2, Refusal.CODE_ALREADY_USED),
+    ],
+)
+def test_a_code_is_redeemed_within_its_rules_alone(repository, rules, uses, refusal):
+    repository.add(build_promotion(**rules))
+    for _ in range(uses):
+        repository.redeem(new_order(), "TEN", "alice", NOW)
+    call = partial(repository.redeem, new_order(), "TEN", "alice", NOW)
+    assert outcome(call) == refusal
+    if refusal != Refusal.CODE_UNKNOWN:
+        assert counts(repository, "TEN")[0] == uses + (not refusal)
+
+
+def test_the_limit_of_one_client_does_not_touch_another(repository):
+    repository.add(build_promotion(max_uses_per_user=1))
+    repository.redeem(new_order(), "TEN", "alice", NOW)
+    repository.redeem(new_order(), "TEN", "bob", NOW)
+    assert counts(repository, "TEN", "bob") == (2, 1)
+
+
+def test_an_order_that_was_refused_may_try_again(repository):
+    repository.add(build_promotion(max_uses=1))
+    first, second = new_order(), new_order()
+    repository.redeem(first, "TEN", "alice", NOW)
+    with pytest.raises(domain.CodeExhaustedError):
+        repository.redeem(second, "TEN", "bob", NOW)
+    repository.release(first, "TEN")
+    repository.redeem(second, "TEN", "bob", NOW)
+    assert (counts(repository, "TEN", "alice"), counts(repository, "TEN", "bob")) == (
+        (1, 0),
+        (1, 1),
+    )
+
+
+def test_a_use_is_given_back_once(repository):
+    repository.add(build_promotion())
+    order = new_order()
+    repository.redeem(order, "TEN", "alice", NOW)
+    repository.redeem(new_order(), "TEN", "alice", NOW)
+    repository.release(order, "TEN")
+    repository.release(order.upper(), "TEN")
+    assert counts(repository, "TEN") == (1, 1)
+
+
+def test_what_was_given_back_is_not_redeemed_again(repository):
+    repository.add(build_promotion())
+    order = new_order()
+    repository.redeem(order, "TEN", "alice", NOW)
+    repository.release(order, "TEN")
+    with pytest.raises(domain.RedemptionReleasedError):
+        repository.redeem(order, "TEN", "alice", NOW)
+    assert counts(repository, "TEN") == (0, 0)
+
+
+@pytest.mark.parametrize("code", ["TEN", "OTHER", "NONE"])
+def test_giving_back_before_redeeming_closes_the_door(repository, code):
+    repository.add(build_promotion())
+    repository.add(build_promotion("OTHER"))
+    order = new_order()
+    repository.release(order, code)
+    repository.release(order, "TEN")
+    with pytest.raises(domain.RedemptionReleasedError):
+        repository.redeem(order, "TEN", "alice", NOW)
+    assert counts(repository, "TEN") == (0, 0)
+
+
+def test_an_order_uses_one_code_of_one_client(repository):
+    repository.add(build_promotion())
+    repository.add(build_promotion("OTHER"))
+    order = new_order()
+    repository.redeem(order, "TEN", "alice", NOW)
+    for call in (
+        partial(repository.redeem, order, "OTHER", "alice", NOW),
+        partial(repository.redeem, order, "TEN", "bob", NOW),
+        partial(repository.release, order, "OTHER"),
+    ):
+        assert outcome(call) == "REDEMPTION_MISMATCH"
+    assert (counts(repository, "TEN"), counts(repository, "OTHER")) == ((1, 1), (0, 0))
+
+
+def test_what_runs_is_what_has_started_not_ended_and_is_not_used_up_best_first(repository):
+    for promotion in (
+        build_promotion("B", discount_percentage=9),
+        build_promotion("A", discount_percentage=9),
+        build_promotion("ALL", discount_percentage=100),
+        build_promotion("ONE", discount_percentage=1, valid_from=NOW),
+        build_promotion("OVER", valid_until=NOW),
+        build_promotion("SOON", valid_from=NOW + timedelta.resolution),
+        build_promotion("LAST", max_uses=1),
+        build_promotion("MINE", max_uses_per_user=1),
+    ):
+        repository.add(promotion)
+    for code in ("LAST", "MINE"):
+        repository.redeem(new_order(), code, "alice", NOW)
+    codes = [promotion.code for promotion in repository.running(NOW, 10)]
+    assert codes == ["ALL", "MINE", "A", "B", "ONE"]
+    assert repository.running(NOW, 2) == [
+        build_promotion("ALL", discount_percentage=100),
+        build_promotion("MINE", max_uses_per_user=1),
+    ]
+
+
+def test_the_promotions_that_run_are_found_among_many_that_do_not(repository):
+    for number in range(250):
+        repository.add(build_promotion(f"SOON{number}", valid_from=NOW + timedelta(hours=1)))
+    repository.add(build_promotion("ONE", discount_percentage=1))
+    assert [promotion.code for promotion in repository.running(NOW, 10)] == ["ONE"]
+
+
+def test_seeding_twice_is_seeding_once(repository):
+    for _ in range(2):
+        demo.seed(repository, clock=lambda: NOW)
+    usages = [repository.load(promotion.code) for promotion in demo.PROMOTIONS]
+    assert [(usage.promotion, usage.used) for usage in usages] == [
+        (demo.WELCOME, 0),
+        (demo.EXPIRED, 0),
+        (demo.SOLD_OUT, 1),
+    ]
+
+
+def test_seeding_leaves_a_code_that_is_there_as_it_is(repository):
+    mine = replace(demo.SOLD_OUT, max_uses=100)
+    repository.add(mine)
+    demo.seed(repository, clock=lambda: NOW)
+    assert repository.load("SOLDOUT5") == Usage(promotion=mine)
+
+
+@pytest.mark.integration
+class TestTheOutbox:
+    @pytest.fixture
+    def outbox(self, client):
+        return lambda: [fields for _, fields in client.xrange(OUTBOX)]
+
+    def test_a_new_promotion_is_told_with_all_that_an_event_has(self, store, outbox):
+        with use(CallContext(traceparent=TRACE)):
+            store.add(ALL_RULES)
+        (event,) = outbox()
+        told = events_pb2.PromoCreated.FromString(event.pop(b"data"))
+        assert told == events_pb2.PromoCreated(
+            code="ALL",
+            discount_percentage=10,
+            valid_from=to_timestamp(ALL_RULES.valid_from),
+            valid_until=to_timestamp(ALL_RULES.valid_until),
+            category="crocquettes-été",
+        )
+        assert uuid.UUID(event.pop(b"id").decode())
+        assert event == {
+            b"type": b"mamie_rosa.events.v1.PromoCreated",
+            b"source": b"/mamie-rosa/promotions",
+            b"subject": b"ALL",
+            b"time": NOW.isoformat().encode(),
+            b"traceparent": TRACE.encode(),
+        }
+
+    def test_events_are_in_the_order_in_which_promotions_were_made(self, store, outbox):
+        for code in ("C", "A", "B"):
+            store.add(build_promotion(code))
+        assert [event[b"subject"] for event in outbox()] == [b"C", b"A", b"B"]
+
+    def test_a_promotion_that_was_not_made_is_not_told(self, store, outbox):
+        store.add(build_promotion())
+        with pytest.raises(domain.PromotionExistsError):
+            store.add(build_promotion())
+        assert len(outbox()) == 1
+
+    def test_a_creation_that_is_sent_twice_is_done_and_told_once(self, client, outbox):
+        store = RedisPromotionsRepository(client, new_id=lambda: "the same call")
+        store.add(build_promotion())
+        store.add(build_promotion())
+        assert len(outbox()) == 1
+
+    def test_nobody_is_told_of_the_demo_codes(self, store, outbox):
+        demo.seed(store, clock=lambda: NOW)
+        assert outbox() == []
+
+
+@pytest.mark.integration
+class TestTheConnection:
+    def test_a_store_that_is_away_is_said_so(self):
+        with connect("redis://127.0.0.1:1/0") as client:
+            repository = RedisPromotionsRepository(client)
+            for call in (
+                repository.ping,
+                partial(repository.find, "TEN"),
+                partial(repository.running, NOW, 1),
+                partial(repository.add, build_promotion()),
+                partial(repository.redeem, new_order(), "TEN", "alice", NOW),
+                partial(repository.release, new_order(), "TEN"),
+            ):
+                with pytest.raises(StoreUnavailableError):
+                    call()
+
+    def test_a_connection_that_broke_is_made_again(self, store, client, redis_url):
+        store.add(build_promotion())
+        with connect(redis_url) as other:
+            other.client_kill_filter(_id=client.client_id())
+        store.redeem(new_order(), "TEN", "alice", NOW)
+        assert counts(store, "TEN") == (1, 1)
+
+    def test_a_server_that_forgot_the_scripts_is_told_them_again(self, store, client):
+        store.add(build_promotion())
+        client.script_flush()
+        store.redeem(new_order(), "TEN", "alice", NOW)
+        assert counts(store, "TEN") == (1, 1)
+
+    def test_a_store_that_answers_is_said_so(self, store):
+        store.ping()
+
+    def test_every_key_is_under_one_prefix(self, store, client):
+        store.add(build_promotion())
+        store.redeem(new_order(), "TEN", "alice", NOW)
+        assert {key.split(b":")[0] for key in client.scan_iter()} == {b"promotions"}
+
+
+@pytest.mark.integration
+class TestUnderConcurrency:
+    def test_a_code_is_never_used_more_often_than_it_may(self, store):
+        store.add(build_promotion(max_uses=20))
+        tries = [partial(store.redeem, new_order(), "TEN", f"client-{n}", NOW) for n in range(400)]
+        with ThreadPoolExecutor(8) as clients:
+            outcomes = list(clients.map(outcome, tries))
+        assert (outcomes.count(""), outcomes.count("CODE_EXHAUSTED")) == (20, 380)
+        assert store.load("TEN").used == 20
+
+    def test_one_client_never_uses_a_code_more_often_than_they_may(self, store):
+        store.add(build_promotion(max_uses_per_user=2))
+        tries = [partial(store.redeem, new_order(), "TEN", "alice", NOW) for _ in range(80)]
+        with ThreadPoolExecutor(8) as clients:
+            outcomes = list(clients.map(outcome, tries))
+        assert (outcomes.count(""), outcomes.count("CODE_ALREADY_USED")) == (2, 78)
+
+    def test_one_order_counts_once_however_often_it_asks(self, store):
+        store.add(build_promotion(max_uses=1, max_uses_per_user=1))
+        repeat = partial(store.redeem, new_order(), "TEN", "alice", NOW)
+        with ThreadPoolExecutor(20) as repeats:
+            assert list(repeats.map(outcome, [repeat] * 20)) == [""] * 20
+        assert counts(store, "TEN") == (1, 1)
+
+    def test_redeeming_and_giving_back_at_once_leave_the_counters_right(self, store):
+        store.add(build_promotion())
+        orders = [new_order() for _ in range(50)]
+        kept = [new_order() for _ in range(5)]
+        calls = [
+            call
+            for order in orders
+            for call in (
+                partial(store.redeem, order, "TEN", "alice", NOW),
+                partial(store.release, order, "TEN"),
+                partial(store.redeem, order, "TEN", "alice", NOW),
+                partial(store.release, order, "TEN"),
+            )
+        ] + [partial(store.redeem, order, "TEN", "alice", NOW) for order in kept]
+        with ThreadPoolExecutor(8) as clients:
+            assert set(clients.map(outcome, calls)) <= {"", "REDEMPTION_RELEASED"}
+        assert counts(store, "TEN") == (5, 5)
+
+    def test_one_of_many_who_want_the_same_code_makes_it(self, store, client):
+        makes = [partial(store.add, build_promotion(discount_percentage=n + 1)) for n in range(20)]
+        with ThreadPoolExecutor(8) as admins:
+            outcomes = list(admins.map(outcome, makes))
+        assert (outcomes.count(""), outcomes.count("PROMOTION_EXISTS")) == (1, 19)
+        assert client.xlen(OUTBOX) == 1
+        winner = build_promotion(discount_percentage=outcomes.index("") + 1)
+        assert store.running(NOW, 10) == [store.load("TEN").promotion] == [winner]

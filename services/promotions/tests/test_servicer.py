@@ -1,0 +1,319 @@
+"""What the promotions answer, to whom."""
+
+from datetime import UTC, timedelta
+from decimal import Decimal
+
+import grpc
+import pytest
+from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_pb2
+from mamie_rosa.promotions.v1 import promotions_pb2
+
+from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.promotions import demo
+from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
+from services.promotions.tests.fakes import NOW, InMemoryPromotionsRepository, build_promotion
+
+ORDER = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+PUBLIC = promotions_pb2.DESCRIPTOR.services_by_name["PromotionsService"]
+INTERNAL = internal_pb2.DESCRIPTOR.services_by_name["PromotionsService"]
+
+
+@pytest.fixture
+def repository():
+    repository = InMemoryPromotionsRepository()
+    repository.add(build_promotion("TEN"))
+    repository.add(build_promotion("ONCE", max_uses_per_user=1))
+    repository.add(build_promotion("LAST", max_uses=1))
+    repository.add(build_promotion("TOYS", discount_percentage=20, category="toys"))
+    repository.add(build_promotion("OVER", valid_until=NOW))
+    repository.add(build_promotion("SOON", valid_from=NOW + timedelta.resolution))
+    return repository
+
+
+@pytest.fixture
+def promotions(repository):
+    return InMemoryServer(PUBLIC, PromotionsServicer(repository=repository, clock=lambda: NOW))
+
+
+@pytest.fixture
+def internal(repository):
+    servicer = InternalPromotionsServicer(repository=repository, clock=lambda: NOW)
+    return InMemoryServer(INTERNAL, servicer)
+
+
+def validate(promotions, code, who=ALICE, *, total="100", user_id=""):
+    request = promotions_pb2.ValidatePromotionRequest(
+        promo_code=code, cart_total=total, user_id=user_id
+    )
+    return promotions.call("ValidatePromotion", request, who)
+
+
+def validate_cart(internal, code, *lines, user_id=ALICE["x-user-id"]):
+    cart = [internal_pb2.CartLine(category=category, amount=amount) for category, amount in lines]
+    request = internal_pb2.ValidatePromoRequest(promo_code=code, user_id=user_id, lines=cart)
+    return internal.call("ValidatePromo", request)
+
+
+def redeem(internal, code, order_id=ORDER, user_id=ALICE["x-user-id"]):
+    request = internal_pb2.RedeemPromoRequest(order_id=order_id, promo_code=code, user_id=user_id)
+    return internal.call("RedeemPromo", request)
+
+
+def release(internal, code, order_id=ORDER):
+    request = internal_pb2.ReleasePromoRequest(order_id=order_id, promo_code=code)
+    return internal.call("ReleasePromo", request)
+
+
+def usage_count(promotions, code):
+    request = promotions_pb2.GetPromotionRequest(code=code)
+    return promotions.call("GetPromotion", request, ALICE).response.usage_count
+
+
+def test_a_valid_code_tells_what_it_takes_off(promotions):
+    answer = validate(promotions, "ten", total="35.75").response
+    assert answer == promotions_pb2.ValidatePromotionResponse(
+        is_valid=True, discount_percentage=10, discount_amount="3.58", final_total="32.17"
+    )
+
+
+def test_a_code_of_one_category_is_judged_as_if_the_whole_cart_were_of_it(promotions):
+    assert validate(promotions, "TOYS").response.discount_amount == "20.00"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [("NONE", "CODE_UNKNOWN"), ("OVER", "CODE_EXPIRED"), ("SOON", "CODE_NOT_STARTED")],
+)
+def test_a_code_that_does_not_apply_answers_the_reason_and_no_amount(promotions, code, reason):
+    answer = validate(promotions, code)
+    expected = promotions_pb2.ValidatePromotionResponse(is_valid=False, reason=reason)
+    assert (answer.code, answer.response) == (grpc.StatusCode.OK, expected)
+
+
+def test_validating_redeems_nothing(promotions):
+    for _ in range(2):
+        assert validate(promotions, "ONCE").response.is_valid
+    assert usage_count(promotions, "ONCE") == 0
+
+
+def test_a_code_is_judged_for_the_caller_unless_an_administrator_names_another(
+    promotions, internal
+):
+    redeem(internal, "ONCE")
+    alice = ALICE["x-user-id"]
+    assert validate(promotions, "ONCE", ALICE).response.reason == "CODE_ALREADY_USED"
+    assert validate(promotions, "ONCE", BOB).response.is_valid
+    assert validate(promotions, "ONCE", ADMIN).response.is_valid
+    answer = validate(promotions, "ONCE", ADMIN, user_id=alice).response
+    assert answer.reason == "CODE_ALREADY_USED"
+
+
+@pytest.mark.parametrize(
+    ("who", "reason"), [(BOB, "NOT_YOURS"), (NOBODY, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
+)
+def test_a_code_is_not_judged_for_somebody_else(promotions, who, reason):
+    assert validate(promotions, "TEN", who, user_id=ALICE["x-user-id"]).reason == reason
+
+
+@pytest.mark.parametrize("total", ["", "-1", "1.234", "1e3", "x", "123456789"])
+def test_a_total_that_is_no_amount_is_refused(promotions, total):
+    answer = validate(promotions, "TEN", total=total)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("ValidatePromotion", {"promo_code": "TEN", "cart_total": "1"}),
+        ("GetPromotion", {"code": "TEN"}),
+    ],
+)
+def test_codes_are_for_those_who_are_signed_in(promotions, method, request_):
+    kind = getattr(promotions_pb2, f"{method}Request")
+    assert promotions.call(method, kind(**request_), NOBODY).reason == "NOT_SIGNED_IN"
+
+
+def test_a_promotion_is_found_by_its_code_in_any_case(promotions):
+    request = promotions_pb2.GetPromotionRequest(code="toYs")
+    answer = promotions.call("GetPromotion", request, ALICE).response
+    assert (answer.code, answer.discount_percentage, answer.category) == ("TOYS", 20, "toys")
+    assert answer.min_cart_total == "0.00"
+    assert answer.valid_until.ToDatetime(tzinfo=UTC) == NOW + timedelta(days=1)
+
+
+def test_an_unknown_promotion_is_not_found(promotions):
+    answer = promotions.call("GetPromotion", promotions_pb2.GetPromotionRequest(code="no"), ALICE)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "PROMOTION_NOT_FOUND")
+
+
+def new(code="spring15", **changes):
+    fields = {
+        "code": code,
+        "discount_percentage": 15,
+        "valid_from": NOW,
+        "valid_until": NOW + timedelta(days=30),
+        "max_uses": 100,
+        "max_uses_per_user": 1,
+        "min_cart_total": "20",
+        "category": "toys",
+    }
+    return promotions_pb2.CreatePromotionRequest(**fields | changes)
+
+
+def test_a_new_promotion_is_created_and_can_be_read(promotions, repository):
+    answer = promotions.call("CreatePromotion", new(), ADMIN)
+    assert (answer.http, answer.response.code) == (201, "SPRING15")
+    read = promotions.call("GetPromotion", promotions_pb2.GetPromotionRequest(code="spring15"), BOB)
+    assert read.response == answer.response
+    assert repository.load("SPRING15").promotion == build_promotion(
+        "SPRING15",
+        discount_percentage=15,
+        valid_from=NOW,
+        valid_until=NOW + timedelta(days=30),
+        max_uses=100,
+        max_uses_per_user=1,
+        min_cart_total=Decimal("20.00"),
+        category="toys",
+    )
+
+
+def test_without_limits_a_promotion_has_none(promotions):
+    none = {"max_uses": 0, "max_uses_per_user": 0, "min_cart_total": "", "category": ""}
+    request = new("FREE", discount_percentage=100, **none)
+    answer = promotions.call("CreatePromotion", request, ADMIN).response
+    assert (answer.max_uses, answer.max_uses_per_user, answer.min_cart_total) == (0, 0, "0.00")
+
+
+def test_a_code_is_taken_once_in_any_case(promotions):
+    promotions.call("CreatePromotion", new("Spring15"), ADMIN)
+    answer = promotions.call("CreatePromotion", new("sPRING15"), ADMIN)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.ALREADY_EXISTS, "PROMOTION_EXISTS")
+
+
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [(NOBODY, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
+    ids=["nobody", "alice"],
+)
+def test_only_administrators_create_promotions(promotions, repository, who, code):
+    assert promotions.call("CreatePromotion", new(), who).code == code
+    assert repository.find("SPRING15") is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"code": "a b"},
+        {"code": "AB"},
+        {"discount_percentage": 0},
+        {"discount_percentage": 101},
+        {"valid_until": NOW},
+        {"valid_from": None},
+        {"max_uses": -1},
+        {"min_cart_total": "-5"},
+    ],
+)
+def test_a_promotion_that_breaks_the_rules_is_refused(promotions, repository, broken):
+    answer = promotions.call("CreatePromotion", new(**broken), ADMIN)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+    assert repository.find("SPRING15") is None
+
+
+def test_a_cart_is_judged_line_by_line(internal):
+    answer = validate_cart(internal, "toys", ("dog-food", "25.80"), ("toys", "9.95")).response
+    assert answer == internal_pb2.ValidatePromoResponse(
+        is_valid=True, discount_percentage=20, discount_amount="1.99", final_total="33.76"
+    )
+
+
+def test_a_cart_that_a_code_is_not_for_is_told_why(internal):
+    answer = validate_cart(internal, "TOYS", ("dog-food", "25.80")).response
+    assert answer == internal_pb2.ValidatePromoResponse(
+        is_valid=False,
+        reason="CATEGORY_NOT_IN_CART",
+        discount_amount="0.00",
+        final_total="25.80",
+    )
+
+
+def test_redeeming_counts_one_use_however_often_it_is_asked(promotions, internal):
+    for code in ("ten", "TEN", "Ten"):
+        assert redeem(internal, code).code == grpc.StatusCode.OK
+    assert usage_count(promotions, "TEN") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("NONE", "CODE_UNKNOWN"),
+        ("SOON", "CODE_NOT_STARTED"),
+        ("OVER", "CODE_EXPIRED"),
+        ("LAST", "CODE_EXHAUSTED"),
+        ("ONCE", "CODE_ALREADY_USED"),
+    ],
+)
+def test_a_code_that_applies_no_more_is_not_redeemed(internal, code, reason):
+    redeem(internal, "LAST", OTHER)
+    redeem(internal, "ONCE", "33333333-3333-4333-8333-333333333333")
+    answer = redeem(internal, code)
+    assert (answer.code, answer.http) == (grpc.StatusCode.FAILED_PRECONDITION, 422)
+    assert (answer.reason, answer.facts) == (reason, {"code": code})
+
+
+def test_a_cancelled_order_does_not_count(promotions, internal):
+    redeem(internal, "LAST")
+    for _ in range(2):
+        assert release(internal, "last").code == grpc.StatusCode.OK
+    assert usage_count(promotions, "LAST") == 0
+    assert redeem(internal, "LAST", OTHER).code == grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("redeemed_before", [True, False])
+def test_what_was_given_back_is_not_redeemed_again(promotions, internal, redeemed_before):
+    if redeemed_before:
+        redeem(internal, "TEN")
+    release(internal, "TEN")
+    answer = redeem(internal, "TEN")
+    assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "REDEMPTION_RELEASED")
+    assert usage_count(promotions, "TEN") == 0
+
+
+def test_an_order_uses_one_code(promotions, internal):
+    redeem(internal, "TEN")
+    for answer in (redeem(internal, "TOYS"), release(internal, "TOYS")):
+        assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "REDEMPTION_MISMATCH")
+    assert (usage_count(promotions, "TEN"), usage_count(promotions, "TOYS")) == (1, 0)
+
+
+def test_an_order_that_is_no_uuid_is_refused(internal):
+    assert redeem(internal, "TEN", "order-1").reason == "INVALID_FIELDS"
+
+
+def test_active_promotions_are_those_that_run_best_first(internal):
+    redeem(internal, "LAST")
+    request = internal_pb2.ListActivePromotionsRequest()
+    answer = internal.call("ListActivePromotions", request).response
+    assert [promo.code for promo in answer.promotions] == ["TOYS", "ONCE", "TEN"]
+    assert (answer.promotions[0].discount_percentage, answer.promotions[0].category) == (20, "toys")
+
+
+def test_at_most_a_hundred_active_promotions_are_listed(internal, repository):
+    for number in range(101):
+        repository.add(build_promotion(f"MORE{number}", discount_percentage=30))
+    request = internal_pb2.ListActivePromotionsRequest()
+    answer = internal.call("ListActivePromotions", request).response
+    assert {promo.discount_percentage for promo in answer.promotions} == {30}
+    assert len(answer.promotions) == 100
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [("WELCOME10", ""), ("EXPIRED20", "CODE_EXPIRED"), ("SOLDOUT5", "CODE_EXHAUSTED")],
+)
+def test_the_demo_codes_are_one_valid_one_expired_and_one_used_up(
+    promotions, repository, code, reason
+):
+    demo.seed(repository, clock=lambda: NOW)
+    answer = validate(promotions, code).response
+    assert (answer.is_valid, answer.reason) == (not reason, reason)
