@@ -24,6 +24,6 @@ SERVICES = (
     Service("catalog", 8002, 5, "postgres", ("migrate", "seed")),
     # Service("orders", 8003, 3, "mongodb", ("migrate",)),
     Service("promotions", 8004, 2, "redis", ("seed",)),
-    # Service("payments", 8007, 2, "postgres", ("migrate",)),
+    Service("payments", 8007, 2, "postgres", ("migrate",)),
 )
 CONTROL_PLANE_PORT = 18000

@@ -1,0 +1,50 @@
+"""The payments service: `python -m services.payments [serve | migrate] ...`."""
+
+from functools import partial
+from pathlib import Path
+
+from mamie_rosa.payments.internal.v1 import payments_pb2_grpc
+
+from services.common import postgres, runtime
+from services.common.server import Servicer
+from services.payments.config import PaymentsConfig, read_config
+from services.payments.provider import PostgresLedger, SandboxProvider
+from services.payments.repository import PostgresPaymentsRepository
+from services.payments.servicer import PaymentsServicer
+
+
+def serve(config: PaymentsConfig) -> None:
+    """Wire the service and serve until told to stop."""
+    engine = postgres.create_engine(config.store_url)
+    repository = PostgresPaymentsRepository(engine)
+    provider = SandboxProvider(
+        ledger=PostgresLedger(engine),
+        slow_seconds=config.sandbox_slow_seconds,
+        timeout_seconds=config.provider_timeout_seconds,
+    )
+    runtime.serve(
+        name="payments",
+        config=config.service,
+        servicers=[
+            Servicer(
+                "mamie_rosa.payments.internal.v1.PaymentsService",
+                PaymentsServicer(repository=repository, provider=provider),
+                payments_pb2_grpc.add_PaymentsServiceServicer_to_server,
+            )
+        ],
+        checks={"postgres": repository.ping},
+    )
+
+
+def migrate(config: PaymentsConfig) -> None:
+    """Bring the schema up to date."""
+    postgres.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
+
+
+if __name__ == "__main__":
+    config = read_config()
+    runtime.main(
+        "payments",
+        config.service,
+        verbs={"serve": partial(serve, config), "migrate": partial(migrate, config)},
+    )

@@ -1,0 +1,18 @@
+"""What the tests of payments share: an empty, migrated database."""
+
+from pathlib import Path
+
+import pytest
+
+import services.payments
+from services.common import postgres
+
+MIGRATIONS = Path(services.payments.__path__[0]) / "migrations"
+
+
+@pytest.fixture
+def engine(postgres_url):
+    postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+    engine = postgres.create_engine(postgres_url, pool_size=10)
+    yield engine
+    engine.dispose()

@@ -1,0 +1,113 @@
+"""The promises of a payments repository, kept by the fake and by the real store."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+
+from services.common import postgres
+from services.common.errors import StoreUnavailableError
+from services.payments import provider, repository
+from services.payments.domain import PaymentClosedError, PaymentNotFoundError, PaymentStatus
+from services.payments.repository import PostgresPaymentsRepository
+from services.payments.tests.fakes import (
+    ORDER,
+    InMemoryPaymentsRepository,
+    build_payment,
+    build_voided,
+)
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
+def payments(request):
+    if request.param == "memory":
+        return InMemoryPaymentsRepository()
+    return PostgresPaymentsRepository(request.getfixturevalue("engine"))
+
+
+def keep(payments, payment):
+    return payments.change(payment.order_id, lambda _existing: payment)
+
+
+@pytest.mark.parametrize(
+    "payment",
+    [
+        build_payment(),
+        build_voided(),
+        build_payment(
+            status=PaymentStatus.REFUNDED,
+            refunded_amount=Decimal("12.90"),
+            transaction_id="t",
+            close_reason="why",
+        ),
+        build_payment(status=PaymentStatus.DECLINED, decline_reason="CARD_DECLINED"),
+        build_payment(amount=Decimal("99999999.99")),
+    ],
+)
+def test_a_payment_is_found_as_it_was_kept(payments, payment):
+    assert keep(payments, payment) == payment
+    assert payments.find(ORDER) == payment
+
+
+def test_an_unknown_payment_is_not_found(payments):
+    with pytest.raises(PaymentNotFoundError):
+        payments.find(ORDER)
+
+
+def test_a_decision_sees_what_the_last_one_left(payments):
+    keep(payments, build_payment())
+    captured = payments.change(ORDER, lambda x: replace(x, status=PaymentStatus.CAPTURED))
+    assert captured == build_payment(status=PaymentStatus.CAPTURED)
+    assert payments.find(ORDER) == captured
+
+
+def test_a_decision_that_raises_changes_nothing(payments):
+    def refuse(_existing):
+        raise PaymentClosedError(ORDER)
+
+    keep(payments, build_payment())
+    with pytest.raises(PaymentClosedError):
+        payments.change(ORDER, refuse)
+    assert payments.find(ORDER) == build_payment()
+
+
+def test_decisions_on_one_order_are_taken_one_after_the_other(payments):
+    def add_a_letter(_):
+        def longer(existing):
+            before = existing or build_payment(user_id="")
+            return replace(before, user_id=before.user_id + "a")
+
+        payments.change(ORDER, longer)
+
+    with ThreadPoolExecutor(8) as callers:
+        list(callers.map(add_a_letter, range(40)))
+    assert payments.find(ORDER).user_id == "a" * 40
+
+
+def test_a_repository_that_works_can_be_pinged(payments):
+    payments.ping()
+
+
+@pytest.mark.integration
+def test_a_store_that_is_away_is_said_so():
+    away = PostgresPaymentsRepository(postgres.create_engine("postgresql://127.0.0.1:1/none"))
+    for use in (away.ping, lambda: away.find(ORDER), lambda: keep(away, build_payment())):
+        with pytest.raises(StoreUnavailableError):
+            use()
+
+
+@pytest.mark.integration
+def test_the_store_takes_no_refund_of_a_part(engine):
+    payments = PostgresPaymentsRepository(engine)
+    with pytest.raises(sa.exc.IntegrityError):
+        keep(payments, build_payment(refunded_amount=Decimal("1.00")))
+
+
+@pytest.mark.integration
+def test_the_migrations_make_the_tables_that_the_code_uses(engine):
+    inspector = sa.inspect(engine)
+    for table in (repository.payments, provider.transactions):
+        made = {column["name"] for column in inspector.get_columns(table.name)}
+        assert made == {column.name for column in table.columns}
