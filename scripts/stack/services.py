@@ -20,9 +20,9 @@ class Service:
 
 
 SERVICES = (
-    # Service("users", 8001, 2, "postgres", ("migrate", "seed")),
+    Service("users", 8001, 2, "postgres", ("migrate", "seed")),
     Service("catalog", 8002, 5, "postgres", ("migrate", "seed")),
-    # Service("orders", 8003, 3, "mongodb", ("migrate",)),
+    Service("orders", 8003, 3, "mongodb", ("migrate",)),
     Service("promotions", 8004, 2, "redis", ("seed",)),
     Service("payments", 8007, 2, "postgres", ("migrate",)),
 )

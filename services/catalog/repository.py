@@ -243,16 +243,16 @@ class PostgresCatalogRepository:
 
 
 def _is_uuid(name: str) -> bool:
+    """Tell whether a name is an id; other spellings that UUID() takes are not, as to the store."""
     try:
-        UUID(name)
+        return str(UUID(name)) == name.lower()
     except ValueError:
         return False
-    return True
 
 
 def _canonical(name: str) -> str:
-    """Return a name as the store spells it: ids in lower case with hyphens, skus as they are."""
-    return str(UUID(name)) if _is_uuid(name) else name
+    """Return a name as the store spells it: ids in lower case, skus as they are."""
+    return name.lower() if _is_uuid(name) else name
 
 
 def _conditions(query: ProductQuery) -> list[sa.ColumnElement[bool]]:

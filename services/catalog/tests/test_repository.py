@@ -72,9 +72,12 @@ def test_ids_are_compared_without_case(repository):
     assert repository.find(FIRST.product_id.upper()) == FIRST
 
 
-def test_an_unknown_product_is_not_found(repository):
+@pytest.mark.parametrize(
+    "name", ["nothing", f"urn:uuid:{FIRST.product_id}", FIRST.product_id.replace("-", ""), "٣" * 32]
+)
+def test_an_unknown_product_is_not_found(repository, name):
     with pytest.raises(domain.ProductNotFoundError):
-        repository.find("nothing")
+        repository.find(name)
 
 
 def test_many_products_are_found_by_the_names_asked_for(repository):

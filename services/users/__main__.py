@@ -1,0 +1,101 @@
+"""The users service: `python -m services.users [serve | migrate | seed | rotate-keys] ...`."""
+
+from functools import partial
+from pathlib import Path
+
+from mamie_rosa.users.v1 import users_pb2_grpc
+
+from services.common import postgres, runtime
+from services.common.clock import new_id, utc_now
+from services.common.periodic import PeriodicWorker
+from services.common.server import Servicer
+from services.users.config import UsersConfig, read_config, require_admin_password
+from services.users.domain import Account, Role, User
+from services.users.key_repository import PostgresKeyRepository
+from services.users.keys import Keyring, KeyRotation
+from services.users.passwords import Passwords, build_hasher
+from services.users.repository import PostgresUsersRepository
+from services.users.servicer import UsersServicer
+from services.users.sign_in import SignIn
+from services.users.tokens import TokenIssuer
+from services.users.worker import Housekeeper
+
+
+def serve(config: UsersConfig) -> None:
+    """Wire the service and serve until told to stop."""
+    engine = postgres.create_engine(config.store_url)
+    repository = PostgresUsersRepository(engine)
+    keys = PostgresKeyRepository(engine)
+    rotation = KeyRotation(repository=keys, policy=config.keys)
+    keyring = Keyring(repository=keys, rotation=rotation)
+    passwords = _passwords(config)
+    servicer = UsersServicer(
+        repository=repository,
+        passwords=passwords,
+        sign_in=SignIn(repository=repository, passwords=passwords),
+        keyring=keyring,
+        tokens=TokenIssuer(keyring=keyring),
+    )
+    housekeeper = Housekeeper(repository=repository, rotation=rotation)
+    worker = PeriodicWorker(
+        name="housekeeper",
+        work=housekeeper.tidy,
+        interval_seconds=config.housekeeping_interval_seconds,
+    )
+    add_to_server = users_pb2_grpc.add_UsersServiceServicer_to_server
+    runtime.serve(
+        name="users",
+        config=config.service,
+        servicers=[Servicer("mamie_rosa.users.v1.UsersService", servicer, add_to_server)],
+        checks={"postgres": repository.ping},
+        workers=[worker],
+    )
+
+
+def migrate(config: UsersConfig) -> None:
+    """Bring the schema up to date."""
+    postgres.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
+
+
+def seed(config: UsersConfig) -> None:
+    """Make the administrator's account, or give it the password that is set now."""
+    password_hash = _passwords(config).hash(require_admin_password(config))
+    admin = User(
+        user_id=new_id(),
+        email=config.admin_email,
+        first_name="Mamie",
+        last_name="Rosa",
+        role=Role.ADMIN,
+        created_at=utc_now(),
+    )
+    repository = PostgresUsersRepository(postgres.create_engine(config.store_url))
+    repository.put_admin(Account(admin, password_hash))
+
+
+def rotate_keys(config: UsersConfig) -> None:
+    """Make a new signing key; it takes over by itself when everybody can know it."""
+    keys = PostgresKeyRepository(postgres.create_engine(config.store_url))
+    KeyRotation(repository=keys, policy=config.keys).rotate()
+
+
+def _passwords(config: UsersConfig) -> Passwords:
+    return Passwords(
+        hasher=build_hasher(),
+        concurrency=config.hash_concurrency,
+        queue=config.hash_queue,
+        wait_seconds=config.hash_wait_seconds,
+    )
+
+
+if __name__ == "__main__":
+    config = read_config()
+    runtime.main(
+        "users",
+        config.service,
+        verbs={
+            "serve": partial(serve, config),
+            "migrate": partial(migrate, config),
+            "seed": partial(seed, config),
+            "rotate-keys": partial(rotate_keys, config),
+        },
+    )

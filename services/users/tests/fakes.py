@@ -1,0 +1,145 @@
+"""Accounts and keys in memory, and argon2id that counts and costs nothing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import argon2
+
+from services.common.clock import new_id
+from services.users.domain import (
+    Account,
+    EmailExistsError,
+    Failures,
+    KeyPolicy,
+    Role,
+    SigningKey,
+    User,
+    UserNotFoundError,
+    canonical_email,
+)
+from services.users.key_repository import ChangeKeys
+from services.users.repository import ChangeFailures
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+POLICY = KeyPolicy(life=timedelta(days=30), lead=timedelta(minutes=2))
+
+
+def build_user(**changes) -> User:
+    """Return a customer, changed as told."""
+    user = User(
+        user_id=new_id(),
+        email="Marie@Example.org",
+        first_name="Marie",
+        last_name="Petit",
+        animal_type="cat",
+        created_at=NOW,
+    )
+    return replace(user, **changes)
+
+
+class ManualClock:
+    """A clock that moves when told; `monotonic` moves with it."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
+    def move(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+class CountingHasher:
+    """Real argon2id with the least parameters; counts what it does."""
+
+    def __init__(self, *, time_cost: int = 1) -> None:
+        self._hasher = argon2.PasswordHasher(time_cost=time_cost, memory_cost=8, parallelism=1)
+        self.hashed = 0
+        self.verified = 0
+
+    def hash(self, password: str) -> str:
+        self.hashed += 1
+        return self._hasher.hash(password)
+
+    def verify(self, hash: str, password: str) -> bool:
+        self.verified += 1
+        return self._hasher.verify(hash, password)
+
+    def check_needs_rehash(self, hash: str) -> bool:
+        return self._hasher.check_needs_rehash(hash)
+
+
+class InMemoryUsersRepository:
+    """Accounts and failures in two dictionaries, by canonical email."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._failures: dict[str, Failures] = {}
+
+    def find(self, user_id: str) -> User:
+        for account in self._accounts.values():
+            if account.user.user_id == user_id.lower():
+                return account.user
+        raise UserNotFoundError
+
+    def find_by_email(self, email_key: str) -> Account | None:
+        return self._accounts.get(email_key)
+
+    def add(self, account: Account) -> None:
+        email_key = canonical_email(account.user.email)
+        if email_key in self._accounts:
+            raise EmailExistsError
+        self._accounts[email_key] = account
+
+    def update(self, user: User) -> None:
+        email_key = canonical_email(user.email)
+        self._accounts[email_key] = replace(self._accounts[email_key], user=user)
+
+    def replace_hash(self, account: Account, new_hash: str) -> None:
+        email_key = canonical_email(account.user.email)
+        known = self._accounts[email_key]
+        if known.password_hash == account.password_hash:
+            self._accounts[email_key] = replace(known, password_hash=new_hash)
+
+    def put_admin(self, account: Account) -> None:
+        email_key = canonical_email(account.user.email)
+        known = self._accounts.get(email_key, account)
+        admin = replace(known.user, role=Role.ADMIN)
+        self._accounts[email_key] = Account(admin, account.password_hash)
+
+    def failures(self, email_key: str) -> Failures | None:
+        return self._failures.get(email_key)
+
+    def change_failures(self, email_key: str, change: ChangeFailures) -> None:
+        changed = change(self._failures.get(email_key))
+        self._failures.pop(email_key, None)
+        if changed:
+            self._failures[email_key] = changed
+
+    def forget_failures(self, *, before: datetime) -> None:
+        kept = {key: known for key, known in self._failures.items() if known.since >= before}
+        self._failures = kept
+
+    def ping(self) -> None:
+        pass
+
+
+class InMemoryKeyRepository:
+    """Keys in a list; counts how often they are read."""
+
+    def __init__(self) -> None:
+        self._keys: Sequence[SigningKey] = []
+        self.reads = 0
+
+    def keys(self) -> Sequence[SigningKey]:
+        self.reads += 1
+        return self._keys
+
+    def change_keys(self, change: ChangeKeys) -> Sequence[SigningKey]:
+        self._keys = change(self._keys)
+        return self._keys

@@ -1,0 +1,233 @@
+"""The promises of the repositories, kept by the fakes and by the real store."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from mamie_rosa.events.v1 import events_pb2
+
+import services.users
+from services.common import postgres
+from services.common.clock import new_id
+from services.common.errors import StoreUnavailableError
+from services.users import domain
+from services.users.domain import FAILURE_LIMIT, Account, Failures, Role, SigningKey
+from services.users.key_repository import PostgresKeyRepository
+from services.users.keys import KeyRotation
+from services.users.repository import PostgresUsersRepository, outbox, sign_in_failures
+from services.users.tests.fakes import (
+    NOW,
+    POLICY,
+    InMemoryKeyRepository,
+    InMemoryUsersRepository,
+    build_user,
+)
+
+MARIE = build_user()
+EMAIL = domain.canonical_email(MARIE.email)
+MIGRATIONS = Path(services.users.__path__[0]) / "migrations"
+STORES = ["memory", pytest.param("postgres", marks=pytest.mark.integration)]
+
+
+@pytest.fixture
+def engine(postgres_url):
+    postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+    engine = postgres.create_engine(postgres_url, pool_size=8)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=STORES)
+def repository(request):
+    real = request.param == "postgres"
+    repository = (
+        PostgresUsersRepository(request.getfixturevalue("engine"))
+        if real
+        else InMemoryUsersRepository()
+    )
+    repository.add(Account(MARIE, "hash 1"))
+    return repository
+
+
+@pytest.fixture(params=STORES)
+def keys(request):
+    real = request.param == "postgres"
+    return (
+        PostgresKeyRepository(request.getfixturevalue("engine"))
+        if real
+        else InMemoryKeyRepository()
+    )
+
+
+def key(kid):
+    return SigningKey(kid=kid, private_pem="pem", signs_from=NOW)
+
+
+def test_an_account_is_found_by_id_and_by_email(repository):
+    assert repository.find(MARIE.user_id) == MARIE
+    assert repository.find_by_email(EMAIL) == Account(MARIE, "hash 1")
+
+
+def test_ids_are_compared_without_case(repository):
+    assert repository.find(MARIE.user_id.upper()) == MARIE
+
+
+@pytest.mark.parametrize(
+    "user_id", [new_id(), "login", "", "a\0b", "x" * 64, f"urn:uuid:{MARIE.user_id}"]
+)
+def test_an_unknown_user_is_not_found(repository, user_id):
+    with pytest.raises(domain.UserNotFoundError):
+        repository.find(user_id)
+
+
+def test_an_unknown_email_has_no_account(repository):
+    assert repository.find_by_email("nobody@example.org") is None
+
+
+def test_an_email_has_one_account_whatever_its_case(repository):
+    with pytest.raises(domain.EmailExistsError):
+        repository.add(Account(build_user(email=MARIE.email.upper()), "hash 2"))
+    assert repository.find_by_email(EMAIL) == Account(MARIE, "hash 1")
+
+
+def test_an_update_replaces_name_and_preferences(repository):
+    changed = replace(MARIE, first_name="M", animal_type="dog", notifications_enabled=False)
+    repository.update(changed)
+    assert repository.find_by_email(EMAIL) == Account(changed, "hash 1")
+
+
+def test_a_hash_is_replaced_only_if_it_is_still_the_same(repository):
+    read = repository.find_by_email(EMAIL)
+    repository.replace_hash(read, "hash 2")
+    repository.replace_hash(read, "hash 3")
+    assert repository.find_by_email(EMAIL).password_hash == "hash 2"
+
+
+def test_an_administrator_is_added_once_and_gets_the_last_password(repository):
+    for number in (1, 2):
+        admin = build_user(email="Admin@example.org", role=Role.ADMIN, first_name=str(number))
+        repository.put_admin(Account(admin, f"hash {number}"))
+    kept = repository.find_by_email("admin@example.org")
+    assert (kept.password_hash, kept.user.role, kept.user.first_name) == ("hash 2", "admin", "1")
+
+
+def test_an_account_may_become_the_administrators_and_keeps_its_profile(repository):
+    repository.put_admin(Account(build_user(role=Role.ADMIN, first_name="Root"), "hash 2"))
+    assert repository.find(MARIE.user_id) == replace(MARIE, role=Role.ADMIN)
+
+
+def test_failures_are_kept_per_email_and_can_be_forgotten(repository):
+    repository.change_failures(EMAIL, lambda known: domain.fail(known, NOW))
+    repository.change_failures(EMAIL, lambda known: domain.fail(known, NOW))
+    assert repository.failures(EMAIL) == Failures(2, NOW)
+    assert repository.failures("nobody@example.org") is None
+    repository.change_failures(EMAIL, lambda known: domain.succeed(known, NOW))
+    assert repository.failures(EMAIL) is None
+
+
+def test_a_refused_change_of_failures_changes_nothing(repository):
+    repository.change_failures(EMAIL, lambda _: Failures(FAILURE_LIMIT, NOW))
+    with pytest.raises(domain.AccountThrottledError):
+        repository.change_failures(EMAIL, lambda known: domain.succeed(known, NOW))
+    assert repository.failures(EMAIL) == Failures(FAILURE_LIMIT, NOW)
+
+
+def test_only_old_failures_are_forgotten(repository):
+    second = timedelta(seconds=1)
+    repository.change_failures("old@x.org", lambda _: Failures(3, NOW - second))
+    repository.change_failures("new@x.org", lambda _: Failures(3, NOW))
+    repository.forget_failures(before=NOW)
+    assert repository.failures("old@x.org") is None
+    assert repository.failures("new@x.org") == Failures(3, NOW)
+
+
+def test_keys_become_what_a_change_says(keys):
+    assert keys.keys() == []
+    keys.change_keys(lambda _: [key("a"), key("b")])
+    assert keys.change_keys(lambda known: [known[1], key("c")]) == [key("b"), key("c")]
+    assert keys.keys() == [key("b"), key("c")]
+
+
+@pytest.mark.integration
+def test_a_store_that_is_away_is_said_so():
+    engine = postgres.create_engine("postgresql://127.0.0.1:1/none")
+    with pytest.raises(StoreUnavailableError):
+        PostgresUsersRepository(engine).find(MARIE.user_id)
+    with pytest.raises(StoreUnavailableError):
+        PostgresKeyRepository(engine).keys()
+
+
+@pytest.mark.integration
+def test_accounts_and_changes_are_told_but_not_administrators_or_refusals(engine):
+    repository = PostgresUsersRepository(engine)
+    repository.add(Account(MARIE, "hash"))
+    repository.update(replace(MARIE, notifications_enabled=False))
+    repository.put_admin(Account(build_user(email="admin@example.org"), "hash"))
+    with pytest.raises(domain.EmailExistsError):
+        repository.add(Account(build_user(), "hash"))
+    with engine.connect() as connection:
+        told = connection.execute(sa.select(outbox).order_by(outbox.c.position)).all()
+    assert [(event.type, event.source, event.subject) for event in told] == [
+        ("mamie_rosa.events.v1.UserCreated", "/mamie-rosa/users", MARIE.user_id),
+        ("mamie_rosa.events.v1.UserUpdated", "/mamie-rosa/users", MARIE.user_id),
+    ]
+    assert events_pb2.UserCreated.FromString(told[0].data) == events_pb2.UserCreated(
+        user_id=MARIE.user_id,
+        email=MARIE.email,
+        first_name="Marie",
+        last_name="Petit",
+        animal_type="cat",
+        notifications_enabled=True,
+    )
+    assert not events_pb2.UserUpdated.FromString(told[1].data).notifications_enabled
+
+
+@pytest.mark.integration
+def test_failures_are_kept_without_the_email(engine):
+    PostgresUsersRepository(engine).change_failures(EMAIL, lambda _: Failures(1, NOW))
+    with engine.connect() as connection:
+        [row] = connection.execute(sa.select(sign_in_failures)).all()
+    assert "marie" not in str(row)
+
+
+@pytest.mark.integration
+class TestUnderConcurrency:
+    def test_of_registrations_with_one_email_one_wins(self, engine):
+        repository = PostgresUsersRepository(engine)
+
+        def register(number):
+            email = MARIE.email.upper() if number % 2 else MARIE.email
+            try:
+                repository.add(Account(build_user(email=email), f"hash {number}"))
+            except domain.EmailExistsError:
+                return 0
+            return 1
+
+        with ThreadPoolExecutor(8) as clients:
+            assert sum(clients.map(register, range(16))) == 1
+        with engine.connect() as connection:
+            assert len(connection.execute(sa.select(outbox)).all()) == 1
+
+    def test_no_failure_is_lost_and_none_beyond_the_limit_is_answered(self, engine):
+        repository = PostgresUsersRepository(engine)
+
+        def fail(_):
+            try:
+                repository.change_failures(EMAIL, lambda known: domain.fail(known, NOW))
+            except domain.AccountThrottledError:
+                return 0
+            return 1
+
+        with ThreadPoolExecutor(8) as guesses:
+            assert sum(guesses.map(fail, range(3 * FAILURE_LIMIT))) == FAILURE_LIMIT
+
+    def test_instances_that_start_together_make_one_key(self, engine):
+        def start(_):
+            keys = PostgresKeyRepository(engine)
+            return KeyRotation(repository=keys, policy=POLICY).rotate_if_due()[0].kid
+
+        with ThreadPoolExecutor(8) as instances:
+            assert len(set(instances.map(start, range(8)))) == 1

@@ -1,0 +1,244 @@
+"""What users answers, to whom."""
+
+import json
+
+import grpc
+import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet
+from mamie_rosa.users.v1 import users_pb2
+
+from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.users.domain import FAILURE_LIMIT, Account, Role
+from services.users.keys import Keyring, KeyRotation
+from services.users.passwords import Passwords
+from services.users.servicer import UsersServicer
+from services.users.sign_in import SignIn
+from services.users.tests.fakes import (
+    NOW,
+    POLICY,
+    CountingHasher,
+    InMemoryKeyRepository,
+    InMemoryUsersRepository,
+    ManualClock,
+    build_user,
+)
+from services.users.tokens import TokenIssuer
+
+SERVICE = users_pb2.DESCRIPTOR.services_by_name["UsersService"]
+ALICE_ID = ALICE["x-user-id"]
+PASSWORD = "correct horse"
+REGISTER = {
+    "email": "Marie@Example.org",
+    "password": PASSWORD,
+    "first_name": "Marie",
+    "last_name": "Petit",
+    "animal_type": "cat",
+}
+
+
+@pytest.fixture
+def repository():
+    return InMemoryUsersRepository()
+
+
+@pytest.fixture
+def users(repository):
+    return build_server(repository, Passwords(hasher=CountingHasher()))
+
+
+def build_server(repository, passwords):
+    clock, keys = ManualClock(), InMemoryKeyRepository()
+    rotation = KeyRotation(repository=keys, policy=POLICY, clock=clock)
+    keyring = Keyring(repository=keys, rotation=rotation, clock=clock, monotonic=clock.monotonic)
+    servicer = UsersServicer(
+        repository=repository,
+        passwords=passwords,
+        sign_in=SignIn(repository=repository, passwords=passwords, clock=clock),
+        keyring=keyring,
+        tokens=TokenIssuer(keyring=keyring, clock=clock),
+        clock=clock,
+    )
+    return InMemoryServer(SERVICE, servicer)
+
+
+@pytest.fixture
+def alice(repository):
+    user = build_user(user_id=ALICE_ID, email="alice@example.org", notifications_enabled=False)
+    repository.add(Account(user, CountingHasher().hash(PASSWORD)))
+    return user
+
+
+def register(users, **changes):
+    return users.call("RegisterUser", users_pb2.RegisterUserRequest(**REGISTER | changes))
+
+
+def login(users, email, password=PASSWORD):
+    return users.call("LoginUser", users_pb2.LoginUserRequest(email=email, password=password))
+
+
+def get(users, user_id, who):
+    return users.call("GetUser", users_pb2.GetUserRequest(id=user_id), who)
+
+
+def update(users, user_id, who, **preferences):
+    request = users_pb2.UpdateUserRequest(
+        id=user_id,
+        first_name="Alicia",
+        last_name="Grand",
+        preferences=users_pb2.Preferences(**preferences),
+    )
+    return users.call("UpdateUser", request, who)
+
+
+def read_token(users, token):
+    keys = users.call("GetJwks", users_pb2.GetJwksRequest()).response
+    return jwt.decode(token, KeySet.import_key_set(json.loads(keys.data)), algorithms=["ES256"])
+
+
+def test_registering_creates_a_customer_and_signs_them_in(users):
+    answer = register(users)
+    assert (answer.code, answer.http) == (grpc.StatusCode.OK, 201)
+    claims = read_token(users, answer.response.token).claims
+    assert (claims["sub"], claims["role"]) == (answer.response.user_id, "customer")
+    assert answer.response.expires_in == 3600
+
+
+def test_a_new_profile_reads_as_it_was_given(users):
+    user_id = register(users).response.user_id
+    user = get(users, user_id, {"x-user-id": user_id, "x-user-role": "customer"}).response
+    assert (user.email, user.first_name, user.last_name) == ("Marie@Example.org", "Marie", "Petit")
+    assert (user.preferences.animal_type, user.preferences.notifications_enabled) == ("cat", True)
+    assert user.created_at.ToDatetime(tzinfo=NOW.tzinfo) == NOW
+
+
+def test_an_email_is_registered_once_whatever_its_case(users):
+    register(users)
+    answer = register(users, email="mARIE@eXAMPLE.ORG")
+    assert (answer.code, answer.reason) == (grpc.StatusCode.ALREADY_EXISTS, "EMAIL_EXISTS")
+    assert answer.http is None
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"email": "not an email"},
+        {"email": f"{'x' * 250}@y.org"},
+        {"password": "too short"},
+        {"password": "x" * 129},
+        {"first_name": ""},
+        {"last_name": "x" * 101},
+        {"animal_type": "x" * 51},
+    ],
+)
+def test_a_registration_that_breaks_the_rules_is_refused(users, field):
+    answer = register(users, **field)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+
+
+@pytest.mark.parametrize("field", ["email", "first_name", "last_name", "animal_type"])
+def test_nul_is_refused_and_nothing_is_written(users, repository, field):
+    answer = register(users, **{field: "a\0@example.org"})
+    assert answer.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert repository.find_by_email("marie@example.org") is None
+
+
+def test_nul_in_the_email_of_a_sign_in_is_refused(users):
+    assert login(users, "a\0@example.org").code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_signing_in_answers_a_token_of_ones_own(users, alice):
+    answer = login(users, "ALICE@example.org").response
+    assert answer.user_id == ALICE_ID
+    assert read_token(users, answer.token).claims["sub"] == ALICE_ID
+
+
+def test_the_role_in_a_token_is_that_of_the_account(users, repository):
+    admin = build_user(role=Role.ADMIN)
+    repository.add(Account(admin, CountingHasher().hash(PASSWORD)))
+    token = login(users, admin.email).response.token
+    assert read_token(users, token).claims["role"] == "admin"
+
+
+def test_a_wrong_password_and_an_unknown_email_get_the_same_answer(users, alice):
+    wrong = login(users, "alice@example.org", "something else")
+    unknown = login(users, "nobody@example.org", "something else")
+    assert (wrong.code, wrong.reason) == (grpc.StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS")
+    assert (wrong.code, wrong.status) == (unknown.code, unknown.status)
+
+
+@pytest.mark.parametrize("email", ["alice@example.org", "nobody@example.org"])
+def test_who_fails_too_often_is_told_when_to_try_again(users, alice, email):
+    for _ in range(FAILURE_LIMIT):
+        assert login(users, email, "something else").reason == "INVALID_CREDENTIALS"
+    answer = login(users, email)
+    assert (answer.code, answer.reason) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "ACCOUNT_THROTTLED",
+    )
+    assert answer.facts == {"retryAfterSeconds": "900"}
+
+
+def test_too_many_at_once_are_refused(repository, alice):
+    nobody_waits = Passwords(hasher=CountingHasher(), concurrency=0, queue=0)
+    answer = login(build_server(repository, nobody_waits), "alice@example.org")
+    assert (answer.code, answer.reason) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOO_MANY_SIGN_INS",
+    )
+
+
+@pytest.mark.parametrize("who", [ALICE, ADMIN])
+def test_a_profile_is_for_its_owner_and_administrators(users, alice, who):
+    assert get(users, ALICE_ID, who).response.email == "alice@example.org"
+    assert update(users, ALICE_ID, who).response.first_name == "Alicia"
+
+
+@pytest.mark.parametrize("method", [get, update])
+@pytest.mark.parametrize("user_id", [ALICE_ID, "44444444-4444-4444-8444-444444444444", "login"])
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [(NOBODY, grpc.StatusCode.UNAUTHENTICATED), (BOB, grpc.StatusCode.PERMISSION_DENIED)],
+)
+def test_strangers_do_not_learn_who_has_a_profile(users, alice, method, user_id, who, code):
+    assert method(users, user_id, who).code == code
+
+
+@pytest.mark.parametrize("method", [get, update])
+@pytest.mark.parametrize(
+    "user_id", ["44444444-4444-4444-8444-444444444444", "login", f"urn:uuid:{ALICE_ID}"]
+)
+def test_a_profile_that_does_not_exist_is_not_found(users, alice, method, user_id):
+    answer = method(users, user_id, ADMIN)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "USER_NOT_FOUND")
+
+
+def test_an_update_replaces_name_and_preferences_and_nothing_else(users, repository, alice):
+    update(users, ALICE_ID, ALICE, animal_type="dog", notifications_enabled=True)
+    user = get(users, ALICE_ID, ALICE).response
+    assert (user.first_name, user.last_name, user.email) == ("Alicia", "Grand", alice.email)
+    assert (user.preferences.animal_type, user.preferences.notifications_enabled) == ("dog", True)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ({}, True),
+        ({"notifications_enabled": True}, True),
+        ({"notifications_enabled": False}, False),
+    ],
+)
+def test_who_does_not_say_no_accepts_notifications(users, alice, told, kept):
+    assert update(users, ALICE_ID, ALICE, **told).response.preferences.notifications_enabled is kept
+
+
+def test_an_update_without_preferences_is_refused(users, alice):
+    request = users_pb2.UpdateUserRequest(id=ALICE_ID, first_name="A", last_name="B")
+    assert users.call("UpdateUser", request, ALICE).reason == "INVALID_FIELDS"
+
+
+def test_public_keys_are_plain_json(users):
+    body = users.call("GetJwks", users_pb2.GetJwksRequest()).response
+    assert body.content_type == "application/json"
+    [key] = json.loads(body.data)["keys"]
+    assert "d" not in key

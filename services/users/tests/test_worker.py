@@ -1,0 +1,25 @@
+"""What is due is done in the background."""
+
+from datetime import timedelta
+
+from services.users.domain import FAILURE_WINDOW, Failures
+from services.users.keys import KeyRotation
+from services.users.tests.fakes import (
+    NOW,
+    POLICY,
+    InMemoryKeyRepository,
+    InMemoryUsersRepository,
+    ManualClock,
+)
+from services.users.worker import Housekeeper
+
+
+def test_the_house_is_kept():
+    clock, users, keys = ManualClock(), InMemoryUsersRepository(), InMemoryKeyRepository()
+    rotation = KeyRotation(repository=keys, policy=POLICY, clock=clock)
+    recent = Failures(1, NOW - FAILURE_WINDOW)
+    users.change_failures("old", lambda _: Failures(1, recent.since - timedelta(seconds=1)))
+    users.change_failures("recent", lambda _: recent)
+    Housekeeper(repository=users, rotation=rotation, clock=clock).tidy()
+    assert len(keys.keys()) == 1
+    assert (users.failures("old"), users.failures("recent")) == (None, recent)
