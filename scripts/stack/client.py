@@ -6,6 +6,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from scripts.stack.settings import DEFAULT_DATA
 
 LONGEST_COMMAND_SECONDS = 180
@@ -43,6 +45,12 @@ class Stack:
     def unit(self, name: str) -> dict[str, Any]:
         """Return the state of a unit, such as "catalog-2"."""
         return next(unit for unit in self.describe()["units"] if unit["name"] == name)
+
+    def address(self, instance: str) -> str:
+        """Return where an instance of a service is, "host:port", as Consul knows it."""
+        answer = requests.get(f"{self.url('consul')}/v1/agent/service/{instance}", timeout=5)
+        answer.raise_for_status()
+        return f"{answer.json()['Address']}:{answer.json()['Port']}"
 
     def instances(self, service: str) -> list[str]:
         """Return the names of a service's instances."""

@@ -56,6 +56,8 @@ class RunningUnit:
         self._process: subprocess.Popen | None = None
         self._stopping = threading.Event()
         self._resumed = threading.Event()
+        self._launched = threading.Event()
+        self._started = threading.Event()
         self._watching: threading.Thread | None = None
 
     @property
@@ -64,14 +66,24 @@ class RunningUnit:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start the process, wait until it is ready, and watch over it from then on."""
-        self._launch()
+        """Start the process, wait until it is ready, and watch over it from then on.
+
+        UnitFailedError when it cannot be started, ends, or is not ready in time.
+        """
         if self.unit.task:
+            self._launch()
             self._finish_task()
             return
-        self._await_ready()
         self._watching = threading.Thread(target=self._watch, name=self.unit.name, daemon=True)
         self._watching.start()
+        self._launched.wait()
+        try:
+            self._await_ready()
+        except UnitFailedError:
+            self._stopping.set()  # one that never was ready is not restarted
+            raise
+        finally:
+            self._started.set()
 
     def stop(self) -> None:
         """Stop the process: SIGTERM, and SIGKILL for what is left after its time is over."""
@@ -129,7 +141,7 @@ class RunningUnit:
         while not self._is_ready():
             if self._stopping.is_set():
                 return
-            if self._process and self._process.poll() is not None:
+            if self._process is None or self._process.poll() is not None:
                 self._fail("ended")
             if time.monotonic() > deadline:
                 self._fail("was not ready in time")
@@ -147,12 +159,24 @@ class RunningUnit:
             return False
 
     def _watch(self) -> None:
-        """Restart the process whenever it ends, until the stack stops."""
+        """Launch the process, and again whenever it ends, until the stack stops.
+
+        All of it in one thread that lives as long as the process may: Envoy's wheel asks the
+        system to end it with the thread that started it.
+        """
+        try:
+            self._launch()
+        except OSError as error:
+            self._log.write_text(f"{error}\n")
+            return
+        finally:
+            self._launched.set()
         backoff = FIRST_BACKOFF_SECONDS
         while True:
             assert self._process
             began = time.monotonic()
             self._process.wait()
+            self._started.wait()
             if self._stopping.is_set():
                 return
             backoff = (

@@ -1,0 +1,129 @@
+"""Who may call what: every public method, as everybody there is.
+
+The matrix must name every method that has a path in REST; one that is missing fails.
+"""
+
+from typing import NamedTuple
+
+import pytest
+
+from scripts.tools.gen import DESCRIPTORS
+from scripts.tools.methods import public_methods
+from tests.shop import ADDRESS, problem
+
+pytestmark = pytest.mark.e2e
+
+OPEN, SIGNED_IN, OWNER, ADMIN = "open", "signed in", "owner", "admin"
+
+
+class Rule(NamedTuple):
+    """Who may call a method, and a body for it."""
+
+    who: str
+    body: dict | None = None
+
+
+PROFILE = {"firstName": "A", "lastName": "B", "preferences": {}}
+PRODUCT = {"title": "T", "category": "dog-food", "price": "1.00"}
+PROMOTION = {
+    "code": "MATRIX",
+    "discountPercentage": 1,
+    "validFrom": "2020-01-01T00:00:00Z",
+    "validUntil": "2020-01-02T00:00:00Z",
+}
+MATRIX = {
+    "POST /api/users/register": Rule(OPEN, {}),
+    "POST /api/users/login": Rule(OPEN, {}),
+    "GET /.well-known/jwks.json": Rule(OPEN),
+    "GET /api/users/{id}": Rule(OWNER),
+    "PUT /api/users/{id}": Rule(OWNER, PROFILE),
+    "GET /api/products": Rule(OPEN),
+    "GET /api/products/{id}": Rule(OPEN),
+    "POST /api/products/check-stock": Rule(OPEN, {}),
+    "POST /api/products": Rule(ADMIN, PRODUCT | {"sku": "prod_001"}),
+    "PUT /api/products/{id}": Rule(ADMIN, PRODUCT),
+    "PATCH /api/products/{id}/inventory": Rule(ADMIN, {"quantity": 1, "reason": "matrix"}),
+    "POST /api/orders": Rule(
+        SIGNED_IN,
+        {"items": [{"productId": "prod_003", "quantity": 1}], "shippingAddress": ADDRESS},
+    ),
+    "GET /api/orders": Rule(SIGNED_IN),
+    "GET /api/orders/{id}": Rule(OWNER),
+    "GET /api/orders/{id}/history": Rule(OWNER),
+    "POST /api/orders/{id}/status": Rule(ADMIN, {"status": "DELIVERED"}),
+    "POST /api/orders/{id}/cancel": Rule(OWNER, {"reason": "matrix"}),
+    "POST /api/promotions": Rule(ADMIN, PROMOTION),
+    "GET /api/promotions/{code}": Rule(SIGNED_IN),
+    "POST /api/promotions/validate": Rule(
+        SIGNED_IN, {"promoCode": "WELCOME10", "cartTotal": "1.00"}
+    ),
+}
+CALLERS = ("anonymous", "stranger", "owner", "admin")
+MAY = {
+    OPEN: CALLERS,
+    SIGNED_IN: ("stranger", "owner", "admin"),
+    OWNER: ("owner", "admin"),
+    ADMIN: ("admin",),
+}
+
+
+def test_the_matrix_names_every_public_method():
+    public = {f"{method.verb} {method.path}" for method in public_methods(DESCRIPTORS)}
+    assert public == set(MATRIX)
+
+
+@pytest.fixture(scope="module")
+def people(shop):
+    owner = shop.register()
+    return {
+        "anonymous": shop.visitor,
+        "stranger": shop.register(),
+        "owner": owner,
+        "admin": shop.admin,
+    }
+
+
+@pytest.fixture(scope="module")
+def names(shop, people):
+    """What the paths name: things that belong to `owner`."""
+    order_id = people["owner"].place(({"productId": "prod_004"}, 1))
+    people["owner"].await_status(order_id, "CONFIRMED")
+    return {
+        "/api/users/": people["owner"].user_id,
+        "/api/products/": shop.add_product()["sku"],
+        "/api/orders/": order_id,
+        "/api/promotions/": "WELCOME10",
+    }
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("call", MATRIX)
+def test_everybody_gets_what_they_may_and_nothing_else(people, names, call, caller):
+    rule, (verb, path) = MATRIX[call], call.split()
+    for prefix, name in names.items():
+        if path.startswith(prefix):
+            path = path.replace("{id}", name).replace("{code}", name)
+    answer = people[caller].call(verb, path, rule.body)
+    if caller in MAY[rule.who]:
+        assert answer.status_code not in (401, 403, 500), answer.text
+    elif caller == "anonymous":
+        assert problem(answer) == (401, "NOT_SIGNED_IN")
+    else:
+        assert problem(answer)[0] == 403
+
+
+def test_a_list_of_somebody_elses_orders_is_refused(people):
+    path = f"/api/orders?userId={people['owner'].user_id}"
+    assert problem(people["stranger"].get(path)) == (403, "NOT_YOURS")
+    assert people["admin"].get(path).status_code == 200
+
+
+def test_identity_headers_from_outside_change_nothing(people, names):
+    path = f"/api/orders/{names['/api/orders/']}"
+    forged = {"x_user_id": people["owner"].user_id, "x_user_role": "admin"}
+    assert problem(people["stranger"].call("GET", path, **forged)) == (403, "NOT_YOURS")
+    assert problem(people["anonymous"].call("GET", path, **forged)) == (401, "NOT_SIGNED_IN")
+
+
+def test_an_unknown_order_is_not_found(people):
+    assert problem(people["stranger"].get("/api/orders/nothing")) == (404, "ORDER_NOT_FOUND")

@@ -1,0 +1,67 @@
+"""The catalog over REST."""
+
+import pytest
+
+from tests.shop import problem
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.e2e
+
+
+def test_sixty_products_are_on_sale_in_five_categories(shop):
+    pages = [shop.visitor.get(f"/api/products?limit=100&q=&page={page}").json() for page in (1,)]
+    demo = [p for page in pages for p in page["products"] if p["sku"].startswith("prod_")]
+    assert {product["sku"] for product in demo} == {f"prod_{n:03}" for n in range(1, 61)}
+    assert len({product["category"] for product in demo}) == 5
+
+
+def test_a_product_has_everything_that_a_page_needs(shop):
+    product = shop.visitor.get("/api/products/prod_001").json()
+    expected = (
+        "productId sku title description category price currency stock imageUrl ratings promotion"
+    )
+    assert set(product) == set(expected.split())
+    assert shop.visitor.get(f"/api/products/{product['productId']}").json() == product
+
+
+def test_products_are_found_by_category_and_by_text(shop):
+    product = shop.add_product(title="Extraordinary Zebra Biscuits", category="zebra-food")
+    for query in ("category=zebra-food", "q=zebra%20biscuits"):
+        found = shop.admin.get(f"/api/products?{query}").json()
+        assert product["sku"] in [p["sku"] for p in found["products"]]
+
+
+def test_stock_is_checked_line_by_line(shop):
+    product = shop.add_product(stock=3)
+    lines = [(product["sku"], 3), (product["productId"], 4), ("nothing", 1)]
+    items = [{"productId": name, "quantity": quantity} for name, quantity in lines]
+    answer = shop.visitor.post("/api/products/check-stock", {"items": items}).json()
+    assert answer["allAvailable"] is False
+    assert [(i["status"], i["availableQuantity"]) for i in answer["items"]] == [
+        ("AVAILABLE", 3),
+        ("INSUFFICIENT", 3),
+        ("UNKNOWN_PRODUCT", 0),
+    ]
+
+
+def test_the_stock_is_changed_by_signed_amounts_and_never_below_zero(shop):
+    product = shop.add_product(stock=3)
+    path = f"/api/products/{product['productId']}/inventory"
+    taken = shop.admin.patch(path, {"quantity": -2, "reason": "damaged"})
+    assert taken.json() == {"productId": product["productId"], "newQuantity": 1}
+    too_much = shop.admin.patch(path, {"quantity": -2, "reason": "damaged"})
+    assert problem(too_much) == (409, "STOCK_BELOW_ZERO")
+    assert shop.stock_of(product) == 1
+
+
+def test_a_sku_belongs_to_one_product(shop):
+    product = shop.add_product()
+    again = {"sku": product["sku"], "title": "Again", "category": "dog-food", "price": "1.00"}
+    assert problem(shop.admin.post("/api/products", again)) == (409, "SKU_EXISTS")
+
+
+def test_the_best_promotion_for_its_category_is_shown_on_a_product(shop):
+    product = shop.add_product(category="giraffe-food")
+    code = shop.add_promotion(category="giraffe-food", discountPercentage=90)
+    path = f"/api/products/{product['productId']}"
+    eventually(lambda: shop.admin.get(path).json().get("promotion", {}).get("code") == code)

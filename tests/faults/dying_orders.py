@@ -1,0 +1,33 @@
+"""An orders instance that kills itself at a chosen step of a saga.
+
+`python -m tests.faults.dying_orders STEP before|after`: before the step is done, or when it
+is done and nobody has recorded it yet.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from services.orders import __main__ as orders
+from services.orders.domain import Event, Order, Step
+from services.orders.saga import Steps
+
+
+class DyingSteps(Steps):
+    """Steps one of which ends the process as `kill -9` does."""
+
+    def take(self, step: Step, order: Order) -> Sequence[Event]:
+        """Do a step, unless it is the one to die at."""
+        deadly = step == sys.argv[1]
+        if deadly and sys.argv[2] == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        events = super().take(step, order)
+        if deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return events
+
+
+if __name__ == "__main__":
+    orders.Steps = DyingSteps  # type: ignore[misc]
+    orders.serve(orders.read_config())
