@@ -25,6 +25,22 @@ from scripts.stack.settings import ROOT
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
 
 
+WIDER = ("integration", "e2e", "faults")
+"""Marks of tests that need more than themselves, in the order in which they are run."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what has no mark as unit, and run what is quick first."""
+    for item in items:
+        if not any(map(item.get_closest_marker, WIDER)):
+            item.add_marker(pytest.mark.unit)
+    items.sort(key=_width)
+
+
+def _width(item: pytest.Item) -> int:
+    return max((n for n, mark in enumerate(WIDER, 1) if item.get_closest_marker(mark)), default=0)
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Yield the tests' own stack: the whole shop on free ports, without tight rate limits.

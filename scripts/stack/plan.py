@@ -145,6 +145,8 @@ def _add_edge(plan: Plan, ports: Ports) -> None:
                 *("-c", str(configuration)),
                 *("--concurrency", "2", "--log-level", "warning", "--use-dynamic-base-id"),
                 *("--file-flush-interval-msec", "500"),
+                # It tells when two answers compete for one entry, which is no trouble.
+                *("--component-log-level", "cache_filter:error"),
             ],
             ready=lambda: _answers(plan.urls["http"]),
             after=["control_plane", "catalog-1"],
@@ -168,6 +170,7 @@ def _environment(plan: Plan, instance: str, port: int) -> dict[str, str]:
         "MAMIE_PORT": str(port),
         "MAMIE_CONSUL_URL": plan.urls["consul"],
         "MAMIE_XDS_SERVERS": plan.urls["control_plane"],
+        "MAMIE_BUS_URL": plan.urls["rabbitmq"],
     }
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
-OURS = "mamie_rosa."
+PACKAGE = "mamie_rosa"
 
 
 class PublicMethod(NamedTuple):
@@ -20,21 +20,27 @@ class PublicMethod(NamedTuple):
     path: str
     input_type: str
 
+    @property
+    def grpc_path(self) -> str:
+        """Return its path for gRPC clients."""
+        return f"/{self.service}/{self.method}"
+
+    @property
+    def path_fields(self) -> list[str]:
+        """Return the fields that its REST path binds, such as "id" of /api/orders/{id}."""
+        return re.findall(r"{([a-z0-9_.]+)", self.path)
+
 
 def public_methods(descriptor_set: Path) -> list[PublicMethod]:
     """Return every method that has an HTTP rule."""
     return list(_public_methods(_files(descriptor_set)))
 
 
-def _public_methods(
-    files: descriptor_pb2.FileDescriptorSet,
-) -> Iterator[PublicMethod]:
-    for file, service in _services(files):
+def _public_methods(files: descriptor_pb2.FileDescriptorSet) -> Iterator[PublicMethod]:
+    for name, service in _services(files):
         for method in service.method:
             rule = method.options.Extensions[annotations_pb2.http]
-            verb = rule.WhichOneof("pattern")
-            if verb:
-                name = f"{file.package}.{service.name}"
+            if verb := rule.WhichOneof("pattern"):
                 path = getattr(rule, verb)
                 yield PublicMethod(name, method.name, verb.upper(), path, method.input_type)
 
@@ -44,25 +50,51 @@ def public_services(descriptor_set: Path) -> list[str]:
     return sorted({method.service for method in public_methods(descriptor_set)})
 
 
-def all_services(descriptor_set: Path) -> list[str]:
-    """Return the full names of all of our services, sorted."""
-    files = _files(descriptor_set)
-    return sorted(f"{file.package}.{service.name}" for file, service in _services(files))
+def internal_methods(descriptor_set: Path) -> list[str]:
+    """Return the gRPC path of every method of ours that is not public, sorted."""
+    public = {method.grpc_path for method in public_methods(descriptor_set)}
+    ours = {
+        f"/{name}/{method.name}"
+        for name, service in _services(_files(descriptor_set))
+        for method in service.method
+    }
+    return sorted(ours - public)
 
 
 def path_fields(descriptor_set: Path) -> list[str]:
-    """Return the fields that paths bind, in every spelling that a query could use."""
-    names: set[str] = set()
-    for method in public_methods(descriptor_set):
-        names |= {field for field in re.findall(r"{([a-z_.]+)", method.path)}
-    return sorted(names)
+    """Return the fields that paths bind, in every spelling that a query could use, sorted."""
+    names = {name for method in public_methods(descriptor_set) for name in method.path_fields}
+    return sorted(names | {_camel_case(name) for name in names})
 
 
-def _services(files: descriptor_pb2.FileDescriptorSet):
+def _camel_case(name: str) -> str:
+    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)
+
+
+def query_fields(descriptor_set: Path) -> set[str]:
+    """Return the fields of requests without a body that a query has to fill."""
+    files = _files(descriptor_set)
+    fields = {
+        f".{file.package}.{message.name}": [field.name for field in message.field]
+        for file in files.file
+        for message in file.message_type
+    }
+    return {
+        name
+        for method in _public_methods(files)
+        if method.verb == "GET"
+        for name in set(fields[method.input_type]) - set(method.path_fields)
+    }
+
+
+def _services(
+    files: descriptor_pb2.FileDescriptorSet,
+) -> Iterator[tuple[str, descriptor_pb2.ServiceDescriptorProto]]:
+    """Yield our services, with their full names."""
     for file in files.file:
-        if file.package.startswith(OURS) or file.package == OURS.rstrip("."):
+        if file.package.split(".")[0] == PACKAGE:
             for service in file.service:
-                yield file, service
+                yield f"{file.package}.{service.name}", service
 
 
 def _files(descriptor_set: Path) -> descriptor_pb2.FileDescriptorSet:

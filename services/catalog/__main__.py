@@ -10,7 +10,7 @@ from mamie_rosa.catalog.v1 import catalog_pb2_grpc
 from services.catalog import demo
 from services.catalog.config import CatalogConfig, read_config
 from services.catalog.promotions import PromotionsOverGrpc
-from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.repository import PostgresCatalogRepository, outbox
 from services.catalog.servicer import (
     CatalogServicer,
     FirstCatalogServicer,
@@ -20,12 +20,14 @@ from services.catalog.worker import ReservationSweeper
 from services.common import postgres, runtime
 from services.common.mesh import Mesh
 from services.common.periodic import PeriodicWorker
+from services.common.relay import OutboxRelay
 from services.common.server import Servicer
 
 
 def serve(config: CatalogConfig) -> None:
     """Wire the service and serve until told to stop."""
-    repository = PostgresCatalogRepository(postgres.create_engine(config.store_url))
+    engine = postgres.create_engine(config.store_url)
+    repository = PostgresCatalogRepository(engine)
     mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
     promotions = PromotionsOverGrpc(mesh.channel("promotions"))
     sweeper = ReservationSweeper(repository=repository)
@@ -55,7 +57,12 @@ def serve(config: CatalogConfig) -> None:
                 name="reservation-sweeper",
                 work=sweeper.sweep,
                 interval_seconds=config.sweep_interval_seconds,
-            )
+            ),
+            OutboxRelay(
+                outbox=postgres.PostgresOutbox(engine, outbox),
+                url=config.service.bus_url,
+                name="catalog",
+            ),
         ],
     )
 

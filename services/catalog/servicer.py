@@ -18,6 +18,8 @@ from services.common.money import format_amount, parse_amount
 
 DEFAULT_LIMIT = 20
 CURRENCY = "EUR"
+CACHE_SECONDS = 1
+"""How long a product page may be out of date; ordering looks at the stock itself."""
 
 
 class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
@@ -44,11 +46,13 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         )
         found, total = self._repository.search(query)
         rendered = [self._render(product) for product in found]
-        return catalog_pb2.ListProductsResponse(products=rendered, total=total, page=query.page)
+        page = catalog_pb2.ListProductsResponse(products=rendered, total=total, page=query.page)
+        return http.cacheable(context, page, seconds=CACHE_SECONDS)
 
     def GetProduct(self, request, context):
         """Return one product."""
-        return self._render(self._repository.find(request.id))
+        page = self._render(self._repository.find(request.id))
+        return http.cacheable(context, page, seconds=CACHE_SECONDS)
 
     def CheckStock(self, request, context):
         """Tell for each line whether its quantity is on sale."""

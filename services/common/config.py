@@ -33,6 +33,7 @@ class ServiceConfig:
     port: int
     consul_url: str
     xds_servers: tuple[str, ...]
+    bus_url: str
     worker_threads: int
     queue_limit: int
     drain_seconds: float
@@ -50,6 +51,7 @@ class ServiceConfig:
             port=env.int("PORT", 0, validate=validate.Range(0, 65535)),
             consul_url=env.str("CONSUL_URL", "http://127.0.0.1:8500"),
             xds_servers=tuple(env.list("XDS_SERVERS", ["127.0.0.1:18000"])),
+            bus_url=env.str("BUS_URL", "amqp://guest:guest@127.0.0.1:5672/%2F"),
             worker_threads=env.int("WORKER_THREADS", 16, validate=validate.Range(1, 256)),
             queue_limit=env.int("QUEUE_LIMIT", 64, validate=validate.Range(1, 10_000)),
             drain_seconds=env.float("DRAIN_SECONDS", 1.0, validate=validate.Range(0, 60)),

@@ -98,7 +98,7 @@ def errors_translated(
     except Exception:
         log.exception("call_crashed", method=method)
         text = INTERNAL_MESSAGE.format(current().request_id)
-        detail = status.error_info("INTERNAL", {"request_id": current().request_id})
+        detail = status.error_info("INTERNAL", {"requestId": current().request_id})
         code = grpc.StatusCode.INTERNAL
         abort(context, code, status.build_status(code, text, detail))
 

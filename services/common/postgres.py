@@ -1,6 +1,6 @@
 """PostgreSQL, as every service that uses it does: engine, errors, outbox, migrations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,8 @@ from services.common.events import CloudEvent
 STATEMENT_TIMEOUT_MS = 3_000
 MIGRATION_LOCK = 7_262_001
 """Any number that nobody else uses: the advisory lock that migrations hold."""
+OUTBOX_LOCK = 7_262_002
+"""Likewise, for who publishes the outbox."""
 
 
 def create_engine(url: str, *, pool_size: int = 5) -> sa.Engine:
@@ -74,14 +76,50 @@ def add_to_outbox(connection: sa.Connection, outbox: sa.Table, *events: CloudEve
         connection.execute(sa.insert(outbox), [asdict(event) for event in events])
 
 
+class PostgresOutbox:
+    """The outbox of a service that keeps its data in PostgreSQL.
+
+    Whoever takes events holds a lock that ends with the transaction, so with the process.
+    Positions of one subject are in order: what writes about a subject holds its row.
+    """
+
+    def __init__(self, engine: sa.Engine, outbox: sa.Table) -> None:
+        self._engine = engine
+        self._outbox = outbox
+
+    @contextmanager
+    def take(self, limit: int) -> Iterator[Sequence[CloudEvent]]:
+        """Yield the oldest events and drop them at the end; nothing while others take some."""
+        position = self._outbox.c.position
+        with transaction(self._engine) as connection:
+            rows: Sequence[sa.Row] = ()
+            lock = sa.select(sa.func.pg_try_advisory_xact_lock(OUTBOX_LOCK))
+            if connection.execute(lock).scalar_one():
+                oldest = sa.select(self._outbox).order_by(position).limit(limit)
+                rows = connection.execute(oldest).all()
+            yield [_to_event(row) for row in rows]
+            if rows:
+                taken = position.in_([row.position for row in rows])
+                connection.execute(sa.delete(self._outbox).where(taken))
+
+
+def _to_event(row: sa.Row) -> CloudEvent:
+    attributes = dict(row._mapping)
+    del attributes["position"]
+    return CloudEvent(**attributes | {"data": bytes(row.data)})
+
+
 def migrate(*, url: str, directory: Path) -> None:
     """Bring the schema up to date; several processes may do so at once."""
     engine = create_engine(url, pool_size=1)
-    with engine.begin() as connection:
-        connection.execute(sa.text("SET statement_timeout = 0"))
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-        config = Config()
-        config.set_main_option("script_location", str(directory))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    engine.dispose()
+    config = Config()
+    # Options are interpolated: a percent sign in a path has to be doubled.
+    config.set_main_option("script_location", str(directory).replace("%", "%%"))
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text("SET statement_timeout = 0"))
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()

@@ -19,7 +19,7 @@ from services.common.errors import StoreUnavailableError
 from services.common.events import CloudEvent
 
 BATCH = 100
-IDLE_SECONDS = 0.1
+IDLE_SECONDS = 0.2
 AWAY_SECONDS = 1.0
 TROUBLE = (pika.exceptions.AMQPError, StoreUnavailableError, OSError)
 

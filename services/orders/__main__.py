@@ -7,10 +7,12 @@ from mamie_rosa.orders.v1 import orders_pb2_grpc
 from services.common import runtime
 from services.common.breaker import CircuitBreaker
 from services.common.mesh import Mesh
+from services.common.relay import OutboxRelay
 from services.common.server import Servicer
 from services.orders.checkout import Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.config import OrdersConfig, read_config
+from services.orders.outbox_repository import MongoOutbox
 from services.orders.repository import MongoOrdersRepository, connect
 from services.orders.repository import migrate as make_indexes
 from services.orders.saga import Saga, Steps
@@ -19,7 +21,8 @@ from services.orders.servicer import OrdersServicer
 
 def serve(config: OrdersConfig) -> None:
     """Wire the service and serve until told to stop."""
-    repository = MongoOrdersRepository(connect(config.store_url))
+    client = connect(config.store_url)
+    repository = MongoOrdersRepository(client)
     mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
     catalog = CatalogOverGrpc(mesh.channel("catalog"))
     promotions = PromotionsOverGrpc(mesh.channel("promotions"))
@@ -45,7 +48,10 @@ def serve(config: OrdersConfig) -> None:
             )
         ],
         checks={"mongodb": repository.ping},
-        workers=[saga],
+        workers=[
+            saga,
+            OutboxRelay(outbox=MongoOutbox(client), url=config.service.bus_url, name="orders"),
+        ],
     )
 
 

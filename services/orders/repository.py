@@ -106,6 +106,7 @@ def migrate(client: pymongo.MongoClient) -> None:
     database.orders.create_index([("user_id", 1), ("created_at", -1), ("_id", 1)])
     database.sagas.create_index("due_at")
     database.outbox.create_index([("subject", 1), ("sequence", 1)], unique=True)
+    database.outbox.create_index("time")
 
 
 @contextmanager

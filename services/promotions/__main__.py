@@ -6,16 +6,19 @@ from mamie_rosa.promotions.internal.v1 import promotions_pb2_grpc as internal_pb
 from mamie_rosa.promotions.v1 import promotions_pb2_grpc
 
 from services.common import runtime
+from services.common.relay import OutboxRelay
 from services.common.server import Servicer
 from services.promotions import demo
 from services.promotions.config import PromotionsConfig, read_config
+from services.promotions.outbox_repository import RedisOutbox
 from services.promotions.repository import RedisPromotionsRepository, connect
 from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
 
 
 def serve(config: PromotionsConfig) -> None:
     """Wire the service and serve until told to stop."""
-    repository = RedisPromotionsRepository(connect(config.store_url))
+    client = connect(config.store_url)
+    repository = RedisPromotionsRepository(client)
     runtime.serve(
         name="promotions",
         config=config.service,
@@ -32,6 +35,9 @@ def serve(config: PromotionsConfig) -> None:
             ),
         ],
         checks={"redis": repository.ping},
+        workers=[
+            OutboxRelay(outbox=RedisOutbox(client), url=config.service.bus_url, name="promotions")
+        ],
     )
 
 

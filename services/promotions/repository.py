@@ -6,6 +6,7 @@
     promotions:order:<order id>   hash: state (REDEEMED, RELEASED), code, user; kept for good,
                                   so that an order never uses a code twice
     promotions:by-end             sorted set: every code behind its rank, by `valid_until`
+    promotions:outbox-lock        who publishes them now
     promotions:outbox             stream: events that wait to be published, oldest first;
                                   the fields are those of CloudEvent, `data` is binary
 

@@ -8,13 +8,14 @@ from mamie_rosa.users.v1 import users_pb2_grpc
 from services.common import postgres, runtime
 from services.common.clock import new_id, utc_now
 from services.common.periodic import PeriodicWorker
+from services.common.relay import OutboxRelay
 from services.common.server import Servicer
 from services.users.config import UsersConfig, read_config, require_admin_password
 from services.users.domain import Account, Role, User
 from services.users.key_repository import PostgresKeyRepository
 from services.users.keys import Keyring, KeyRotation
 from services.users.passwords import Passwords, build_hasher
-from services.users.repository import PostgresUsersRepository
+from services.users.repository import PostgresUsersRepository, outbox
 from services.users.servicer import UsersServicer
 from services.users.sign_in import SignIn
 from services.users.tokens import TokenIssuer
@@ -42,13 +43,16 @@ def serve(config: UsersConfig) -> None:
         work=housekeeper.tidy,
         interval_seconds=config.housekeeping_interval_seconds,
     )
+    relay = OutboxRelay(
+        outbox=postgres.PostgresOutbox(engine, outbox), url=config.service.bus_url, name="users"
+    )
     add_to_server = users_pb2_grpc.add_UsersServiceServicer_to_server
     runtime.serve(
         name="users",
         config=config.service,
         servicers=[Servicer("mamie_rosa.users.v1.UsersService", servicer, add_to_server)],
         checks={"postgres": repository.ping},
-        workers=[worker],
+        workers=[worker, relay],
     )
 
 

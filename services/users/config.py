@@ -53,10 +53,10 @@ def read_config() -> UsersConfig:
 def _read_key_policy(env: Env) -> KeyPolicy:
     """Read how keys rotate.
 
-    The lead must be longer than public keys are cached: 5 s here, then 30 s at the edge.
+    The lead must be longer than public keys are cached: 5 s here, then 5 minutes at the edge.
     """
     life = env.float("KEY_LIFE_SECONDS", 30 * 86_400.0, validate=validate.Range(3600))
-    lead = env.float("KEY_LEAD_SECONDS", 120.0, validate=validate.Range(10, 1800))
+    lead = env.float("KEY_LEAD_SECONDS", 600.0, validate=validate.Range(330, 1800))
     return KeyPolicy(life=timedelta(seconds=life), lead=timedelta(seconds=lead))
 
 

@@ -1,10 +1,10 @@
 """One gRPC server that stands for every service of the shop, and remembers what it was asked.
 
 It answers any method that the protos declare. What it answers is chosen by the `id` of the
-request (see `SCENARIOS`); otherwise an empty message of the right type.
+request, up to a "-" (see `SCENARIOS`); otherwise it is an empty message of the right type.
 """
 
-from collections import Counter
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,24 +14,32 @@ import grpc
 from google.api import httpbody_pb2
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from mamie_rosa import catalog_pb2 as first_pb2
 from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_catalog_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
 from mamie_rosa.orders.v1 import orders_pb2
+from mamie_rosa.payments.internal.v1 import payments_pb2
+from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_promotions_pb2
 from mamie_rosa.promotions.v1 import promotions_pb2
 from mamie_rosa.users.v1 import users_pb2
 
-from services.common.status import DETAILS, HTTP_CODE, build_status, error_info
+from services.common import http, interceptors, status
 
-DECLARED = (health_pb2, internal_catalog_pb2, catalog_pb2, orders_pb2, promotions_pb2, users_pb2)
+DECLARED = (
+    *(catalog_pb2, orders_pb2, promotions_pb2, users_pb2),
+    *(first_pb2, internal_catalog_pb2, internal_promotions_pb2, payments_pb2),
+    *(health_pb2, reflection_pb2),
+)
 """Imported so that the descriptor pool knows their methods."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """What the shop saw of one call."""
+    """What the shop saw of one call. `instance` is the port of the server that was asked."""
 
+    instance: int
     method: str
     request: Any
     metadata: Mapping[str, str]
@@ -40,106 +48,152 @@ class Call:
 
 @dataclass
 class FakeShop:
-    """The shop's memory and its answers."""
+    """The shop's memory, and the public keys that its users service publishes."""
 
     jwks: bytes = b""
     calls: list[Call] = field(default_factory=list)
-    _tries: Counter[str] = field(default_factory=Counter)
+    servers: list[grpc.Server] = field(default_factory=list)
 
-    def serve(self) -> tuple[grpc.Server, int]:
-        """Start to answer; return the server and its port."""
+    def open(self) -> int:
+        """Start one more instance of every service; return its port."""
         server = grpc.server(ThreadPoolExecutor(16))
-        server.add_generic_rpc_handlers((_AnyMethod(self.answer),))
+        self.servers.append(server)
         port = server.add_insecure_port("127.0.0.1:0")
+        server.add_generic_rpc_handlers((_EveryMethod(self, port),))
         server.start()
-        return server, port
+        return port
 
-    def answer(self, method: str, request: Message, context: grpc.ServicerContext) -> Message:
+    def close(self) -> None:
+        """Stop every instance."""
+        for stopped in [server.stop(0) for server in self.servers]:
+            stopped.wait()
+
+    def answer(
+        self, instance: int, method: str, request: Message, context: grpc.ServicerContext
+    ) -> Message:
         """Remember a call, and answer it."""
         metadata = {key: str(value) for key, value in context.invocation_metadata()}
-        self.calls.append(Call(method, request, metadata, context.time_remaining() or 0))
+        remaining = context.time_remaining() or 0
+        self.calls.append(Call(instance, method, request, metadata, remaining))
         if method.endswith("/GetJwks"):
-            return httpbody_pb2.HttpBody(content_type="application/json", data=self.jwks)
-        scenario = SCENARIOS.get(getattr(request, "id", ""), succeed)
-        return scenario(self, request, context) or empty_answer(method)
+            return self._keys(context)
+        scenario = SCENARIOS.get(getattr(request, "id", "").partition("-")[0], empty)
+        return scenario(method, request, context)
 
-    def tries(self, name: str) -> int:
-        """Return how often a request with this id has arrived."""
-        return sum(getattr(call.request, "id", "") == name for call in self.calls)
+    def _keys(self, context: grpc.ServicerContext) -> Message:
+        if not self.jwks:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "no keys yet")
+        return httpbody_pb2.HttpBody(content_type="application/json", data=self.jwks)
 
-
-def succeed(_shop: FakeShop, _request: Message, _context: grpc.ServicerContext) -> None:
-    """Answer with an empty message."""
-
-
-def created(_shop, _request, context):
-    context.send_initial_metadata(((HTTP_CODE, "201"),))
-
-
-def missing(_shop, _request, context):
-    refuse(context, grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND")
+    def calls_of(self, method: str, **fields: Any) -> list[Call]:
+        """Return the calls of a method (without its service) that had these fields."""
+        return [
+            call
+            for call in self.calls
+            if call.method.endswith(f"/{method}")
+            and all(getattr(call.request, name) == value for name, value in fields.items())
+        ]
 
 
-def unprocessable(_shop, _request, context):
-    refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "OUT_OF_STOCK", http=422)
+Scenario = Callable[[str, Any, grpc.ServicerContext], Message]
 
 
-def conflict(_shop, _request, context):
-    refuse(context, grpc.StatusCode.ABORTED, "CONFLICT")
+def empty(method: str, _request: Any, _context: grpc.ServicerContext) -> Message:
+    """Answer with nothing in it."""
+    return message_factory.GetMessageClass(_declared(method).output_type)()
 
 
-def slow(_shop, _request, context):
-    import threading
-
-    done = threading.Event()
-    context.add_callback(done.set)
-    done.wait()
+def created(method: str, request: Any, context: grpc.ServicerContext) -> Message:
+    """Answer as a service does that has made something."""
+    return http.created(context, empty(method, request, context))
 
 
-def big(_shop, request, _context):
-    return catalog_pb2.Product(product_id=request.id, description="long " * 100_000)
+def cached(method: str, request: Any, context: grpc.ServicerContext) -> Message:
+    """Answer something that stays true for a second."""
+    context.send_initial_metadata((("cache-control", "public, max-age=1"),))
+    return big(method, request, context)
 
 
-def flaky(shop, request, context):
-    if shop.tries(request.id) == 1:
-        context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+def big(_method: str, request: Any, _context: grpc.ServicerContext) -> Message:
+    """Answer with a page of text."""
+    return catalog_pb2.Product(product_id=request.id, description="long " * 1_000)
 
 
-SCENARIOS: Mapping[str, Callable[[FakeShop, Any, grpc.ServicerContext], Message | None]] = {
-    "created": created,
-    "missing": missing,
-    "unprocessable": unprocessable,
-    "conflict": conflict,
-    "slow": slow,
-    "big": big,
-    "flaky": flaky,
+def huge(_method: str, request: Any, _context: grpc.ServicerContext) -> Message:
+    """Answer with more than the edge lets through."""
+    return catalog_pb2.Product(product_id=request.id, description="x" * (4 << 20))
+
+
+def slow(method: str, request: Any, context: grpc.ServicerContext) -> Message:
+    """Answer when nobody waits any more."""
+    gone = threading.Event()
+    if context.add_callback(gone.set):
+        gone.wait()
+    return empty(method, request, context)
+
+
+def unavailable(_method: str, _request: Any, context: grpc.ServicerContext) -> Message:
+    """Refuse, as a service does whose store is away."""
+    return _refuse(context, grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+
+
+def missing(_method: str, _request: Any, context: grpc.ServicerContext) -> Message:
+    """Refuse, as a service does that was asked for what it does not have."""
+    return _refuse(context, grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND")
+
+
+def conflict(_method: str, _request: Any, context: grpc.ServicerContext) -> Message:
+    """Refuse, as a service does when things are in the way."""
+    return _refuse(context, grpc.StatusCode.ABORTED, "CONFLICT")
+
+
+def unprocessable(_method: str, _request: Any, context: grpc.ServicerContext) -> Message:
+    """Refuse, as a service does that would if it could."""
+    return _refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "OUT_OF_STOCK", http_code=422)
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.__name__: scenario
+    for scenario in (
+        created,
+        cached,
+        big,
+        huge,
+        slow,
+        unavailable,
+        missing,
+        conflict,
+        unprocessable,
+    )
 }
 
 
-def refuse(context, code, reason, http=None):
-    status = build_status(code, "No.", error_info(reason, {"why": "test"}))
-    metadata = [(DETAILS, status.SerializeToString())]
-    if http:
-        metadata.append((HTTP_CODE, str(http)))
-    context.set_trailing_metadata(tuple(metadata))
-    context.abort(code, "No.")
+def _refuse(
+    context: grpc.ServicerContext, code: grpc.StatusCode, reason: str, http_code: int | None = None
+) -> Message:
+    told = status.build_status(code, "No.", status.error_info(reason, {"productIds": "prod_001"}))
+    interceptors.abort(context, code, told, http_code)
+    raise AssertionError("abort() does not return")
 
 
-def empty_answer(method):
+def _declared(method: str) -> Any:
     service, _, name = method.strip("/").partition("/")
-    found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-    return message_factory.GetMessageClass(found.output_type)()
+    return descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
 
 
-class _AnyMethod(grpc.GenericRpcHandler):
-    def __init__(self, answer):
-        self._answer = answer
+class _EveryMethod(grpc.GenericRpcHandler):
+    """Answers whatever is asked, as one instance of the shop."""
+
+    def __init__(self, shop: FakeShop, instance: int) -> None:
+        self._shop = shop
+        self._instance = instance
 
     def service(self, details):
-        service, _, name = details.method.strip("/").partition("/")
-        found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+        method = details.method
         return grpc.unary_unary_rpc_method_handler(
-            lambda request, context: self._answer(details.method, request, context),
-            request_deserializer=message_factory.GetMessageClass(found.input_type).FromString,
-            response_serializer=lambda m: m.SerializeToString(),
+            lambda request, context: self._shop.answer(self._instance, method, request, context),
+            request_deserializer=message_factory.GetMessageClass(
+                _declared(method).input_type
+            ).FromString,
+            response_serializer=lambda message: message.SerializeToString(),
         )

@@ -35,6 +35,10 @@ def build_event(type_name, number=1, **changes):
     return CloudEvent(**(values | changes))
 
 
+def events() -> list[CloudEvent]:
+    return []
+
+
 @pytest.fixture
 def url(request):
     return server_url(request, "rabbitmq")
@@ -75,7 +79,7 @@ def count(channel, name):
 
 
 def test_an_event_arrives_as_it_left(channel, queue, url):
-    sent, received = build_event(queue.types[0], traceparent="00-a-b-01"), []
+    sent, received = build_event(queue.types[0], traceparent="00-a-b-01"), events()
     with running(Consumer(queue=queue, handler=received.append, url=url)):
         bus.publish(channel, sent)
         eventually(lambda: received)
@@ -173,8 +177,8 @@ class InMemoryOutbox:
 
 
 def test_two_relays_publish_every_event_once_and_in_order(queue, url):
-    events = [build_event(queue.types[0], number) for number in range(300)]
-    outbox, received = InMemoryOutbox(events), []
+    sent = [build_event(queue.types[0], number) for number in range(300)]
+    outbox, received = InMemoryOutbox(sent), events()
     relays = [OutboxRelay(outbox=outbox, url=url, name=f"test-{n}") for n in (1, 2)]
     with (
         running(Consumer(queue=queue, handler=received.append, url=url)),
@@ -182,7 +186,7 @@ def test_two_relays_publish_every_event_once_and_in_order(queue, url):
         running(relays[1]),
     ):
         eventually(lambda: len(received) >= 300, seconds=20)
-    assert received == events
+    assert received == sent
     assert outbox.events == []
 
 

@@ -18,7 +18,7 @@ def environment(monkeypatch):
 def test_the_store_alone_is_enough_to_serve(environment):
     config = read_config()
     assert (config.hash_concurrency, config.keys.life.days) == (2, 30)
-    assert config.keys.lead.total_seconds() == 120
+    assert config.keys.lead.total_seconds() == 600
 
 
 def test_a_bad_variable_is_named(environment, capsys):

@@ -1,0 +1,48 @@
+-- The first filter, and so the last to see an answer: JSON and gRPC-Web are already made.
+--
+-- REST clients get the HTTP status that a service asked for with the metadata x-http-code,
+-- where the canonical one of its gRPC status says too little (201, 422). Clients of gRPC and
+-- gRPC-Web find their status elsewhere and must get 200. For them, Envoy's own errors have the
+-- gRPC status of errors.yaml in x-grpc-code; by itself Envoy would make UNAVAILABLE of a
+-- timeout, and libraries would send the call again.
+
+local function is_grpc(headers)
+  local content_type = headers:get("content-type") or ""
+  return content_type:find("application/grpc", 1, true) == 1
+end
+
+local function take(headers, name)
+  local value = headers:get(name)
+  headers:remove(name)
+  return value
+end
+
+function envoy_on_request(request)
+  local headers = request:headers()
+  if not is_grpc(headers) then
+    -- These belong to the call that the transcoder makes, not to the client's request.
+    headers:remove("grpc-timeout")
+    headers:remove("grpc-encoding")
+    headers:remove("grpc-accept-encoding")
+  end
+end
+
+function envoy_on_response(response)
+  local headers = response:headers()
+  local http_code = take(headers, "x-http-code")
+  local grpc_code = take(headers, "x-grpc-code")
+  headers:remove("x-envoy-upstream-service-time")   -- the cache's own calls tell it
+  if is_grpc(headers) then
+    if grpc_code then
+      headers:replace("grpc-status", grpc_code)
+    end
+    return
+  end
+  -- Left over from the gRPC answer.
+  headers:remove("grpc-status")
+  headers:remove("grpc-message")
+  headers:remove("grpc-accept-encoding")
+  if http_code and http_code:match("^[2-5]%d%d$") then
+    headers:replace(":status", http_code)
+  end
+end

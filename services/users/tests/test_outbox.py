@@ -1,0 +1,48 @@
+"""The outbox of a service in PostgreSQL, as users has one."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import services.users
+from services.common import postgres
+from services.common.events import CloudEvent
+from services.common.tests.outbox_promises import OutboxPromises
+from services.users.repository import outbox as table
+
+pytestmark = pytest.mark.integration
+
+MIGRATIONS = Path(services.users.__path__[0]) / "migrations"
+
+
+class TestPostgresOutbox(OutboxPromises):
+    @pytest.fixture
+    def expected(self):
+        return ["second", "first"]
+
+    @pytest.fixture
+    def outbox(self, postgres_url, expected):
+        postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+        engine = postgres.create_engine(postgres_url)
+        with postgres.transaction(engine) as connection:
+            for subject in expected:
+                postgres.add_to_outbox(connection, table, build(subject))
+        yield postgres.PostgresOutbox(engine, table)
+        engine.dispose()
+
+    def test_an_event_is_read_as_it_was_written(self, outbox, expected):
+        with outbox.take(1) as events:
+            assert list(events) == [build(expected[0])]
+
+
+def build(subject):
+    return CloudEvent(
+        id=f"id-{subject}",
+        type="t",
+        source="/s",
+        subject=subject,
+        time=datetime(2026, 11, 24, 12, tzinfo=UTC),
+        traceparent="",
+        data=b"\x00\xff",
+    )

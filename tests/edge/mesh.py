@@ -1,0 +1,53 @@
+"""A control plane without Consul: the real one's answers, about instances that a test names."""
+
+import asyncio
+import threading
+import warnings
+
+import grpc
+
+from services.common.consul_client import Instance
+from services.common.server import OPTIONS
+
+with warnings.catch_warnings():
+    # What envoy-data-plane is generated with is deprecated, not what it is used for.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from services.control_plane import resources
+    from services.control_plane.ads import DiscoveryServer
+    from services.control_plane.policy import read_policy
+
+SERVICES = ("users", "catalog", "orders", "promotions")
+
+
+class Mesh:
+    """Tells Envoy where services are; it serves on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._discovery = DiscoveryServer()
+        self._instances: dict[str, list[Instance]] = {name: [] for name in SERVICES}
+        self.port = asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result()
+
+    async def _serve(self) -> int:
+        self._server = grpc.aio.server(options=tuple(OPTIONS.items()))
+        self._server.add_generic_rpc_handlers((self._discovery.handler(),))
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+        return port
+
+    def close(self) -> None:
+        """Stop to serve."""
+        asyncio.run_coroutine_threadsafe(self._server.stop(0), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def place(self, service: str, *ports: int) -> None:
+        """Tell that a service is on these ports of this machine, and nowhere else."""
+        self._instances[service] = [
+            Instance(f"{service}-{port}", "127.0.0.1", port) for port in ports
+        ]
+        known = resources.build(dict(self._instances), read_policy())
+        self._loop.call_soon_threadsafe(self._discovery.publish, known)

@@ -1,0 +1,213 @@
+"""Who is let in, and what a service learns about them."""
+
+import base64
+import hmac
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc import jwk
+
+from tests.edge import tokens
+from tests.edge.conftest import has_keys
+from tests.edge.envelope import reason_of
+from tests.edge.envoy import Envoy
+from tests.edge.fake_shop import FakeShop
+from tests.edge.mesh import Mesh
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+NO_SIGNATURE = b'{"alg": "none"}'
+SHARED_SECRET = b'{"alg": "HS256", "kid": "first"}'
+
+
+def get_orders(client: httpx.Client, token: str) -> httpx.Response:
+    return client.get("/api/orders", headers=tokens.bearer(token))
+
+
+def test_a_service_learns_who_calls_and_never_sees_the_token(
+    client: httpx.Client, key: jwk.ECKey, shop: FakeShop
+) -> None:
+    assert get_orders(client, tokens.sign(key, sub="alice", role="admin")).status_code == 200
+    (call,) = [call for call in shop.calls if call.metadata.get("x-user-id") == "alice"]
+    assert call.metadata["x-user-role"] == "admin"
+    assert "authorization" not in call.metadata
+
+
+def test_no_service_sees_a_token_where_none_is_asked_for(
+    alice: httpx.Client, shop: FakeShop
+) -> None:
+    assert alice.get("/api/products/open").status_code == 200
+    (call,) = shop.calls_of("GetProduct", id="open")
+    assert not {"authorization", "x-user-id"} & set(call.metadata)
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Basic YTpi"}])
+def test_without_a_bearer_token_nobody_is_signed_in(
+    client: httpx.Client, headers: dict[str, str]
+) -> None:
+    answer = client.get("/api/orders", headers=headers)
+    assert reason_of(answer) == (401, "NOT_SIGNED_IN")
+    assert answer.headers["www-authenticate"].startswith("Bearer ")
+
+
+def test_a_token_in_the_query_does_not_count(client: httpx.Client, key: jwk.ECKey) -> None:
+    answer = client.get(f"/api/orders?access_token={tokens.sign(key)}")
+    assert reason_of(answer) == (401, "NOT_SIGNED_IN")
+
+
+def test_an_expired_token_is_told_from_a_bad_one(client: httpx.Client, key: jwk.ECKey) -> None:
+    token = tokens.sign(key, exp=int(time.time()) - 60)
+    assert reason_of(get_orders(client, token)) == (401, "TOKEN_EXPIRED")
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": "somebody-else"},
+        {"iss": "https://somebody.example"},
+        {"exp": None},
+        {"nbf": int(time.time()) + 3600},
+    ],
+    ids=["audience", "issuer", "endless", "too-early"],
+)
+def test_a_token_that_says_the_wrong_thing_is_invalid(
+    client: httpx.Client, key: jwk.ECKey, claims: dict[str, Any]
+) -> None:
+    assert reason_of(get_orders(client, tokens.sign(key, **claims))) == (401, "TOKEN_INVALID")
+
+
+def test_a_forged_token_is_invalid(client: httpx.Client) -> None:
+    token = tokens.sign(tokens.new_key("first"))
+    assert reason_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
+
+
+def test_a_token_of_an_unknown_key_is_invalid(client: httpx.Client) -> None:
+    token = tokens.sign(tokens.new_key("unknown"))
+    assert reason_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
+
+
+def test_a_token_that_was_changed_is_invalid(client: httpx.Client, key: jwk.ECKey) -> None:
+    head, _, signature = tokens.sign(key).split(".")
+    _, claims, _ = tokens.sign(key, role="admin").split(".")
+    assert reason_of(get_orders(client, f"{head}.{claims}.{signature}")) == (401, "TOKEN_INVALID")
+
+
+@pytest.mark.parametrize("token", ["abc", "a.b.c", "..", "%"])
+def test_what_is_no_token_is_invalid(client: httpx.Client, token: str) -> None:
+    assert reason_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
+
+
+def test_a_token_without_a_signature_is_invalid(client: httpx.Client, key: jwk.ECKey) -> None:
+    _, claims, _ = tokens.sign(key).split(".")
+    token = f"{_encoded(NO_SIGNATURE)}.{claims}."
+    assert reason_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
+
+
+def test_the_public_key_is_no_shared_secret(client: httpx.Client, key: jwk.ECKey) -> None:
+    secret = key.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    _, claims, _ = tokens.sign(key).split(".")
+    signed = f"{_encoded(SHARED_SECRET)}.{claims}"
+    signature = hmac.digest(secret, signed.encode(), "sha256")
+    answer = get_orders(client, f"{signed}.{_encoded(signature)}")
+    assert reason_of(answer) == (401, "TOKEN_INVALID")
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def test_a_clock_that_is_a_little_late_is_forgiven(client: httpx.Client, key: jwk.ECKey) -> None:
+    token = tokens.sign(key, exp=int(time.time()) - 2)
+    assert get_orders(client, token).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("GET", "/api/products"),
+        ("GET", "/api/products/?limit=2"),
+        ("GET", "/api/products/prod_001"),
+        ("POST", "/api/products/check-stock"),
+        ("POST", "/api/users/login"),
+        ("POST", "/api/users/register"),
+        ("GET", "/.well-known/jwks.json"),
+    ],
+)
+def test_what_is_open_needs_no_token(client: httpx.Client, verb: str, path: str) -> None:
+    assert client.request(verb, path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("GET", "/api/users/login"),
+        ("GET", "/api//users/1"),
+        ("GET", "/api/products/../users/1"),
+        ("POST", "/api/products"),
+        ("PUT", "/api/products/prod_001"),
+        ("PATCH", "/api/products/prod_001/inventory"),
+        ("POST", "/api/orders"),
+        ("POST", "/api/promotions/validate"),
+    ],
+)
+def test_what_is_not_open_needs_a_token(client: httpx.Client, verb: str, path: str) -> None:
+    assert reason_of(client.request(verb, path)) == (401, "NOT_SIGNED_IN")
+
+
+class TestRotation:
+    """users changes its keys; nobody notices."""
+
+    @pytest.fixture
+    def rotating(self, key: jwk.ECKey) -> Iterator[FakeShop]:
+        shop = FakeShop(jwks=tokens.published(key))
+        yield shop
+        shop.close()
+
+    @pytest.fixture
+    def envoy(self, tmp_path: Path, rotating: FakeShop, key: jwk.ECKey) -> Iterator[Envoy]:
+        mesh, port = Mesh(), rotating.open()
+        mesh.place("users", port)
+        envoy = Envoy(
+            tmp_path, xds_port=mesh.port, jwks_cache_seconds=1, rate_limit_per_minute=100_000
+        )
+        eventually(lambda: has_keys(envoy, key))
+        yield envoy
+        envoy.stop()
+        mesh.close()
+
+    def test_a_new_key_counts_once_it_was_published_for_the_cache_duration(
+        self, envoy: Envoy, rotating: FakeShop, key: jwk.ECKey
+    ) -> None:
+        new = tokens.new_key("second")
+        rotating.jwks = tokens.published(key, new)
+        fetched = len(rotating.calls_of("GetJwks"))
+
+        def served_while_waiting() -> bool:
+            assert has_keys(envoy, key), "a valid token was refused"
+            return len(rotating.calls_of("GetJwks")) > fetched + 1
+
+        eventually(served_while_waiting)
+        assert has_keys(envoy, new)
+        assert has_keys(envoy, key)
+
+    def test_a_key_that_was_taken_back_counts_no_more(
+        self, envoy: Envoy, rotating: FakeShop, key: jwk.ECKey
+    ) -> None:
+        rotating.jwks = tokens.published(tokens.new_key("second"))
+        eventually(lambda: not has_keys(envoy, key))
+
+    def test_without_fresh_keys_nobody_is_taken_for_a_forger(
+        self, envoy: Envoy, rotating: FakeShop, key: jwk.ECKey
+    ) -> None:
+        rotating.jwks = b""
+        eventually(lambda: not has_keys(envoy, key))
+        answer = httpx.get(f"{envoy.http}/api/orders", headers=tokens.bearer(tokens.sign(key)))
+        assert reason_of(answer) == (503, "SERVICE_UNAVAILABLE")
+        rotating.jwks = tokens.published(key)
+        eventually(lambda: has_keys(envoy, key))
