@@ -5,6 +5,7 @@ runs is written to `state.json` all the time, so that after the death of the run
 the next one finds what is left and ends it.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -142,7 +143,8 @@ def clean_up(data: Path) -> int:
         psutil.Process(pid) for pid, born in _read_state(state) if _identify(pid) == (pid, born)
     ]
     for process in left:
-        process.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
     psutil.wait_procs(left, timeout=15)
     for process in left:
         kill_group(process.pid)

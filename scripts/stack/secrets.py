@@ -31,5 +31,7 @@ class Secrets:
         return name in self._made
 
     def _save(self) -> None:
-        self._file.touch(mode=0o600)
-        self._file.write_text(json.dumps(self._known, indent=2))
+        fresh = self._file.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(self._known, indent=2))
+        fresh.rename(self._file)

@@ -53,6 +53,7 @@ class RunningUnit:
         self.paused = False
         self._log = log
         self._changed = changed
+        self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         self._stopping = threading.Event()
         self._resumed = threading.Event()
@@ -87,7 +88,8 @@ class RunningUnit:
 
     def stop(self) -> None:
         """Stop the process: SIGTERM, and SIGKILL for what is left after its time is over."""
-        self._stopping.set()
+        with self._lock:  # a process that is being launched is there, or never will be
+            self._stopping.set()
         self._resumed.set()
         process = self._process
         if process and process.poll() is None:
@@ -118,7 +120,9 @@ class RunningUnit:
         self._resumed.set()
 
     def _launch(self) -> None:
-        with self._log.open("ab") as output:
+        with self._lock, self._log.open("ab") as output:
+            if self._stopping.is_set():
+                return
             self._process = subprocess.Popen(
                 list(self.unit.command),
                 env=os.environ | dict(self.unit.environment),
@@ -130,8 +134,7 @@ class RunningUnit:
         self._set("starting")
 
     def _finish_task(self) -> None:
-        assert self._process
-        if code := self._process.wait():
+        if self._process and (code := self._process.wait()):
             self._set("failed")
             raise UnitFailedError(f"{self.unit.name} ended with status {code}\n{self.last_lines()}")
         self._set("done")
@@ -172,8 +175,7 @@ class RunningUnit:
         finally:
             self._launched.set()
         backoff = FIRST_BACKOFF_SECONDS
-        while True:
-            assert self._process
+        while self._process:
             began = time.monotonic()
             self._process.wait()
             self._started.wait()

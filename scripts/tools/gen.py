@@ -43,7 +43,7 @@ def fingerprint() -> str:
     """Return a hash of the sources and of the generators' versions."""
     digest = hashlib.sha256("".join(map(_installed_version, GENERATORS)).encode())
     for source in (Path(__file__), *sorted(PROTOS.rglob("*.proto"))):
-        digest.update(source.read_bytes())
+        digest.update(str(source.relative_to(ROOT)).encode() + source.read_bytes())
     return digest.hexdigest()
 
 

@@ -6,12 +6,15 @@
 
 While it is open calls fail at once, so nobody waits for a service that is known to be
 down. When it is half-open exactly one call is let through to find out. Calls are not
-serialised: the lock is held to decide and to count, never while a call runs.
+serialised: the lock is held to decide and to count, never while a call runs. A call counts
+only in the state that let it through: what a call from before the circuit opened has to
+say comes too late. A cancelled call says nothing at all.
 """
 
 import threading
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 import grpc
 
@@ -42,6 +45,14 @@ class CircuitOpenError(grpc.RpcError):
         """Return nothing: the call never left."""
         return ()
 
+    def result(self, _timeout: float | None = None) -> NoReturn:
+        """Raise the error itself: gRPC asks the outcome of a call that an interceptor made."""
+        raise self
+
+    def add_done_callback(self, callback: Callable[["CircuitOpenError"], object]) -> None:
+        """Call back at once: there is nothing to wait for."""
+        callback(self)
+
 
 class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
     """Opens after `threshold` failures in a row, and tries again after `open_seconds`."""
@@ -60,33 +71,45 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
         self._failures = 0
         self._retry_at = 0.0
         self._probing = False
+        self._changes = 0
 
     @property
     def is_open(self) -> bool:
         """Tell whether calls fail at once, or all but one."""
         with self._lock:
-            return self._failures >= self._threshold
+            return self._has_opened()
 
     def intercept_unary_unary(self, continuation, client_call_details, request):
         """Make the call, unless the circuit is open; count how it ended."""
-        probe = self._admit()
-        call = continuation(client_call_details, request)
-        call.add_done_callback(lambda done: self._count(done.code() in FAILURES, probe=probe))
+        admitted = self._admit()
+        try:
+            call = continuation(client_call_details, request)
+        except BaseException:
+            self._count(grpc.StatusCode.CANCELLED, admitted)
+            raise
+        call.add_done_callback(lambda done: self._count(done.code(), admitted))
         return call
 
-    def _admit(self) -> bool:
-        """Return whether this call is the probe; raise CircuitOpenError when it may not go."""
+    def _admit(self) -> int:
+        """Return how often the state had changed; raise CircuitOpenError when no call may go."""
         with self._lock:
-            if self._failures < self._threshold:
-                return False
-            if self._probing or self._monotonic() < self._retry_at:
-                raise CircuitOpenError
-            self._probing = True
-            return True
+            if self._has_opened():
+                if self._probing or self._monotonic() < self._retry_at:
+                    raise CircuitOpenError
+                self._probing = True
+            return self._changes
 
-    def _count(self, failed: bool, *, probe: bool) -> None:
+    def _count(self, code: grpc.StatusCode, admitted: int) -> None:
         with self._lock:
-            self._failures = self._failures + 1 if failed else 0
+            if admitted != self._changes:
+                return
+            self._probing = False
+            if code is grpc.StatusCode.CANCELLED:
+                return
+            was_open = self._has_opened()
+            self._failures = self._failures + 1 if code in FAILURES else 0
             self._retry_at = self._monotonic() + self._open_seconds
-            if probe:
-                self._probing = False
+            self._changes += self._has_opened() != was_open
+
+    def _has_opened(self) -> bool:
+        return self._failures >= self._threshold

@@ -5,8 +5,7 @@ uses what both have. What the old one lacks is made up for here: requests get a 
 and a gRPC check is passed as the agent's API wants it.
 """
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,10 +70,14 @@ class ConsulClient:
         """Return the instances that this agent knows, by id."""
         return _ask(self._quick.agent.services)
 
-    def is_in_catalogue(self, name: str, instance_id: str) -> bool:
-        """Tell whether an instance is known to the whole of Consul, healthy or not."""
+    def is_in_catalogue(self, name: str, instance: Instance) -> bool:
+        """Tell whether the whole of Consul knows an instance, healthy or not, at its address."""
         _, nodes = _ask(self._quick.catalog.service, name)
-        return any(node["ServiceID"] == instance_id for node in nodes)
+        known = (
+            Instance(node["ServiceID"], node["ServiceAddress"], node["ServicePort"])
+            for node in nodes
+        )
+        return instance in known
 
     def wait_for_names(self, index: str | None) -> tuple[str, Sequence[str]]:
         """Return the names of all gRPC services, as soon as they differ from those at `index`."""
@@ -99,15 +102,24 @@ def _connect(url: str, timeout_seconds: float) -> Any:
     parts = urlsplit(url)
     client = Consul(host=parts.hostname, port=parts.port or 8500, scheme=parts.scheme)
     session = client.http.session
-    session.request = functools.partial(session.request, timeout=timeout_seconds)
+    session.request = _limited(session.request, timeout_seconds)
     return client
 
 
+def _limited(request: Callable, timeout_seconds: float) -> Callable:
+    """Return `request` with our time-out, whatever the library would have it be."""
+    return lambda *args, **kwargs: request(*args, **kwargs | {"timeout": timeout_seconds})
+
+
 def _ask(call, *args, **kwargs) -> Any:
+    """Return what the agent answers; who answers something else is no agent."""
     try:
-        return call(*args, **kwargs)
-    except (requests.RequestException, ConsulException, ValueError) as error:
-        raise ConsulAwayError(str(error)) from error
+        answer = call(*args, **kwargs)
+    except (requests.RequestException, ConsulException, ValueError, KeyError) as error:
+        raise ConsulAwayError(repr(error)) from error
+    if answer is None or (isinstance(answer, tuple) and answer[-1] is None):
+        raise ConsulAwayError("the agent does not know what it was asked")
+    return answer
 
 
 def _to_instance(node: Mapping[str, Any]) -> Instance:

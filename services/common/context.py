@@ -33,7 +33,8 @@ class CallContext:
     """One call.
 
     `deadline` is on the clock of `time.monotonic()`, in seconds; None means no limit.
-    `traceparent` is the W3C header, passed on as it came.
+    `traceparent` is the W3C header, passed on as it came; `accept_language` is the HTTP one
+    (RFC 9110), empty without one.
     """
 
     request_id: str = ""
@@ -41,6 +42,7 @@ class CallContext:
     deadline: float | None = None
     caller: Caller = field(default_factory=Caller)
     idempotency_key: str = ""
+    accept_language: str = ""
 
     @property
     def trace_id(self) -> str:

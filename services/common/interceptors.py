@@ -42,6 +42,7 @@ def call_context(
         deadline=_deadline(context.time_remaining()),
         caller=Caller(metadata.get("x-user-id", ""), metadata.get("x-user-role", "")),
         idempotency_key=metadata.get("idempotency-key", ""),
+        accept_language=metadata.get("accept-language", ""),
     )
     with use(call):
         yield

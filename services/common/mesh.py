@@ -7,13 +7,15 @@ anywhere. Every call takes at most what is left of the call that is being answer
 
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import grpc
 
 from services.common.context import CallContext, current
 
+IP_ADDRESS = re.compile(r"[\d.]+:\d+")
 MARGIN_SECONDS = 0.05
 """What is kept of the caller's deadline, to render an answer that still arrives."""
 
@@ -28,8 +30,8 @@ OPTIONS = (
 class Mesh:
     """Opens channels to the other services.
 
-    `xds_servers` are control planes, "host:port", tried in order; they are asked when the
-    first channel is used.
+    `xds_servers` are control planes, "host:port", tried in order; one is asked when the
+    first channel is used, and another when it dies.
     """
 
     def __init__(self, *, xds_servers: Sequence[str], node_id: str) -> None:
@@ -55,9 +57,21 @@ def bootstrap(xds_servers: Sequence[str], node_id: str) -> str:
             "channel_creds": [{"type": "insecure"}],
             "server_features": ["xds_v3"],
         }
-        for server in xds_servers
+        for server in _targets(xds_servers)
     ]
     return json.dumps({"xds_servers": servers, "node": {"id": node_id, "cluster": "mesh"}})
+
+
+def _targets(xds_servers: Sequence[str]) -> Sequence[str]:
+    """Return control planes as gRPC targets, so that another is heard when one dies.
+
+    gRPC asks the next server of its list only about what it does not know yet: a client
+    that runs would hear nothing new until the first is back. Of the addresses of one target
+    it uses any that answers; a target can have several if they are IP addresses.
+    """
+    if all(IP_ADDRESS.fullmatch(server) for server in xds_servers):
+        return [f"ipv4:{','.join(xds_servers)}"]
+    return xds_servers
 
 
 class _Details(NamedTuple):
@@ -77,15 +91,39 @@ class CallPropagation(grpc.UnaryUnaryClientInterceptor):
     def intercept_unary_unary(self, continuation, client_call_details, request):
         """Make the call with what remains of the deadline."""
         call = current()
-        details = _Details(
-            method=client_call_details.method,
-            timeout=remaining_timeout(call, client_call_details.timeout),
-            metadata=[*(client_call_details.metadata or ()), *_propagated(call)],
-            credentials=client_call_details.credentials,
-            wait_for_ready=client_call_details.wait_for_ready,
-            compression=client_call_details.compression,
-        )
-        return continuation(details, request)
+        timeout = remaining_timeout(call, client_call_details.timeout)
+        headers = {"x-request-id": call.request_id, "traceparent": call.traceparent}
+        return continuation(_revised(client_call_details, timeout, headers), request)
+
+
+class OnBehalfOfCaller(grpc.UnaryUnaryClientInterceptor):
+    """Makes calls in the name of whoever makes the current one, as the edge verified it.
+
+    Pass it to `Mesh.channel` where a service asks for what only its caller may see. Without
+    it, and outside of a call, calls are nobody's.
+    """
+
+    def intercept_unary_unary(self, continuation, client_call_details, request):
+        """Make the call with the caller's id and role."""
+        caller = current().caller
+        headers = {"x-user-id": caller.user_id, "x-user-role": caller.role}
+        timeout = client_call_details.timeout
+        return continuation(_revised(client_call_details, timeout, headers), request)
+
+
+def _revised(
+    details: grpc.ClientCallDetails, timeout: float | None, headers: Mapping[str, str | None]
+) -> _Details:
+    """Return a call with another timeout and with more headers; empty ones are left out."""
+    more = [(name, value) for name, value in headers.items() if value]
+    return _Details(
+        method=details.method,
+        timeout=timeout,
+        metadata=[*(details.metadata or ()), *more],
+        credentials=details.credentials,
+        wait_for_ready=details.wait_for_ready,
+        compression=details.compression,
+    )
 
 
 def remaining_timeout(call: CallContext, wanted: float | None) -> float | None:
@@ -95,8 +133,3 @@ def remaining_timeout(call: CallContext, wanted: float | None) -> float | None:
         return wanted
     left = max(0.0, remaining - MARGIN_SECONDS)
     return left if wanted is None else min(wanted, left)
-
-
-def _propagated(call: CallContext) -> list[tuple[str, str]]:
-    headers = {"x-request-id": call.request_id, "traceparent": call.traceparent}
-    return [(name, value) for name, value in headers.items() if value]

@@ -12,7 +12,7 @@ def parse_amount(text: str) -> Decimal:
 
 def format_amount(amount: Decimal) -> str:
     """Return an amount as it travels: "12.90"."""
-    return f"{amount:.2f}"
+    return f"{round_amount(amount):.2f}"
 
 
 def round_amount(amount: Decimal) -> Decimal:

@@ -4,7 +4,7 @@ import threading
 
 import structlog
 
-from services.common.consul_client import ConsulAwayError, ConsulClient
+from services.common.consul_client import ConsulAwayError, ConsulClient, Instance
 
 VERIFY_SECONDS = 2.0
 
@@ -61,8 +61,10 @@ class Registration:
     def _verify(self) -> None:
         try:
             # Just after its start an agent may know an instance that the catalogue does not:
-            # announcing again makes it sync.
-            if not self._consul.is_in_catalogue(self._name, self._instance):
+            # announcing again makes it sync. And one that was killed may have left its name
+            # with a port that it has no longer.
+            here = Instance(self._instance, self._address, self._port)
+            if not self._consul.is_in_catalogue(self._name, here):
                 self._register()
             self._became("registered")
         except ConsulAwayError as error:

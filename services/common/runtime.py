@@ -13,7 +13,7 @@ from services.common.consul_client import ConsulClient
 from services.common.health import Check, HealthMonitor
 from services.common.logging import configure_logging
 from services.common.registration import Registration
-from services.common.server import GrpcServer, Servicer
+from services.common.server import CannotListenError, GrpcServer, Servicer
 
 log = structlog.get_logger()
 
@@ -42,13 +42,7 @@ def serve(
     have `drain_seconds` to notice, calls in flight finish, workers stop.
     """
     stopping = _stop_on_signals()
-    server = GrpcServer(
-        servicers=servicers,
-        host=config.host,
-        port=config.port,
-        worker_threads=config.worker_threads,
-        queue_limit=config.queue_limit,
-    )
+    server = _build_server(config, servicers)
     monitor = HealthMonitor(servicer=server.health, names=server.names, checks=checks)
     registration = Registration(
         consul=ConsulClient(config.consul_url),
@@ -74,6 +68,21 @@ def serve(
     for worker in workers:
         worker.stop()
     log.info("service_stopped")
+
+
+def _build_server(config: ServiceConfig, servicers: Sequence[Servicer]) -> GrpcServer:
+    """Return the server; a port that is taken ends the process and is named."""
+    try:
+        return GrpcServer(
+            servicers=servicers,
+            host=config.host,
+            port=config.port,
+            worker_threads=config.worker_threads,
+            queue_limit=config.queue_limit,
+        )
+    except CannotListenError as error:
+        log.error("cannot_listen", address=error.address, error=str(error))
+        raise SystemExit(1) from None
 
 
 def _stop_on_signals() -> threading.Event:

@@ -31,10 +31,27 @@ class Servicer:
     add_to_server: Callable[[Any, grpc.Server], None]
 
 
+class CannotListenError(Exception):
+    """The address cannot be listened on, most often because somebody else does."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"cannot listen on {address}: it is taken, or not of this machine")
+        self.address = address
+
+
+def listen(server: grpc.Server | grpc.aio.Server, host: str, port: int) -> int:
+    """Let a server listen and return the port; CannotListenError when that cannot be."""
+    try:
+        return server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise CannotListenError(f"{host}:{port}") from error
+
+
 class GrpcServer:
     """A gRPC server with the interceptors, health and reflection that all of ours have.
 
-    `port` 0 takes any free port; `port` then tells which.
+    `port` 0 takes any free port; `port` then tells which. CannotListenError when the
+    port is taken.
     """
 
     def __init__(
@@ -59,7 +76,7 @@ class GrpcServer:
         reflection.enable_server_reflection(
             (*self.names, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
         )
-        self.port = self._server.add_insecure_port(f"{host}:{port}")
+        self.port = listen(self._server, host, port)
 
     def start(self) -> None:
         """Begin to answer."""

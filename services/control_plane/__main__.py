@@ -10,11 +10,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from services.common.config import ServiceConfig, reading_environment
 from services.common.consul_client import ConsulClient
 from services.common.logging import configure_logging
-from services.common.server import OPTIONS
+from services.common.server import OPTIONS, CannotListenError, listen
 from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
-from services.control_plane.policy import Policy, read_policy
+from services.control_plane.policy import Policy, PolicyError, read_policy
 from services.control_plane.watcher import GRACE_SECONDS, Mesh, Watcher
+
+STOP_GRACE_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -40,14 +42,14 @@ async def serve(config: ServiceConfig, policy: Policy) -> None:
     server = grpc.aio.server(options=tuple(OPTIONS.items()))
     server.add_generic_rpc_handlers((discovery.handler(),))
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    port = server.add_insecure_port(f"{config.host}:{config.port}")
+    port = listen(server, config.host, config.port)
     await server.start()
     mesh = Mesh(publish, grace_seconds=GRACE_SECONDS)
     Watcher(consul=ConsulClient(config.consul_url), mesh=mesh).start()
     log.info("control_plane_started", port=port)
     await stopping.wait()
-    # Clients keep what they know and try the next control plane.
-    await server.stop(grace=0)
+    discovery.close()
+    await server.stop(STOP_GRACE_SECONDS)
     log.info("control_plane_stopped")
 
 
@@ -55,4 +57,13 @@ if __name__ == "__main__":
     with reading_environment() as env:
         config = ServiceConfig.read(env)
     configure_logging(level=config.log_level, service="control_plane", instance=config.instance)
-    asyncio.run(serve(config, read_policy()))
+    try:
+        policy = read_policy()
+        resources.check(policy)
+        asyncio.run(serve(config, policy))
+    except PolicyError as error:
+        log.error("bad_policy", error=str(error))
+        raise SystemExit(2) from None
+    except CannotListenError as error:
+        log.error("cannot_listen", address=error.address, error=str(error))
+        raise SystemExit(1) from None

@@ -7,7 +7,7 @@ and again whenever what it subscribed to has changed.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -21,17 +21,42 @@ METHOD = "StreamAggregatedResources"
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 ORDER = (CLUSTER, ENDPOINTS, LISTENER, ROUTES)
 """What refers to something comes after what it refers to ("make before break")."""
+WITH_WILDCARD = frozenset({CLUSTER, LISTENER})
+EVERYTHING = "*"
 
 log = structlog.get_logger()
 
 
 @dataclass
 class Subscription:
-    """What a client wants of one type, and what it was last told. No names means all."""
+    """What a client wants of one type, and what it was last told.
 
+    `everything` says that it wants all of the type. That is what no names mean, where the
+    type allows it, to a client that never gave any; one that takes back all of its names
+    wants nothing.
+    """
+
+    everything: bool
     names: frozenset[str] = frozenset()
-    nonce: str = ""
-    told: str = ""
+    answers: int = 0
+    told: str | None = None
+
+    @property
+    def nonce(self) -> str:
+        """Return what tells the last answer from those before."""
+        return str(self.answers) if self.answers else ""
+
+    def change(self, names: frozenset[str]) -> None:
+        """Take note of the names; other names are answered even if the answer is the same."""
+        if names != self.names:
+            self.told = None
+        self.everything = self.everything and not names
+        self.names = names
+
+    def choose(self, known: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return what it wants of what is known."""
+        every = self.everything or EVERYTHING in self.names
+        return {name: known[name] for name in sorted(known if every else self.names & known.keys())}
 
 
 @dataclass
@@ -47,12 +72,15 @@ class Client:
             self.node = request.node.id
         if request.type_url not in ORDER:
             return
-        wanted = self.subscriptions.setdefault(request.type_url, Subscription())
+        wanted = self.subscriptions.setdefault(
+            request.type_url, Subscription(request.type_url in WITH_WILDCARD)
+        )
         if request.response_nonce and request.response_nonce != wanted.nonce:
             return  # about an answer that has been followed by another
         if request.error_detail and request.error_detail.message:
-            log.error("refused", node=self.node, why=request.error_detail.message)
-        wanted.names = frozenset(request.resource_names)
+            why = request.error_detail.message
+            log.error("refused", node=self.node, type=request.type_url, why=why)
+        wanted.change(frozenset(request.resource_names))
 
     def news(self, resources: Resources) -> list[DiscoveryResponse]:
         """Return what the client has to be told, in order; and take note that it was."""
@@ -66,24 +94,23 @@ class Client:
 
 def _answer(type_url: str, wanted: Subscription, resources: Resources) -> DiscoveryResponse | None:
     """Return what is new to a subscription, or None."""
-    known = resources[type_url]
-    names = wanted.names or known.keys()
-    chosen = {name: known[name] for name in sorted(names) if name in known}
-    version = _version(chosen, wanted.names)
+    chosen = wanted.choose(resources[type_url])
+    version = _version(chosen)
     if version == wanted.told:
         return None
-    wanted.told = wanted.nonce = version
+    wanted.told = version
+    wanted.answers += 1
     return DiscoveryResponse(
         version_info=version,
-        nonce=version,
+        nonce=wanted.nonce,
         type_url=type_url,
         resources=[Any(type_url=type_url, value=value) for value in chosen.values()],
     )
 
 
-def _version(chosen: dict[str, bytes], names: frozenset[str]) -> str:
-    """Return a name for an answer: the same for the same content to the same question."""
-    digest = hashlib.sha256(repr(sorted(names)).encode())
+def _version(chosen: dict[str, bytes]) -> str:
+    """Return a name for an answer: the same for the same content."""
+    digest = hashlib.sha256()
     for name, value in chosen.items():
         digest.update(name.encode() + b"\0" + value)
     return digest.hexdigest()[:16]
@@ -95,6 +122,7 @@ class DiscoveryServer:
     def __init__(self) -> None:
         self._resources: Resources | None = None
         self._streams: set[asyncio.Event] = set()
+        self._closed = False
 
     @property
     def is_ready(self) -> bool:
@@ -104,6 +132,12 @@ class DiscoveryServer:
     def publish(self, resources: Resources) -> None:
         """Tell every client what has changed."""
         self._resources = resources
+        for wake in self._streams:
+            wake.set()
+
+    def close(self) -> None:
+        """End all streams; clients keep what they know and ask another control plane."""
+        self._closed = True
         for wake in self._streams:
             wake.set()
 
@@ -120,7 +154,7 @@ class DiscoveryServer:
         self._streams.add(wake)
         reading = asyncio.create_task(_read(requests, client, wake))
         try:
-            while not reading.done():
+            while not (reading.done() or self._closed):
                 await wake.wait()
                 wake.clear()
                 for answer in self._news(client):

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 POLICY_FILE = Path(__file__).with_name("policy.yaml")
+BUDGET = "retry_budget_percent"
 
 
 class PolicyError(ValueError):
@@ -27,11 +28,13 @@ class Policy:
 
 def read_policy(path: Path = POLICY_FILE) -> Policy:
     """Return the policy of a file; PolicyError names a key that is missing or unknown."""
-    said = yaml.safe_load(path.read_text())
+    said = yaml.safe_load(path.read_text()) or {}
     expected = set(Policy.__dataclass_fields__)
-    if wrong := expected.symmetric_difference(said or {}):
+    if wrong := expected.symmetric_difference(said):
         raise PolicyError(f"{path.name}: missing or unknown: {', '.join(sorted(wrong))}")
     breakers = dict(said.pop("circuit_breakers"))
-    budget = {"budget_percent": {"value": breakers.pop("retry_budget_percent")}}
+    if BUDGET not in breakers:
+        raise PolicyError(f"{path.name}: missing: circuit_breakers.{BUDGET}")
+    budget = {"budget_percent": {"value": breakers.pop(BUDGET)}}
     thresholds = {**breakers, "retry_budget": budget}
     return Policy(circuit_breakers={"thresholds": [thresholds]}, **said)

@@ -22,7 +22,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOpti
 from envoy_data_plane.google.protobuf import Any
 
 from services.common.consul_client import Instance
-from services.control_plane.policy import Policy
+from services.control_plane.policy import Policy, PolicyError
 
 TYPE = "type.googleapis.com/"
 CLUSTER = TYPE + "envoy.config.cluster.v3.Cluster"
@@ -49,6 +49,14 @@ def build(services: Services, policy: Policy) -> Resources:
         LISTENER: {name: bytes(listener(name)) for name in services},
         ROUTES: {name: bytes(routes(name, policy)) for name in services},
     }
+
+
+def check(policy: Policy) -> None:
+    """Raise PolicyError when the policy says what Envoy's API does not know."""
+    try:
+        build({"any": ()}, policy)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise PolicyError(str(error.args[0])) from error
 
 
 def cluster(name: str, policy: Policy) -> Cluster:

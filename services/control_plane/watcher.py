@@ -51,13 +51,25 @@ class Mesh:
 
     def set_instances(self, name: str, instances: Sequence[Instance]) -> None:
         """Take note of a service's healthy instances."""
+        if not instances and (self._instances or {}).get(name):
+            self._doubt(name)
+            return
         if timer := self._empty.pop(name, None):
             timer.cancel()
-        if not instances and (self._instances or {}).get(name):
+        self._set(name, instances)
+
+    def _doubt(self, name: str) -> None:
+        """Believe that nobody is left when nobody has come back after the grace period.
+
+        The period begins once: hearing again that nobody is there does not prolong it.
+        """
+        if name not in self._empty:
             loop = asyncio.get_running_loop()
-            self._empty[name] = loop.call_later(self._grace_seconds, self._set, name, ())
-        else:
-            self._set(name, instances)
+            self._empty[name] = loop.call_later(self._grace_seconds, self._believe, name)
+
+    def _believe(self, name: str) -> None:
+        del self._empty[name]
+        self._set(name, ())
 
     def _set(self, name: str, instances: Sequence[Instance]) -> None:
         assert self._instances is not None
@@ -76,9 +88,12 @@ class Mesh:
 class Watcher:
     """Runs the blocking queries, each in a daemon thread, from now on."""
 
-    def __init__(self, *, consul: ConsulClient, mesh: Mesh) -> None:
+    def __init__(
+        self, *, consul: ConsulClient, mesh: Mesh, retry_seconds: float = RETRY_SECONDS
+    ) -> None:
         self._consul = consul
         self._mesh = mesh
+        self._retry_seconds = retry_seconds
         self._loop = asyncio.get_running_loop()
         self._away = False
 
@@ -105,7 +120,7 @@ class Watcher:
             except ConsulAwayError as error:
                 self._is_away(error)
                 index = None
-                threading.Event().wait(RETRY_SECONDS)
+                threading.Event().wait(self._retry_seconds)
                 continue
             self._away = False
             if new_index != index:

@@ -2,19 +2,14 @@
 
 import asyncio
 import threading
-import warnings
 
 import grpc
 
 from services.common.consul_client import Instance
 from services.common.server import OPTIONS
-
-with warnings.catch_warnings():
-    # What envoy-data-plane is generated with is deprecated, not what it is used for.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from services.control_plane import resources
-    from services.control_plane.ads import DiscoveryServer
-    from services.control_plane.policy import read_policy
+from services.control_plane import resources
+from services.control_plane.ads import DiscoveryServer
+from services.control_plane.policy import read_policy
 
 SERVICES = ("users", "catalog", "orders", "promotions")
 

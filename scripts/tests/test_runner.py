@@ -1,0 +1,63 @@
+"""What a runner that died has left is found and ended; nothing else is."""
+
+import json
+import subprocess
+
+import psutil
+import pytest
+
+from scripts.stack.runner import clean_up
+from scripts.tests.test_units import gone
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def sleeper():
+    """Yield a process that leads a session, with a child."""
+    command = ["sh", "-c", "sleep 600 & echo $!; wait"]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    child = int(process.stdout.readline())
+    yield process, child
+    for pid in (process.pid, child):
+        if psutil.pid_exists(pid):
+            psutil.Process(pid).kill()
+    process.wait()
+    process.stdout.close()
+
+
+def remember(data, *entries):
+    (data / "state.json").write_text(json.dumps(entries))
+
+
+def born(pid):
+    return psutil.Process(pid).create_time()
+
+
+def test_what_was_left_is_ended_with_its_children(tmp_path, sleeper):
+    process, child = sleeper
+    remember(tmp_path, (process.pid, born(process.pid)))
+    assert clean_up(tmp_path) == 1
+    eventually(lambda: gone(process.pid) and gone(child))
+    assert not (tmp_path / "state.json").exists()
+
+
+def test_a_process_that_has_the_id_of_an_old_one_is_left_alone(tmp_path, sleeper):
+    process, child = sleeper
+    remember(tmp_path, (process.pid, born(process.pid) - 100))
+    assert clean_up(tmp_path) == 0
+    assert not gone(process.pid)
+    assert not gone(child)
+
+
+def test_processes_that_have_ended_are_nothing_to_clean_up(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    remember(tmp_path, (ended.pid, 1.0))
+    assert clean_up(tmp_path) == 0
+
+
+def test_without_an_earlier_run_there_is_nothing_to_clean_up(tmp_path):
+    assert clean_up(tmp_path) == 0

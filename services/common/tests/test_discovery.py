@@ -1,0 +1,168 @@
+"""Calls find their way: Consul, the control plane and gRPC clients, all of them real."""
+
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from services.common.consul_client import ConsulClient, Instance
+from services.common.health import HealthMonitor
+from services.common.registration import Registration
+from services.common.tests.fakes import available, build_server
+from services.common.tests.processes import client, control_plane
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+
+class MeshInstance:
+    """An instance of a service, in this process; it answers its number."""
+
+    def __init__(self, consul, service, number):
+        self.server = build_server(lambda _request: available(number))
+        self.monitor = HealthMonitor(
+            servicer=self.server.health, names=self.server.names, checks={}
+        )
+        self.registration = Registration(
+            consul=consul,
+            name=service,
+            instance=f"{service}-{number}",
+            address="127.0.0.1",
+            port=self.server.port,
+            health_service=self.server.names[0],
+            verify_seconds=3600,
+        )
+        self.me = Instance(f"{service}-{number}", "127.0.0.1", self.server.port)
+
+    def start(self):
+        self.server.start()
+        self.monitor.check_once()
+        self.registration.start()
+
+    def stop(self):
+        self.registration.leave()
+        self.server.stop(0)
+
+
+@contextmanager
+def instance(consul, service, number):
+    running = MeshInstance(consul, service, number)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def consul(consul_url):
+    return ConsulClient(consul_url)
+
+
+@pytest.fixture
+def service():
+    return f"test-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def two(consul, service):
+    """Yield two instances that Consul knows."""
+    with instance(consul, service, 1) as first, instance(consul, service, 2) as second:
+        for each in (first, second):
+            eventually(lambda: consul.is_in_catalogue(service, each.me))  # noqa: B023
+        yield first, second
+
+
+@pytest.fixture
+def plane(consul_url, two):
+    with control_plane(consul_url) as plane:
+        plane.await_ready()
+        yield plane
+
+
+@pytest.fixture
+def calls(service, plane):
+    """Yield a client whose calls go to both instances."""
+    with client(service, plane.address) as calls:
+        eventually(lambda: calls.answered_by() == {1, 2})
+        yield calls
+
+
+def test_calls_spread_over_all_instances(calls):
+    calls.await_calls(100)
+    by = [call["by"] for call in calls.calls[-100:]]
+    assert 30 <= by.count(1) <= 70
+    assert calls.failed() == []
+
+
+def test_a_new_instance_is_used_in_under_a_second(consul, service, calls, record_property):
+    with instance(consul, service, 3):
+        began = time.monotonic()
+        eventually(lambda: 3 in calls.answered_by())
+        first = next(call for call in calls.calls if call["by"] == 3)
+        record_property("milliseconds", round((first["at"] - began) * 1000))
+        assert first["at"] - began < 1.0
+    assert calls.failed() == []
+
+
+def test_an_instance_that_leaves_gets_no_more_calls_and_fails_none(two, calls):
+    two[0].registration.leave()
+    eventually(lambda: calls.answered_by(since=time.monotonic() - 0.2) == {2})
+    assert calls.failed() == []
+
+
+def test_an_instance_that_dies_without_a_word_fails_no_calls(two, calls):
+    two[0].server.stop(0.5)
+    calls.await_calls(200)
+    assert calls.failed() == []
+    assert calls.answered_by(since=calls.calls[-50]["at"]) == {2}
+
+
+def test_what_runs_goes_on_without_the_control_plane(plane, calls):
+    plane.end()
+    died = time.monotonic()
+    calls.await_calls(200)
+    assert calls.failed() == []
+    assert calls.answered_by(since=died) == {1, 2}
+
+
+def test_a_control_plane_that_comes_back_is_heard_again(consul, consul_url, service, plane, calls):
+    plane.end()
+    with ExitStack() as stack:
+        stack.enter_context(instance(consul, service, 3))
+        again = stack.enter_context(control_plane(consul_url, plane.port))
+        again.await_ready()
+        eventually(lambda: 3 in calls.answered_by(), seconds=30)
+    assert calls.failed() == []
+
+
+class TestWithTwoControlPlanes:
+    @pytest.fixture
+    def second(self, consul_url):
+        with control_plane(consul_url) as second:
+            second.await_ready()
+            yield second
+
+    def test_a_new_client_asks_the_second_when_the_first_is_away(self, service, plane, second):
+        plane.end()
+        with client(service, plane.address, second.address) as calls:
+            eventually(lambda: calls.answered_by() == {1, 2}, seconds=30)
+        assert calls.failed() == []
+
+    def test_a_client_that_runs_hears_news_from_the_second_when_the_first_dies(
+        self, consul, service, plane, second, record_property
+    ):
+        with client(service, plane.address, second.address) as calls:
+            eventually(lambda: calls.answered_by() == {1, 2}, seconds=30)
+            plane.end()
+            with instance(consul, service, 3):
+                began = time.monotonic()
+                eventually(lambda: 3 in calls.answered_by(), seconds=30)
+                seconds = time.monotonic() - began
+        record_property("seconds", round(seconds, 1))
+        assert calls.failed() == []
+
+    def test_a_new_client_finds_the_second_by_name_too(self, service, plane, second):
+        plane.end()
+        names = [f"localhost:{each.port}" for each in (plane, second)]
+        with client(service, *names) as calls:
+            eventually(lambda: calls.answered_by() == {1, 2}, seconds=30)

@@ -1,0 +1,73 @@
+"""One JSON object a line, whoever logs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from scripts.stack.settings import ROOT
+
+# Logging is set up once for a process, so this is one of its own.
+PROGRAM = """
+import logging, structlog
+from services.common.context import CallContext, use
+from services.common.logging import configure_logging
+configure_logging(level="info", service="catalog", instance="catalog-1")
+log = structlog.get_logger()
+log.info("outside", answer=42)
+log.debug("too_quiet")
+with use(CallContext(request_id="r1", traceparent="00-0af7-b7ad-01")):
+    log.info("inside", text="Böse\\n{zeile}", odd=object)
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception("crashed")
+        logging.getLogger("pika").exception("lost %s", "it")
+logging.getLogger("pika").info("chatter")
+"""
+
+
+@pytest.fixture(scope="module")
+def lines():
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert ran.stderr == ""
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def test_every_event_is_one_line_of_json(lines):
+    assert [line["event"] for line in lines] == ["outside", "inside", "crashed", "library_log"]
+
+
+def test_every_line_says_who_when_and_how_grave(lines):
+    for line in lines:
+        assert (line["service"], line["instance"]) == ("catalog", "catalog-1")
+        assert line["timestamp"].endswith("Z")
+    assert [line["level"] for line in lines] == ["info", "info", "error", "error"]
+
+
+def test_the_ids_of_the_call_are_on_the_lines_of_the_call_alone(lines):
+    assert [line.get("request_id") for line in lines] == [None, "r1", "r1", "r1"]
+    assert [line.get("trace_id") for line in lines] == [None, "0af7", "0af7", "0af7"]
+
+
+def test_text_is_kept_and_what_json_does_not_know_is_told_somehow(lines):
+    assert lines[1]["text"] == "Böse\n{zeile}"
+    assert "object" in lines[1]["odd"]
+
+
+def test_an_exception_is_told_with_where_it_came_from(lines):
+    for line in lines[2:]:
+        assert line["exception"].startswith("Traceback")
+        assert "ZeroDivisionError" in line["exception"]
+
+
+def test_libraries_log_the_same_way(lines):
+    assert (lines[3]["logger"], lines[3]["message"]) == ("pika", "lost it")

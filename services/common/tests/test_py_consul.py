@@ -1,0 +1,47 @@
+"""python-consul and py-consul stay exchangeable: the same tests pass with either.
+
+Both are imported as `consul`, so each needs a process of its own. scripts/test installs
+py-consul into build/py-consul (deploy/locks/py-consul.txt), beside the environment.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from scripts.stack.settings import ROOT
+
+PY_CONSUL = ROOT / "build" / "py-consul"
+TESTS = "services/common/tests/test_consul_client.py"
+
+
+@pytest.fixture
+def environment(consul_url):
+    assert (PY_CONSUL / "consul").is_dir(), "build/py-consul is not there; run scripts/test"
+    path = os.pathsep.join(map(str, (PY_CONSUL, ROOT, ROOT / "build" / "gen")))
+    return os.environ | {"PYTHONPATH": path, "MAMIE_TEST_CONSUL_URL": consul_url}
+
+
+def run(environment, *arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.integration
+class TestWithPyConsul:
+    def test_it_is_py_consul_that_is_imported(self, environment):
+        found = run(environment, "-c", "import consul; print(consul.__file__)")
+        assert found.stdout.startswith(str(PY_CONSUL))
+
+    def test_the_client_keeps_its_promises(self, environment):
+        done = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS)
+        assert done.returncode == 0, done.stdout
+        assert " passed" in done.stdout

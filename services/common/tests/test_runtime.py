@@ -1,0 +1,83 @@
+"""The life of a service process, from its port to its end."""
+
+import signal
+import uuid
+from contextlib import contextmanager
+
+import grpc
+import pytest
+
+from scripts.stack.ports import free_port
+from services.common.consul_client import ConsulClient, Instance
+from services.common.tests.fakes import ASK, available, build_server, serving, stub
+from services.common.tests.processes import running, said, serves
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def here():
+    """Return an instance that nobody else is; its id is also its service's name."""
+    return Instance(f"test-{uuid.uuid4().hex[:8]}", "127.0.0.1", free_port())
+
+
+@contextmanager
+def service(here, *how, consul_url=NOWHERE):
+    name = here.instance_id
+    variables = {"INSTANCE": name, "PORT": str(here.port), "CONSUL_URL": consul_url}
+    module = "services.common.tests.tiny_service"
+    with running(module, name, *how, DRAIN_SECONDS="0", **variables) as process:
+        yield process
+
+
+@contextmanager
+def reached(here):
+    """Yield a channel to an instance that listens."""
+    with grpc.insecure_channel(f"127.0.0.1:{here.port}") as channel:
+        grpc.channel_ready_future(channel).result(timeout=30)
+        yield channel
+
+
+def end(process):
+    """Ask a process to end, and return what it has said when it has."""
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 0
+    return said(process)
+
+
+def test_a_port_that_is_taken_ends_the_process_and_is_named_in_one_line(here):
+    server = build_server(lambda _request: available(1), port=here.port)
+    with serving(server), service(here) as process:
+        assert process.wait(timeout=30) == 1
+        text = said(process)
+    (line,) = [line for line in text.splitlines() if "cannot_listen" in line]
+    assert f"127.0.0.1:{here.port}" in line
+    assert "Traceback" not in text
+
+
+def test_a_service_announces_itself_and_leaves_when_it_is_told_to(consul_url, here):
+    consul = ConsulClient(consul_url)
+    known = lambda: consul.is_in_catalogue(here.instance_id, here)  # noqa: E731
+    with service(here, consul_url=consul_url) as process:
+        eventually(known, seconds=30)
+        text = end(process)
+    eventually(lambda: not known())
+    events = ("service_started", "registered", "service_draining", "service_stopped")
+    assert all(event in text for event in events)
+    assert "Traceback" not in text
+
+
+def test_a_service_serves_without_consul_and_stops_without_it(here):
+    with service(here) as process, reached(here) as channel:
+        assert serves(channel)
+        assert stub(channel).VerifyStock(ASK, timeout=5) == available(1)
+        assert "Traceback" not in end(process)
+
+
+def test_a_service_whose_store_is_away_runs_and_says_so(here):
+    with service(here, "away") as process, reached(here) as channel:
+        assert not serves(channel)
+        assert process.poll() is None

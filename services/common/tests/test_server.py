@@ -1,0 +1,181 @@
+"""A server of ours, on a real socket: admission, health, reflection, ports, and its end."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from services.common.errors import UnprocessableError
+from services.common.health import SERVING, HealthMonitor
+from services.common.server import CannotListenError
+from services.common.status import HTTP_CODE, read_status
+from services.common.tests.fakes import (
+    ASK,
+    SERVICE,
+    SlowBehavior,
+    available,
+    build_server,
+    serving,
+    stub,
+)
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def slow():
+    behavior = SlowBehavior()
+    yield behavior
+    behavior.release.set()
+
+
+def health(channel, service=""):
+    request = health_pb2.HealthCheckRequest(service=service)
+    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status
+
+
+def begin(channel, slow):
+    """Begin a call and return when it is being answered."""
+    call = stub(channel).VerifyStock.future(ASK, timeout=30)
+    assert slow.entered.wait(10)
+    return call
+
+
+class TestAdmission:
+    """One thread and two places to wait."""
+
+    @pytest.fixture
+    def server(self, slow):
+        server = build_server(slow, worker_threads=1, queue_limit=2)
+        HealthMonitor(servicer=server.health, names=server.names, checks={}).check_once()
+        return server
+
+    def test_beyond_the_limit_calls_are_refused_at_once(self, server, slow):
+        with serving(server) as channel:
+            calls = [begin(channel, slow)]
+            calls += [stub(channel).VerifyStock.future(ASK, timeout=30) for _ in range(9)]
+            refused = eventually(lambda: done if len(done := finished(calls)) == 7 else None)
+            assert {call.code() for call in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+            assert {read_status(call)[0] for call in refused} == {"OVERLOADED"}
+            slow.release.set()
+            assert sum(call.code() is grpc.StatusCode.OK for call in calls) == 3
+
+    def test_an_overloaded_server_still_tells_its_health(self, server, slow):
+        with serving(server) as channel:
+            begin(channel, slow)
+            for _ in range(9):
+                stub(channel).VerifyStock.future(ASK, timeout=30)
+            assert health(channel) == SERVING
+            assert health(channel, SERVICE) == SERVING
+            slow.release.set()
+
+    def test_when_the_load_is_gone_calls_are_answered_again(self, server, slow):
+        with serving(server) as channel:
+            begin(channel, slow)
+            calls = [stub(channel).VerifyStock.future(ASK, timeout=30) for _ in range(9)]
+            slow.release.set()
+            eventually(lambda: len(finished(calls)) == 9)
+            assert stub(channel).VerifyStock(ASK, timeout=5) == available(1)
+
+
+def finished(calls):
+    return [call for call in calls if call.done()]
+
+
+def test_two_servers_on_one_port_are_one_too_many():
+    first = build_server(lambda _request: available(1))
+    with serving(first), pytest.raises(CannotListenError, match=f"127.0.0.1:{first.port}"):
+        build_server(lambda _request: available(2), port=first.port)
+
+
+def test_the_port_of_a_server_that_stopped_is_free():
+    first = build_server(lambda _request: available(1))
+    with serving(first):
+        pass
+    with serving(build_server(lambda _request: available(2), port=first.port)) as channel:
+        assert stub(channel).VerifyStock(ASK, timeout=5) == available(2)
+
+
+def test_reflection_lists_all_services():
+    with serving(build_server(lambda _request: available(1))) as channel:
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        (answer,) = reflection.ServerReflectionInfo(asked, timeout=5)
+    assert {service.name for service in answer.list_services_response.service} == {
+        SERVICE,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+
+
+def test_an_unknown_method_is_unimplemented():
+    with serving(build_server(lambda _request: available(1))) as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/{SERVICE}/Nothing"
+        )
+        with pytest.raises(grpc.RpcError) as caught:
+            call(b"", timeout=5)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_graceful_stop_finishes_the_calls_in_flight_and_takes_no_more(slow):
+    server = build_server(slow)
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        call = begin(channel, slow)
+        with ThreadPoolExecutor(1) as stopper:
+            stopped = stopper.submit(server.stop, 30)
+            eventually(lambda: refuses(channel))
+            assert not stopped.done()
+            slow.release.set()
+            assert call.result(timeout=10) == available(1)
+            stopped.result(timeout=10)
+
+
+def refuses(channel):
+    future = stub(channel).VerifyStock.future(ASK, timeout=0.2)
+    future.exception()
+    return future.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_stop_without_patience_cuts_calls_off(slow):
+    server = build_server(slow)
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        call = begin(channel, slow)
+        stopping = threading.Thread(target=server.stop, args=(0,))
+        stopping.start()
+        assert call.exception(timeout=10).code() is not grpc.StatusCode.OK
+        slow.release.set()
+        stopping.join(10)
+
+
+class ShortError(UnprocessableError):
+    reason = "SHORT"
+
+
+def test_an_error_arrives_with_its_reason_its_facts_and_its_http_status():
+    def behavior(_request):
+        raise ShortError("Zu wenig für alle.", productIds="a")
+
+    with serving(build_server(behavior)) as channel, pytest.raises(grpc.RpcError) as caught:
+        stub(channel).VerifyStock(ASK, timeout=5)
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert caught.value.details() == "Zu wenig für alle."
+    assert read_status(caught.value) == ("SHORT", {"productIds": "a"})
+    assert (HTTP_CODE, "422") in caught.value.trailing_metadata()
+
+
+def test_a_bug_arrives_without_its_text():
+    def behavior(_request):
+        raise RuntimeError("secret")
+
+    with serving(build_server(behavior)) as channel, pytest.raises(grpc.RpcError) as caught:
+        stub(channel).VerifyStock(ASK, timeout=5)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in repr(caught.value)
+    assert read_status(caught.value)[0] == "INTERNAL"

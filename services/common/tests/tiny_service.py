@@ -1,0 +1,39 @@
+"""The smallest service there is, as a process.
+
+`python -m services.common.tests.tiny_service NAME [away]`: under that name, with a store
+that may be away.
+"""
+
+import sys
+
+from mamie_rosa import catalog_pb2_grpc
+
+from services.common import runtime
+from services.common.config import ServiceConfig, reading_environment
+from services.common.server import Servicer
+from services.common.tests.fakes import SERVICE, ScriptedServicer, available
+
+
+def store_is_away() -> None:
+    """Fail as a store does."""
+    raise ConnectionError("away")
+
+
+def serve(name: str, config: ServiceConfig, *, away: bool) -> None:
+    """Serve until told to stop."""
+    servicer = ScriptedServicer(lambda _request: available(1))
+    add = catalog_pb2_grpc.add_CatalogServiceServicer_to_server
+    runtime.serve(
+        name=name,
+        config=config,
+        servicers=[Servicer(SERVICE, servicer, add)],
+        checks={"store": store_is_away} if away else {},
+    )
+
+
+if __name__ == "__main__":
+    name, *how = sys.argv[1:]
+    with reading_environment() as env:
+        config = ServiceConfig.read(env)
+    sys.argv = sys.argv[:1]
+    runtime.main(name, config, verbs={"serve": lambda: serve(name, config, away="away" in how)})

@@ -1,0 +1,121 @@
+"""The control plane as a process: it starts, tells, and stops at once."""
+
+import asyncio
+import signal
+import threading
+import time
+import uuid
+
+import grpc
+import pytest
+from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
+
+from services.common.consul_client import ConsulClient
+from services.common.tests.fakes import available, build_server, serving
+from services.common.tests.processes import control_plane, running, said, serves
+from services.control_plane.ads import METHOD, SERVICE, DiscoveryServer
+from services.control_plane.policy import read_policy
+from services.control_plane.resources import ENDPOINTS, build
+from services.control_plane.tests.test_ads import Line
+from services.control_plane.watcher import Mesh, Watcher
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def plane(consul_url):
+    with control_plane(consul_url) as plane:
+        plane.await_ready()
+        yield plane
+
+
+def test_it_stops_at_once_and_says_nothing_bad(plane):
+    began = time.monotonic()
+    plane.process.send_signal(signal.SIGTERM)
+    assert plane.process.wait(timeout=10) == 0
+    assert time.monotonic() - began < 2
+    assert "Traceback" not in said(plane.process)
+    assert "control_plane_stopped" in said(plane.process)
+
+
+def test_a_client_that_listens_does_not_keep_it(plane):
+    with grpc.insecure_channel(plane.address) as channel:
+        news = subscribe(channel, "test-nobody")
+        next(news)
+        plane.process.send_signal(signal.SIGTERM)
+        assert plane.process.wait(timeout=10) == 0
+    assert "Traceback" not in said(plane.process)
+
+
+def test_a_client_that_hangs_up_is_no_error(plane):
+    with grpc.insecure_channel(plane.address) as channel:
+        next(subscribe(channel, "test-nobody"))
+    with grpc.insecure_channel(plane.address) as channel:
+        next(subscribe(channel, "test-nobody"))
+    plane.process.send_signal(signal.SIGTERM)
+    assert plane.process.wait(timeout=10) == 0
+    assert "Traceback" not in said(plane.process)
+    assert "never retrieved" not in said(plane.process)
+
+
+def test_a_port_that_is_taken_is_named_in_one_line(consul_url):
+    with (
+        serving(server := build_server(lambda _request: available(1))),
+        control_plane(consul_url, server.port) as plane,
+    ):
+        assert plane.process.wait(timeout=30) == 1
+        text = said(plane.process)
+    (line,) = [line for line in text.splitlines() if "cannot_listen" in line]
+    assert f"127.0.0.1:{server.port}" in line
+    assert "Traceback" not in text
+
+
+def test_without_consul_it_runs_and_is_not_ready():
+    with control_plane("http://127.0.0.1:1") as plane:
+        with grpc.insecure_channel(plane.address) as channel:
+            grpc.channel_ready_future(channel).result(timeout=30)
+            with pytest.raises(AssertionError):
+                eventually(lambda: serves(channel), seconds=0.5)
+        assert plane.process.poll() is None
+
+
+def test_a_bad_variable_is_named():
+    with running("services.control_plane", INSTANCE="control_plane", PORT="many") as process:
+        assert process.wait(timeout=30) == 2
+        assert "MAMIE_PORT" in said(process)
+
+
+def subscribe(channel, name):
+    """Return the news about a service's endpoints."""
+    call = channel.stream_stream(f"/{SERVICE}/{METHOD}", bytes, DiscoveryResponse.parse)
+    request = DiscoveryRequest(type_url=ENDPOINTS, resource_names=[name])
+    return call(iter_open([request]), timeout=60)
+
+
+def iter_open(requests):
+    """Yield requests; the stream stays open afterwards."""
+    yield from requests
+    threading.Event().wait(60)
+
+
+def test_a_service_that_left_altogether_is_said_to_be_nowhere_after_the_grace_period(consul_url):
+    consul, name = ConsulClient(consul_url), f"test-{uuid.uuid4().hex[:8]}"
+
+    async def scenario():
+        discovery = DiscoveryServer()
+        publish = lambda services: discovery.publish(build(services, read_policy()))  # noqa: E731
+        Watcher(consul=consul, mesh=Mesh(publish, grace_seconds=0.3)).start()
+        line = Line(discovery)
+        line.send(DiscoveryRequest(type_url=ENDPOINTS, resource_names=[name]))
+        assert await line.receive() == []
+        consul.register(
+            name=name, instance_id=name, address="127.0.0.1", port=1, health_service="a.B"
+        )
+        assert "127.0.0.1" in (await line.receive())[0]
+        consul.deregister(name)
+        left = time.monotonic()
+        assert await line.receive() == ["\n\r" + name]
+        assert time.monotonic() - left >= 0.3
+
+    asyncio.run(scenario())

@@ -1,0 +1,63 @@
+"""The policy is said once, and a word that nobody understands is named at start."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import yaml
+
+from services.control_plane import resources
+from services.control_plane.policy import POLICY_FILE, PolicyError, read_policy
+
+
+def written(path, **changes):
+    """Write the policy with some words changed; None leaves one out."""
+    said = yaml.safe_load(POLICY_FILE.read_text()) | changes
+    path.write_text(yaml.safe_dump({key: value for key, value in said.items() if value}))
+    return path
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "policy.yaml"
+
+
+def test_the_policy_that_is_installed_is_understood():
+    policy = read_policy()
+    resources.check(policy)
+    assert resources.cluster("a", policy).connect_timeout == timedelta(seconds=1)
+
+
+def test_a_word_that_is_missing_is_named(file):
+    with pytest.raises(PolicyError, match="missing or unknown: keepalive"):
+        read_policy(written(file, keepalive=None))
+
+
+def test_a_word_that_is_unknown_is_named(file):
+    with pytest.raises(PolicyError, match="missing or unknown: retries"):
+        read_policy(written(file, retries=3))
+
+
+def test_a_missing_retry_budget_is_named(file):
+    with pytest.raises(PolicyError, match=r"circuit_breakers\.retry_budget_percent"):
+        read_policy(written(file, circuit_breakers={"max_requests": 1}))
+
+
+def test_an_empty_policy_is_refused(file):
+    file.write_text("")
+    with pytest.raises(PolicyError, match="retry_policy"):
+        read_policy(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"retry_policy": {"retry_onn": "unavailable"}}, "retry_onn"),
+        ({"outlier_detection": {"consecutive_gateway_failures": 3}}, "consecutive_gateway"),
+        ({"connect_timeout": "soon"}, "soon"),
+        ({"max_stream_duration": "15 minutes"}, "15 minutes"),
+    ],
+)
+def test_what_envoys_api_does_not_know_is_named(change, named):
+    with pytest.raises(PolicyError, match=named):
+        resources.check(replace(read_policy(), **change))
