@@ -101,12 +101,13 @@ def memory(pid: int | None) -> int:
 
 
 def listening_port(pid: int | None) -> int | None:
-    """Return the lowest port that a process listens on."""
+    """Return the lowest port that a process listens on, or one that it started."""
     if pid is None:
         return None
-    try:
-        connections = psutil.Process(pid).net_connections("tcp")
-    except psutil.NoSuchProcess:
-        return None
-    ports = [c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN]
+    ports: list[int] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            listening = (c for c in each.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
+            ports.extend(connection.laddr.port for connection in listening)
     return min(ports, default=None)

@@ -112,7 +112,7 @@ class OnBehalfOfCaller(grpc.UnaryUnaryClientInterceptor):
 
 
 def _revised(
-    details: grpc.ClientCallDetails, timeout: float | None, headers: Mapping[str, str | None]
+    details: _Details, timeout: float | None, headers: Mapping[str, str | None]
 ) -> _Details:
     """Return a call with another timeout and with more headers; empty ones are left out."""
     more = [(name, value) for name, value in headers.items() if value]

@@ -70,7 +70,7 @@ def test_who_called_is_not_passed_on():
 ALICE = Caller("alice", "customer")
 
 
-def test_who_called_is_not_passed_on_unless_asked_for():
+def test_the_caller_is_not_named_unless_asked_for():
     assert details_sent(ASKED, CallContext(caller=ALICE)).metadata == [("mine", "1")]
 
 
