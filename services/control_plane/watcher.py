@@ -12,6 +12,7 @@ handed to the event loop. Three rules keep Consul's troubles out of the mesh:
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -114,7 +115,7 @@ class Watcher:
     def _follow(self, query: Callable, learn: Callable) -> None:
         """Ask again and again; each answer comes when there is news, or after a while."""
         index: str | None = None
-        while True:
+        while not self._loop.is_closed():
             try:
                 new_index, answer = query(index)
             except ConsulAwayError as error:
@@ -124,7 +125,8 @@ class Watcher:
                 continue
             self._away = False
             if new_index != index:
-                self._loop.call_soon_threadsafe(learn, answer)
+                with suppress(RuntimeError):  # the loop was closed meanwhile: nobody listens
+                    self._loop.call_soon_threadsafe(learn, answer)
             # An index that goes back means that Consul began anew: ask from the start.
             index = new_index if index is None or int(new_index) >= int(index) else None
 

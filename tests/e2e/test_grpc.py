@@ -1,9 +1,9 @@
 """The mesh from the inside: grpcurl, and a client of the owner's first contract."""
 
 import json
-import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -48,12 +48,9 @@ def catalog(stack: Stack) -> str:
 
 
 def grpcurl(*arguments: str) -> str:
-    program = shutil.which("grpcurl")
-    assert program
-    done = subprocess.run(
-        [program, "-plaintext", *arguments], check=True, capture_output=True, text=True
-    )
-    return done.stdout
+    program = Path(sys.executable).with_name("grpcurl")
+    command = [program, "-plaintext", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_grpcurl_lists_the_services_of_an_instance(catalog):
