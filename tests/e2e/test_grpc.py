@@ -49,7 +49,7 @@ def catalog(stack: Stack) -> str:
 
 def grpcurl(*arguments: str) -> str:
     program = Path(sys.executable).with_name("grpcurl")
-    command = [program, "-plaintext", *arguments]
+    command = [str(program), "-plaintext", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
