@@ -111,7 +111,7 @@ def test_an_instance_that_leaves_gets_no_more_calls_and_fails_none(two, calls):
 
 
 def test_an_instance_that_dies_without_a_word_fails_no_calls(two, calls):
-    two[0].server.stop(0.5)
+    two[0].server.stop(5)
     calls.await_calls(200)
     assert calls.failed() == []
     assert calls.answered_by(since=calls.calls[-50]["at"]) == {2}
