@@ -31,7 +31,7 @@ class Shop:
         """Close the connections."""
         self.http.close()
 
-    def register(self, **details: Any) -> "Person":
+    def register(self, *, accept_language: str = "", **details: Any) -> "Person":
         """Return a new client of the shop, signed in."""
         person = {
             "email": f"{uuid.uuid4().hex}@clients.example",
@@ -39,7 +39,8 @@ class Shop:
             "firstName": "Alice",
             "lastName": "Martin",
         } | details
-        answer = self.visitor.post("/api/users/register", person)
+        path = "/api/users/register"
+        answer = self.visitor.post(path, person, accept_language=accept_language)
         assert answer.status_code == 201, answer.text
         return Person(self.http, **answer.json(), email=person["email"])
 

@@ -1,7 +1,7 @@
 """What runs, with which settings, in which order: the whole stack as units."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from scripts.stack.units import Unit
 from scripts.tools.gen import DESCRIPTORS
 
 PYTHONPATH = f"{ROOT}:{ROOT / 'build' / 'gen'}"
-SERVER_NAMES = ("postgres", "mongodb", "redis", "rabbitmq", "neo4j", "consul", "smtp")
 
 
 @dataclass
@@ -51,7 +50,11 @@ def make_plan(settings: Settings, scale: Mapping[str, int]) -> Plan:
     for service in SERVICES:
         if port := _fixed(plan, service.port):
             ports.take(service.name, port)
-        _add_service(plan, service, scale.get(service.name, service.instances))
+        if service.prepare:
+            plan.units.append(_preparation(plan, service))
+    for service in SERVICES:
+        count = scale.get(service.name, service.instances)
+        plan.units.extend(service_unit(plan, service, number) for number in range(1, count + 1))
     _add_edge(plan, ports)
     return plan
 
@@ -87,28 +90,28 @@ def _add_control_plane(plan: Plan, ports: Ports) -> None:
     )
 
 
-def _add_service(plan: Plan, service: Service, instances: int) -> None:
-    prepare = Unit(
+def _preparation(plan: Plan, service: Service) -> Unit:
+    needed = [service.store, *(["rabbitmq"] if service.consumes else [])]
+    return Unit(
         name=f"{service.name}-prepare",
         command=[sys.executable, "-m", service.module, *service.prepare],
         environment=_service_environment(plan, service, f"{service.name}-prepare", 0),
-        after=_started(plan, service.store),
+        after=[name for server in needed for name in _started(plan, server)],
         task=True,
     )
-    plan.units.append(prepare)
-    plan.units.extend(service_unit(plan, service, number) for number in range(1, instances + 1))
 
 
 def service_unit(plan: Plan, service: Service, number: int) -> Unit:
     """Return one instance of a service; the first has the service's own port."""
     name = f"{service.name}-{number}"
+    prepared = [each for each in SERVICES if each.consumes or (each is service and each.prepare)]
     port = (_fixed(plan, service.port) if number == 1 else None) or 0
     return Unit(
         name=name,
         command=[sys.executable, "-m", service.module, "serve"],
         environment=_service_environment(plan, service, name, port),
         ready=lambda: _is_healthy(plan.urls["consul"], service.name, name),
-        after=[f"{service.name}-prepare", "control_plane"],
+        after=[*(f"{each.name}-prepare" for each in prepared), "control_plane"],
     )
 
 
@@ -158,7 +161,7 @@ def _fixed(plan: Plan, port: int) -> int | None:
     return None if plan.settings.free_ports else port
 
 
-def _started(plan: Plan, server: str) -> Sequence[str]:
+def _started(plan: Plan, server: str) -> list[str]:
     """Return the name of a server's unit, if this stack runs it."""
     return [] if server in plan.settings.urls else [server]
 
@@ -176,10 +179,14 @@ def _environment(plan: Plan, instance: str, port: int) -> dict[str, str]:
 
 def _service_environment(plan: Plan, service: Service, instance: str, port: int) -> dict[str, str]:
     environment = _environment(plan, instance, port)
-    environment["MAMIE_STORE_URL"] = store_url(plan, service)
+    if service.store:
+        environment["MAMIE_STORE_URL"] = store_url(plan, service)
     if instance == "users-prepare":
         environment["MAMIE_ADMIN_EMAIL"] = plan.settings.admin_email
         environment["MAMIE_ADMIN_PASSWORD"] = plan.secrets.get("admin")
+    if service.name == "notifications":
+        environment["MAMIE_ADMIN_EMAIL"] = plan.settings.admin_email
+        environment["MAMIE_SMTP_URL"] = plan.urls["smtp"]
     return environment
 
 

@@ -21,9 +21,8 @@ import psutil
 
 from scripts.stack.plan import Plan, log_folder, service_unit, store_url
 from scripts.stack.services import SERVICES
+from scripts.stack.settings import REPLACEABLE
 from scripts.stack.units import RunningUnit, Unit, UnitFailedError, kill_group
-
-SERVERS_STOP_LAST = ("consul", "postgres", "mongodb", "redis", "rabbitmq", "bolt", "mailbox")
 
 
 class Runner:
@@ -64,7 +63,7 @@ class Runner:
         self._stopping.set()
         running = list(self.units.values())
         edge = [unit for unit in running if unit.unit.name == "envoy"]
-        last = [unit for unit in running if unit.unit.name in SERVERS_STOP_LAST]
+        last = [unit for unit in running if unit.unit.name in REPLACEABLE]
         between = [unit for unit in running if unit not in edge and unit not in last]
         for together in (edge, between, last):
             if together:
@@ -92,7 +91,9 @@ class Runner:
             "healthy": self.healthy.is_set(),
             "failure": self.failure,
             "urls": self.plan.urls,
-            "stores": {service.name: store_url(self.plan, service) for service in SERVICES},
+            "stores": {
+                service.name: store_url(self.plan, service) for service in SERVICES if service.store
+            },
             "admin": {
                 "email": self.plan.settings.admin_email,
                 "password": self.plan.secrets.get("admin"),

@@ -251,7 +251,7 @@ def bolt(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
     port, password = ports.take("bolt"), secrets.get("bolt")
     program = [sys.executable, "-m", "scripts.stack.bolt", str(folder)]
     unit = Unit(
-        name="bolt",
+        name="neo4j",
         command=[*program, str(port), str(ports.take("bolt-http"))],
         environment={"MAMIE_BOLT_PASSWORD": password, "PYTHONPATH": str(ROOT)},
         ready=lambda: can_connect(port),
@@ -297,7 +297,7 @@ def mailbox(folder: Path, ports: Ports) -> tuple[Unit, str]:
     """Return the mail sink and its URL."""
     port = ports.take("smtp")
     unit = Unit(
-        name="mailbox",
+        name="smtp",
         command=[sys.executable, "-m", "scripts.stack.mailbox", str(folder), str(port)],
         environment={"PYTHONPATH": str(ROOT)},
         ready=lambda: can_connect(port),

@@ -19,6 +19,8 @@ from scripts.tools.methods import PublicMethod
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 TOKENS = "envoy.filters.http.jwt_authn"
 NOWHERE = "nowhere"
+STREAMING = {"mamie_rosa.orders.v1.OrderEventsService": "order-events"}
+"""Services that a server of their own streams, and the cluster that it is."""
 
 Json = dict[str, Any]
 
@@ -95,11 +97,18 @@ def _transcoded(transcoder: Json, public: Sequence[PublicMethod]) -> Iterator[st
 
 
 def _routed(virtual_host: Json, method: PublicMethod) -> Iterator[str]:
-    """Yield what is wrong with a method's route: it leads to its service; reads are retried."""
+    """Yield what is wrong with a method's route: it leads to its service; reads are retried.
+
+    Whatever does not stream is not waited for without end.
+    """
     route = first_match(virtual_host["routes"], method.grpc_path)["route"]
-    service = method.service.split(".")[1]
+    service = STREAMING.get(method.service, method.service.split(".")[1])
     if route["cluster"] != service:
         yield f"{method.grpc_path} leads to {route['cluster']}, not to {service} (routes.yaml)"
+    is_endless = route.get("timeout") == "0s"
+    if is_endless != (method.service in STREAMING):
+        told = "waited for without end" if is_endless else "cut off though it streams"
+        yield f"{method.grpc_path} is {told} (routes.yaml)"
     policy = route.get("retry_policy", virtual_host["retry_policy"])
     is_repeated = "unavailable" in policy["retry_on"].split(",")
     if is_repeated != (method.verb == "GET"):

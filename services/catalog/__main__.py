@@ -10,6 +10,8 @@ from mamie_rosa.catalog.v1 import catalog_pb2_grpc
 from services.catalog import demo
 from services.catalog.config import CatalogConfig, read_config
 from services.catalog.promotions import PromotionsOverGrpc
+from services.catalog.purchases import PurchasesOverGrpc
+from services.catalog.ratings_repository import PostgresRatingsRepository
 from services.catalog.repository import PostgresCatalogRepository, outbox
 from services.catalog.servicer import (
     CatalogServicer,
@@ -29,7 +31,12 @@ def serve(config: CatalogConfig) -> None:
     engine = postgres.create_engine(config.store_url)
     repository = PostgresCatalogRepository(engine)
     mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
-    promotions = PromotionsOverGrpc(mesh.channel("promotions"))
+    servicer = CatalogServicer(
+        repository=repository,
+        ratings=PostgresRatingsRepository(engine),
+        promotions=PromotionsOverGrpc(mesh.channel("promotions")),
+        purchases=PurchasesOverGrpc(mesh.channel("orders")),
+    )
     sweeper = ReservationSweeper(repository=repository)
     runtime.serve(
         name="catalog",
@@ -37,7 +44,7 @@ def serve(config: CatalogConfig) -> None:
         servicers=[
             Servicer(
                 "mamie_rosa.catalog.v1.CatalogService",
-                CatalogServicer(repository=repository, promotions=promotions),
+                servicer,
                 catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
             ),
             Servicer(

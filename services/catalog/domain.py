@@ -20,6 +20,7 @@ from services.common.errors import (
     AlreadyExistsError,
     ConflictError,
     NotFoundError,
+    PermissionDeniedError,
     UnprocessableError,
 )
 
@@ -95,9 +96,21 @@ class ReservationMismatchError(AlreadyExistsError):
         super().__init__(f"The order {order_id} holds other products.", orderId=order_id)
 
 
+class NotBoughtError(PermissionDeniedError):
+    """A product is rated by somebody who has not bought it."""
+
+    reason = "NOT_BOUGHT"
+
+    def __init__(self, product_id: str) -> None:
+        super().__init__("Only those who have bought it may rate it.", productId=product_id)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """One product. `price` has two digits; `stock` is the units on sale now."""
+    """One product. `price` has two digits; `stock` is the units on sale now.
+
+    `rating_average` is the mean number of stars, with two digits; 0 without ratings.
+    """
 
     product_id: str
     sku: str
@@ -110,6 +123,17 @@ class Product:
     image_url: str
     rating_average: float = 0.0
     rating_count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rating:
+    """What a client thinks of a product; `created_at` is when they first said so."""
+
+    product_id: str
+    user_id: str
+    stars: int
+    comment: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,8 @@ products = sa.Table(
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("stock", sa.Integer, sa.CheckConstraint("stock >= 0"), nullable=False),
     sa.Column("image_url", sa.Text, nullable=False),
+    sa.Column("rating_average", sa.Numeric(3, 2, asdecimal=False), nullable=False),
+    sa.Column("rating_count", sa.Integer, nullable=False),
 )
 
 reservations = sa.Table(
@@ -102,7 +104,7 @@ class CatalogRepository(Protocol):
         """Add a product; SkuExistsError when its sku is taken."""
 
     def update(self, product: Product) -> None:
-        """Replace a product's page and price; its stock stays."""
+        """Replace a product's page and price; its stock and ratings stay."""
 
     def adjust(self, product_id: str, quantity: int, *, reason: str, by: str) -> int:
         """Add a signed quantity and return what is on sale; StockBelowZeroError."""
@@ -112,6 +114,9 @@ class CatalogRepository(Protocol):
 
     def expired_orders(self, now: datetime, limit: int) -> Sequence[str]:
         """Return orders whose hold is over, oldest first."""
+
+    def reservations_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
+        """Return reservations by the id of their order, from an order on; "" is before all."""
 
     def ping(self) -> None:
         """Raise when the store cannot be used."""
@@ -164,7 +169,7 @@ class PostgresCatalogRepository:
                 raise SkuExistsError(product.sku)
 
     def update(self, product: Product) -> None:
-        """Replace a product's page and price; its stock stays."""
+        """Replace a product's page and price; its stock and ratings stay."""
         changeable = ("title", "description", "category", "price", "image_url")
         values = {name: getattr(product, name) for name in changeable}
         one = products.c.product_id == product.product_id
@@ -204,6 +209,14 @@ class PostgresCatalogRepository:
         with postgres.transaction(self._engine) as connection:
             ordered = query.order_by(reservations.c.expires_at).limit(limit)
             return connection.execute(ordered).scalars().all()
+
+    def reservations_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
+        """Return reservations by the id of their order, from an order on; "" is before all."""
+        query = sa.select(reservations).order_by(reservations.c.order_id).limit(limit)
+        if order_id:
+            query = query.where(reservations.c.order_id >= order_id)
+        with postgres.transaction(self._engine) as connection:
+            return [_to_reservation(row) for row in connection.execute(query)]
 
     def ping(self) -> None:
         """Raise when the store cannot be used."""
@@ -285,8 +298,10 @@ def _lock_order(connection: sa.Connection, order_id: str) -> None:
 def _load_reservation(connection: sa.Connection, order_id: str) -> Reservation | None:
     query = sa.select(reservations).where(reservations.c.order_id == order_id)
     row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _to_reservation(row)
+
+
+def _to_reservation(row: sa.Row) -> Reservation:
     return Reservation(
         order_id=row.order_id,
         state=ReservationState(row.state),

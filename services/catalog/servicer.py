@@ -11,10 +11,13 @@ from mamie_rosa.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 
 from services.catalog import domain
 from services.catalog.promotions import RunningPromotions
+from services.catalog.purchases import Purchases
+from services.catalog.ratings_repository import RatingsRepository
 from services.catalog.repository import CatalogRepository, ProductQuery
 from services.common import http, identity
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import format_amount, parse_amount
+from services.common.paging import read_page
 
 DEFAULT_LIMIT = 20
 CURRENCY = "EUR"
@@ -29,11 +32,15 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self,
         *,
         repository: CatalogRepository,
+        ratings: RatingsRepository,
         promotions: RunningPromotions,
+        purchases: Purchases,
         new_id: NewId = new_id,
     ) -> None:
         self._repository = repository
+        self._ratings = ratings
         self._promotions = promotions
+        self._purchases = purchases
         self._new_id = new_id
 
     def ListProducts(self, request, context):
@@ -106,6 +113,17 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             product_id=product.product_id, new_quantity=new_quantity
         )
 
+    def RateProduct(self, request, context):
+        """Keep what the caller thinks of a product they have bought."""
+        caller = identity.require_user()
+        product = self._repository.find(request.id)
+        if not self._purchases.has_bought(caller.user_id, product.product_id):
+            raise domain.NotBoughtError(product.product_id)
+        rating = self._ratings.rate(
+            product.product_id, caller.user_id, stars=request.stars, comment=request.comment
+        )
+        return http.created(context, _render_rating(rating))
+
     def _render(self, product: domain.Product) -> catalog_pb2.Product:
         promotion = domain.best_promotion(product.category, self._promotions.running())
         return catalog_pb2.Product(
@@ -173,6 +191,13 @@ class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
         )
         return internal_pb2.ReleaseStockResponse()
 
+    def ListReservations(self, request, context):
+        """List all reservations by the id of their order."""
+        page, following = read_page(request, self._repository.reservations_from)
+        return internal_pb2.ListReservationsResponse(
+            reservations=map(_render_reservation, page), next_page_token=following
+        )
+
 
 class FirstCatalogServicer(first_pb2_grpc.CatalogServiceServicer):
     """The contract that the owner published first."""
@@ -205,7 +230,28 @@ def _lines(items, found: Mapping[str, domain.Product]) -> list[domain.Line]:
     return [domain.Line(found[item.product_id].product_id, item.quantity) for item in items]
 
 
+def _render_rating(rating: domain.Rating) -> catalog_pb2.Rating:
+    return catalog_pb2.Rating(
+        product_id=rating.product_id,
+        stars=rating.stars,
+        comment=rating.comment,
+        created_at=rating.created_at,
+    )
+
+
 def _render_promotion(promotion: domain.Promotion) -> catalog_pb2.ProductPromotion:
     return catalog_pb2.ProductPromotion(
         code=promotion.code, discount_percentage=promotion.discount_percentage
+    )
+
+
+def _render_reservation(reservation: domain.Reservation) -> internal_pb2.Reservation:
+    return internal_pb2.Reservation(
+        order_id=reservation.order_id,
+        state=reservation.state.value,
+        lines=[
+            internal_pb2.StockLine(product_id=line.product_id, quantity=line.quantity)
+            for line in reservation.lines
+        ],
+        expire_time=reservation.expires_at,
     )

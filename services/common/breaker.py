@@ -18,6 +18,9 @@ from typing import NoReturn
 
 import grpc
 
+from services.common.context import current
+from services.common.mesh import remaining_timeout
+
 FAILURES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -28,6 +31,18 @@ FAILURES = frozenset(
     }
 )
 """What says that a service is in trouble; a refusal such as NOT_FOUND says that it is well."""
+
+
+def _is_cut_short(timeout: float | None) -> bool:
+    """Tell whether a call gets less time than we would give it, for its caller has less."""
+    allowed = remaining_timeout(current(), timeout)
+    return allowed is not None and (timeout is None or allowed < timeout)
+
+
+def _verdict(code: grpc.StatusCode, impatient: bool) -> grpc.StatusCode:
+    """Return what an outcome says of the service; that its caller was impatient says nothing."""
+    too_late = code is grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.CANCELLED if impatient and too_late else code
 
 
 class CircuitOpenError(grpc.RpcError):
@@ -82,12 +97,13 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
     def intercept_unary_unary(self, continuation, client_call_details, request):
         """Make the call, unless the circuit is open; count how it ended."""
         admitted = self._admit()
+        impatient = _is_cut_short(client_call_details.timeout)
         try:
             call = continuation(client_call_details, request)
         except BaseException:
             self._count(grpc.StatusCode.CANCELLED, admitted)
             raise
-        call.add_done_callback(lambda done: self._count(done.code(), admitted))
+        call.add_done_callback(lambda done: self._count(_verdict(done.code(), impatient), admitted))
         return call
 
     def _admit(self) -> int:

@@ -107,6 +107,12 @@ def declare_queue(channel: BlockingChannel, queue: Queue) -> None:
         channel.queue_bind(queue.name, EXCHANGE, routing_key=event_type)
 
 
+def declare(url: str, queue: Queue) -> None:
+    """Declare a consumer's queue, so that events are kept for it before it first runs."""
+    with connection(url, queue.consumer) as opened:
+        declare_queue(opened.channel(), queue)
+
+
 def publish(channel: BlockingChannel, event: CloudEvent) -> None:
     """Publish an event; on a channel with confirms it is on the disks of the broker then.
 

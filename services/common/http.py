@@ -25,3 +25,12 @@ def cacheable(context: grpc.ServicerContext, response: Response, *, seconds: int
     """
     context.send_initial_metadata((("cache-control", f"public, max-age={seconds}"),))
     return response
+
+
+def uncacheable(context: grpc.ServicerContext, response: Response) -> Response:
+    """Return `response`, which nobody on the way to the client may keep, nor the client.
+
+    Call it last, as `created`; for an answer that is put together anew for each caller.
+    """
+    context.send_initial_metadata((("cache-control", "no-store"),))
+    return response

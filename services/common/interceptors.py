@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import structlog
@@ -32,10 +32,13 @@ log = structlog.get_logger()
 
 @contextmanager
 def call_context(
-    _method: str, _request: message.Message, context: grpc.ServicerContext
+    _method: str,
+    _request: message.Message,
+    context: grpc.ServicerContext | grpc.aio.ServicerContext,
 ) -> Iterator[None]:
     """Set the context of the call from its metadata and deadline."""
-    metadata = {key: value for key, value in context.invocation_metadata() if type(value) is str}
+    received = context.invocation_metadata() or ()
+    metadata = {key: value for key, value in received if type(value) is str}
     call = CallContext(
         request_id=metadata.get("x-request-id") or str(uuid.uuid4()),
         traceparent=metadata.get("traceparent"),
@@ -92,16 +95,40 @@ def errors_translated(
     try:
         yield
     except errors.MamieRosaError as error:
-        code, http = status.mapped(error)
-        detail = status.error_info(error.reason, error.metadata)
-        more = [error.bad_request] if isinstance(error, InvalidFieldsError) else []
-        abort(context, code, status.build_status(code, error.message, detail, *more), http)
+        abort(context, *refusal(error))
     except Exception:
         log.exception("call_crashed", method=method)
-        text = INTERNAL_MESSAGE.format(current().request_id)
-        detail = status.error_info("INTERNAL", {"requestId": current().request_id})
-        code = grpc.StatusCode.INTERNAL
-        abort(context, code, status.build_status(code, text, detail))
+        abort(context, *crash())
+
+
+class Refusal(NamedTuple):
+    """How a call ends that is not answered; `http` overrides the code that REST clients see."""
+
+    code: grpc.StatusCode
+    details: status_pb2.Status
+    http: int | None = None
+
+    @property
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """Return what follows the status on the wire."""
+        details = (status.DETAILS, self.details.SerializeToString())
+        return (details,) if self.http is None else (details, (status.HTTP_CODE, str(self.http)))
+
+
+def refusal(error: errors.MamieRosaError) -> Refusal:
+    """Return what an error of ours becomes."""
+    code, http = status.mapped(error)
+    detail = status.error_info(error.reason, error.metadata)
+    more = [error.bad_request] if isinstance(error, InvalidFieldsError) else []
+    return Refusal(code, status.build_status(code, error.message, detail, *more), http)
+
+
+def crash() -> Refusal:
+    """Return what any other error becomes; its text is for the log alone."""
+    text = INTERNAL_MESSAGE.format(current().request_id)
+    detail = status.error_info("INTERNAL", {"requestId": current().request_id})
+    code = grpc.StatusCode.INTERNAL
+    return Refusal(code, status.build_status(code, text, detail))
 
 
 def abort(
@@ -111,10 +138,7 @@ def abort(
     http: int | None = None,
 ) -> None:
     """End the call with a status; `http` overrides the code that REST clients see."""
-    trailing: list[tuple[str, str | bytes]] = [(status.DETAILS, details.SerializeToString())]
-    if http is not None:
-        trailing.append((status.HTTP_CODE, str(http)))
-    context.set_trailing_metadata(tuple(trailing))
+    context.set_trailing_metadata(Refusal(code, details, http).trailing_metadata)
     try:
         context.abort(code, details.message)
     except Exception as aborted:
@@ -146,7 +170,7 @@ def guarded(behavior: Behavior, method: str) -> Behavior:
 
 
 class GuardInterceptor(grpc.ServerInterceptor):
-    """Guards every unary method of this project's services."""
+    """Guards every method of this project's services; all are unary (see GrpcServer)."""
 
     def intercept_service(self, continuation, handler_call_details):
         """Return the method's handler, guarded; others as they are."""

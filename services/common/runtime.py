@@ -3,7 +3,8 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -14,6 +15,7 @@ from services.common.health import Check, HealthMonitor
 from services.common.logging import configure_logging
 from services.common.registration import Registration
 from services.common.server import CannotListenError, GrpcServer, Servicer
+from services.common.streaming import Source, StreamingServer
 
 log = structlog.get_logger()
 
@@ -28,6 +30,15 @@ class Worker(Protocol):
         """Finish what is being done, and return when done."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Streaming:
+    """What a process streams, on a second server; `name` is that one's in Consul."""
+
+    name: str
+    servicers: Sequence[Servicer]
+    source: Source
+
+
 def serve(
     *,
     name: str,
@@ -35,39 +46,103 @@ def serve(
     servicers: Sequence[Servicer],
     checks: Mapping[str, Check],
     workers: Sequence[Worker] = (),
+    streaming: Streaming | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then leave without failing a call.
 
     The order of leaving: health says NOT_SERVING, Consul forgets the instance, clients
-    have `drain_seconds` to notice, calls in flight finish, workers stop.
+    have `drain_seconds` to notice, streams end, calls in flight finish, workers stop.
     """
     stopping = _stop_on_signals()
-    server = _build_server(config, servicers)
-    monitor = HealthMonitor(servicer=server.health, names=server.names, checks=checks)
-    registration = Registration(
-        consul=ConsulClient(config.consul_url),
-        name=name,
-        instance=config.instance,
-        address=config.advertise_host,
-        port=server.port,
-        health_service=server.names[0],
-    )
-    server.start()
-    monitor.start()
+    endpoints = list(_endpoints(name, config, servicers, checks, streaming))
+    for endpoint in endpoints:
+        endpoint.start()
     for worker in workers:
         worker.start()
-    registration.start()
-    log.info("service_started", port=server.port)
+    for endpoint in endpoints:
+        endpoint.announce()
+    log.info("service_started", ports={each.name: each.port for each in endpoints})
     stopping.wait()
     log.info("service_draining")
-    monitor.drain()
-    registration.leave()
-    # What watches Consul needs a moment to send new calls elsewhere; nothing tells us when.
-    threading.Event().wait(config.drain_seconds)
-    server.stop(config.stop_grace_seconds)
+    _leave(endpoints, config)
     for worker in workers:
         worker.stop()
     log.info("service_stopped")
+
+
+class _Endpoint:
+    """A server, with its health and its place in Consul."""
+
+    def __init__(
+        self,
+        server: GrpcServer | StreamingServer,
+        *,
+        name: str,
+        instance: str,
+        config: ServiceConfig,
+        checks: Mapping[str, Check],
+    ) -> None:
+        self.name = name
+        self.port = server.port
+        self._server = server
+        self._monitor = HealthMonitor(servicer=server.health, names=server.names, checks=checks)
+        self._registration = Registration(
+            consul=ConsulClient(config.consul_url),
+            name=name,
+            instance=instance,
+            address=config.advertise_host,
+            port=server.port,
+            health_service=server.names[0],
+        )
+
+    def start(self) -> None:
+        """Begin to answer, and to tell the health."""
+        self._server.start()
+        self._monitor.start()
+
+    def announce(self) -> None:
+        """Let others find it."""
+        self._registration.start()
+
+    def leave(self) -> None:
+        """Let nobody come any more."""
+        self._monitor.drain()
+        self._registration.leave()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Finish what is being answered, at most `grace_seconds` long."""
+        self._server.stop(grace_seconds)
+
+
+def _endpoints(
+    name: str,
+    config: ServiceConfig,
+    servicers: Sequence[Servicer],
+    checks: Mapping[str, Check],
+    streaming: Streaming | None,
+) -> Iterator[_Endpoint]:
+    main = _build_server(config, servicers)
+    yield _Endpoint(main, name=name, instance=config.instance, config=config, checks=checks)
+    if streaming:
+        # On any free port: whoever calls it has asked Consul, which knows instances by ids,
+        # whatever they are instances of.
+        second = StreamingServer(
+            servicers=streaming.servicers, source=streaming.source, host=config.host
+        )
+        instance = f"{config.instance}-{streaming.name}"
+        yield _Endpoint(
+            second, name=streaming.name, instance=instance, config=config, checks=checks
+        )
+
+
+def _leave(endpoints: Sequence[_Endpoint], config: ServiceConfig) -> None:
+    """Send everybody elsewhere, then finish what is being answered."""
+    for endpoint in endpoints:
+        endpoint.leave()
+    # What watches Consul needs a moment to send new calls elsewhere; nothing tells us when.
+    threading.Event().wait(config.drain_seconds)
+    for endpoint in reversed(endpoints):
+        endpoint.stop(config.stop_grace_seconds)
 
 
 def _build_server(config: ServiceConfig, servicers: Sequence[Servicer]) -> GrpcServer:

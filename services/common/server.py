@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -30,6 +32,33 @@ class Servicer:
     servicer: object
     add_to_server: Callable[[Any, grpc.Server], None]
 
+    @property
+    def shapes(self) -> set[str]:
+        """Return what kinds of methods it has: "unary", "stream" (of answers), "other"."""
+        service = descriptor_pool.Default().FindServiceByName(self.name)
+        return {_shape(method) for method in service.methods}
+
+
+def _shape(method: MethodDescriptor) -> str:
+    if method.client_streaming:
+        return "other"
+    return "stream" if method.server_streaming else "unary"
+
+
+class WrongServerError(TypeError):
+    """A service has methods that its server is not for: a fault of whoever wires them."""
+
+    def __init__(self, servicer: Servicer, wanted: str) -> None:
+        found = ", ".join(sorted(servicer.shapes))
+        super().__init__(f"{servicer.name} has {found} methods; this server is for {wanted} alone")
+
+
+def require_shape(servicers: Sequence[Servicer], wanted: str) -> None:
+    """Raise WrongServerError unless all methods are of the wanted kind."""
+    for servicer in servicers:
+        if servicer.shapes - {wanted}:
+            raise WrongServerError(servicer, wanted)
+
 
 class CannotListenError(Exception):
     """The address cannot be listened on, most often because somebody else does."""
@@ -50,8 +79,9 @@ def listen(server: grpc.Server | grpc.aio.Server, host: str, port: int) -> int:
 class GrpcServer:
     """A gRPC server with the interceptors, health and reflection that all of ours have.
 
-    `port` 0 takes any free port; `port` then tells which. CannotListenError when the
-    port is taken.
+    For unary methods: one that streams would keep a thread for as long as it does
+    (services.common.streaming has a server for those). `port` 0 takes any free port; `port`
+    then tells which. CannotListenError when the port is taken.
     """
 
     def __init__(
@@ -63,6 +93,7 @@ class GrpcServer:
         worker_threads: int,
         queue_limit: int,
     ) -> None:
+        require_shape(servicers, "unary")
         pool = CountingThreadPool(worker_threads, "rpc")
         admission = AdmissionInterceptor(waiting=lambda: pool.waiting, limit=queue_limit)
         self._server = grpc.server(

@@ -7,7 +7,7 @@ import cattrs
 from cattrs.preconf.bson import make_converter
 
 from services.orders import domain
-from services.orders.domain import Event
+from services.orders.domain import Event, Recorded
 
 EVENT_TYPES: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
 
@@ -24,6 +24,26 @@ def to_document(event: Event) -> dict[str, Any]:
 def from_document(type_name: str, data: dict[str, Any]) -> Event:
     """Return the event that a document tells; KeyError for a type that nobody knows."""
     return _converter.structure(data, EVENT_TYPES[type_name])
+
+
+def from_recorded(order_id: str, recorded: Recorded) -> dict[str, Any]:
+    """Return the document of an event that happened to an order."""
+    return {
+        "order_id": order_id,
+        "sequence": recorded.sequence,
+        "time": recorded.time,
+        "type": type(recorded.event).__name__,
+        "data": to_document(recorded.event),
+    }
+
+
+def to_recorded(document: dict[str, Any]) -> Recorded:
+    """Return the event that a document of `from_recorded` tells."""
+    return Recorded(
+        sequence=document["sequence"],
+        time=document["time"],
+        event=from_document(document["type"], document["data"]),
+    )
 
 
 def describe(event: Event) -> dict[str, str]:

@@ -62,6 +62,15 @@ CANCELLABLE = frozenset(
     }
 )
 
+BOUGHT = frozenset(
+    {
+        OrderStatus.CONFIRMED,
+        OrderStatus.PROCESSING,
+        OrderStatus.SHIPPED,
+        OrderStatus.DELIVERED,
+    }
+)
+
 
 # Errors ----------------------------------------------------------------------------------
 
@@ -318,6 +327,11 @@ class Order:
     def final(self) -> Decimal:
         """Return what is to pay."""
         return self.total - self.placed.discount
+
+    @property
+    def is_bought(self) -> bool:
+        """Tell whether its products are the client's: paid, sold and not given back."""
+        return self.status in BOUGHT
 
     @property
     def refund(self) -> Decimal:

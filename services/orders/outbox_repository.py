@@ -13,9 +13,9 @@ from pymongo import errors as mongo_errors
 
 from services.common.clock import Clock, utc_now
 from services.common.events import CloudEvent
-from services.orders.repository import MAJORITY, translated
+from services.orders.store import MAJORITY, translated
 
-LOCK = timedelta(seconds=10)
+LOCK = timedelta(seconds=3)
 
 
 class MongoOutbox:

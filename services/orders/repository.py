@@ -6,8 +6,7 @@ orders are not at rest, and who may drive them from when. `outbox` holds what th
 yet to hear. What belongs together is written in one transaction, journaled by a majority.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol
@@ -16,10 +15,8 @@ import pymongo
 from pymongo import errors as mongo_errors
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from services.common.clock import Clock, NewId, new_id, utc_now
-from services.common.errors import StoreUnavailableError
 from services.common.events import build_event
 from services.orders import codec, outbox
 from services.orders.domain import (
@@ -34,10 +31,9 @@ from services.orders.domain import (
     fold,
     next_step,
 )
+from services.orders.store import MAJORITY, translated
 
-MAJORITY = WriteConcern("majority", j=True)
 SNAPSHOT = ReadConcern("snapshot")
-TIMEOUT_MS = 3_000
 
 
 class OrdersRepository(Protocol):
@@ -54,6 +50,9 @@ class OrdersRepository(Protocol):
 
     def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
         """Return a page of a client's orders, newest first, and how many there are."""
+
+    def with_product(self, user_id: str, product_id: str) -> Sequence[Order]:
+        """Return the orders of a client that have a product, in no order."""
 
     def place(
         self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
@@ -85,39 +84,6 @@ class SagaRepository(Protocol):
 
     def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
         """Return an order that anybody may drive and keep others off until `due_at`."""
-
-
-def connect(url: str) -> pymongo.MongoClient:
-    """Return a client; nothing connects yet. Calls give up after 3 s."""
-    return pymongo.MongoClient(
-        url,
-        tz_aware=True,
-        connect=False,
-        serverSelectionTimeoutMS=TIMEOUT_MS,
-        timeoutMS=TIMEOUT_MS,
-        maxPoolSize=32,
-    )
-
-
-def migrate(client: pymongo.MongoClient) -> None:
-    """Make the indexes (and so the collections); those that exist stay."""
-    database = client.get_default_database()
-    database.events.create_index([("order_id", 1), ("sequence", 1)], unique=True)
-    database.orders.create_index([("user_id", 1), ("created_at", -1), ("_id", 1)])
-    database.sagas.create_index("due_at")
-    database.outbox.create_index([("subject", 1), ("sequence", 1)], unique=True)
-    database.outbox.create_index("time")
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the driver's "cannot reach the store" into StoreUnavailableError."""
-    try:
-        yield
-    except mongo_errors.PyMongoError as error:
-        if isinstance(error, mongo_errors.ConnectionFailure) or error.timeout:
-            raise StoreUnavailableError from error
-        raise
 
 
 class MongoOrdersRepository:
@@ -158,6 +124,17 @@ class MongoOrdersRepository:
         histories = self._histories(ids)
         return [fold(order_id, histories[order_id]) for order_id in ids], total
 
+    def with_product(self, user_id: str, product_id: str) -> Sequence[Order]:
+        """Return the orders of a client that have a product, in no order."""
+        placed = {
+            "type": OrderPlaced.__name__,
+            "data.user_id": user_id,
+            "data.items.product_id": product_id,
+        }
+        with translated():
+            ids = self._database.events.distinct("order_id", placed)
+        return [fold(order_id, history) for order_id, history in self._histories(ids).items()]
+
     def place(
         self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
     ) -> Order:
@@ -168,7 +145,7 @@ class MongoOrdersRepository:
 
         def write(session: ClientSession) -> None:
             self._add_events(session, order, [recorded])
-            self._database.orders.insert_one(_index_entry(order), session=session)
+            self._database.orders.insert_one(index_entry(order), session=session)
             self._database.sagas.insert_one(saga, session=session)
 
         self._transact(order_id, write)
@@ -239,7 +216,7 @@ class MongoOrdersRepository:
         with translated():
             found = self._database.events.find(wanted).sort([("order_id", 1), ("sequence", 1)])
             for document in found:
-                histories.setdefault(document["order_id"], []).append(_to_recorded(document))
+                histories.setdefault(document["order_id"], []).append(codec.to_recorded(document))
         return histories
 
     def _transact(self, order_id: str, write: Any) -> Any:
@@ -256,7 +233,7 @@ class MongoOrdersRepository:
         """Add events, and what the bus shall hear of them; return the order after them."""
         for recorded in added:
             self._database.events.insert_one(
-                _from_recorded(order.order_id, recorded), session=session
+                codec.from_recorded(order.order_id, recorded), session=session
             )
             if recorded.sequence > order.sequence:
                 order = apply(order, recorded)
@@ -291,23 +268,6 @@ class MongoOrdersRepository:
         self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
 
 
-def _index_entry(order: Order) -> dict[str, Any]:
+def index_entry(order: Order) -> dict[str, Any]:
+    """Return the document that puts an order into the lists of its client."""
     return {"_id": order.order_id, "user_id": order.user_id, "created_at": order.created_at}
-
-
-def _from_recorded(order_id: str, recorded: Recorded) -> dict[str, Any]:
-    return {
-        "order_id": order_id,
-        "sequence": recorded.sequence,
-        "time": recorded.time,
-        "type": type(recorded.event).__name__,
-        "data": codec.to_document(recorded.event),
-    }
-
-
-def _to_recorded(document: dict[str, Any]) -> Recorded:
-    return Recorded(
-        sequence=document["sequence"],
-        time=document["time"],
-        event=codec.from_document(document["type"], document["data"]),
-    )

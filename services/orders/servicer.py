@@ -1,7 +1,9 @@
-"""What clients ask about orders."""
+"""The orders' two faces: for clients, and for the other services."""
 
 from collections.abc import Sequence
 
+from mamie_rosa.orders.internal.v1 import orders_pb2 as internal_pb2
+from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.orders.v1 import orders_pb2, orders_pb2_grpc
 
 from services.common import http, identity
@@ -93,6 +95,19 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
         order = self._repository.load(order_id)
         identity.require_self_or_admin(order.user_id)
         return order
+
+
+class InternalOrdersServicer(internal_pb2_grpc.OrdersServiceServicer):
+    """What the other services ask about orders."""
+
+    def __init__(self, *, repository: OrdersRepository) -> None:
+        self._repository = repository
+
+    def VerifyPurchase(self, request, context):
+        """Tell whether a client has bought a product."""
+        orders = self._repository.with_product(request.user_id, request.product_id)
+        has_bought = any(order.is_bought for order in orders)
+        return internal_pb2.VerifyPurchaseResponse(has_bought=has_bought)
 
 
 def _cart(request: orders_pb2.CreateOrderRequest) -> Cart:

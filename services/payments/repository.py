@@ -5,7 +5,7 @@ after the other. No transaction is open while the provider is asked. The means o
 is not kept: only the provider ever sees the token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
@@ -51,6 +51,9 @@ class PaymentsRepository(Protocol):
         nothing.
         """
 
+    def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
+        """Return payments by the id of their order, from an order on; "" is before all."""
+
     def ping(self) -> None:
         """Raise when the store cannot be used."""
 
@@ -79,6 +82,14 @@ class PostgresPaymentsRepository:
                 _save(connection, changed)
             return changed
 
+    def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
+        """Return payments by the id of their order, from an order on; "" is before all."""
+        query = sa.select(payments).order_by(payments.c.order_id).limit(limit)
+        if order_id:
+            query = query.where(payments.c.order_id >= order_id)
+        with postgres.transaction(self._engine) as connection:
+            return [_to_payment(row) for row in connection.execute(query)]
+
     def ping(self) -> None:
         """Raise when the store cannot be used."""
         postgres.ping(self._engine)
@@ -93,8 +104,10 @@ def _lock_order(connection: sa.Connection, order_id: str) -> None:
 def _load(connection: sa.Connection, order_id: str) -> Payment | None:
     query = sa.select(payments).where(payments.c.order_id == order_id)
     row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _to_payment(row)
+
+
+def _to_payment(row: sa.Row) -> Payment:
     return Payment(**{**row._mapping, "status": PaymentStatus(row.status)})
 
 

@@ -4,6 +4,7 @@ from mamie_rosa.payments.internal.v1 import payments_pb2, payments_pb2_grpc
 
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import format_amount, parse_amount
+from services.common.paging import read_page
 from services.payments.cashier import Cashier
 from services.payments.domain import NOTHING, Payment, PaymentStatus
 from services.payments.provider import PaymentProvider
@@ -56,6 +57,13 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
     def GetPayment(self, request, context):
         """Return the payment of an order."""
         return _render(self._repository.find(_order_id(request)))
+
+    def ListPayments(self, request, context):
+        """List all payments by the id of their order."""
+        page, following = read_page(request, self._repository.list_from)
+        return payments_pb2.ListPaymentsResponse(
+            payments=map(_render, page), next_page_token=following
+        )
 
 
 def _order_id(request) -> str:

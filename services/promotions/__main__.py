@@ -11,8 +11,9 @@ from services.common.server import Servicer
 from services.promotions import demo
 from services.promotions.config import PromotionsConfig, read_config
 from services.promotions.outbox_repository import RedisOutbox
-from services.promotions.repository import RedisPromotionsRepository, connect
+from services.promotions.repository import RedisPromotionsRepository
 from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
+from services.promotions.store import connect
 
 
 def serve(config: PromotionsConfig) -> None:

@@ -159,6 +159,24 @@ class Usage:
     used_by_user: int = 0
 
 
+class RedemptionState(StrEnum):
+    """Where a redemption stands; see the module's picture."""
+
+    REDEEMED = "REDEEMED"
+    RELEASED = "RELEASED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redemption:
+    """What one order did with a code; no client and no time when it never used one."""
+
+    order_id: str
+    state: RedemptionState
+    code: str
+    user_id: str = ""
+    redeemed_at: datetime | None = None
+
+
 @dataclass(frozen=True)
 class CartLine:
     """A part of a cart: what it costs, and the category of what it is."""

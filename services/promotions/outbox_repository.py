@@ -12,10 +12,11 @@ import redis
 from redis import exceptions as redis_errors
 
 from services.common.events import CloudEvent
-from services.promotions.repository import OUTBOX, PREFIX, translated
+from services.promotions.repository import OUTBOX, PREFIX
+from services.promotions.store import translated
 
 OUTBOX_LOCK = f"{PREFIX}:outbox-lock"
-LOCK_SECONDS = 10
+LOCK_SECONDS = 3
 
 
 class RedisOutbox:

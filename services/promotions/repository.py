@@ -3,8 +3,9 @@
     promotions:promotion:<CODE>   hash: the rules; `used`, orders that use it now;
                                   `creation`, which call made it
     promotions:uses:<CODE>        hash: client -> orders of theirs that use it now
-    promotions:order:<order id>   hash: state (REDEEMED, RELEASED), code, user; kept for good,
-                                  so that an order never uses a code twice
+    promotions:order:<order id>   hash: state (REDEEMED, RELEASED), code, user, at (when);
+                                  kept for good, so that an order never uses a code twice
+    promotions:by-order           sorted set: every order that has such a hash, by its id
     promotions:by-end             sorted set: every code behind its rank, by `valid_until`
     promotions:outbox-lock        who publishes them now
     promotions:outbox             stream: events that wait to be published, oldest first;
@@ -17,7 +18,6 @@ an id of their own, so that changes nothing.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,13 +26,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import redis
-from redis import exceptions as redis_errors
-from redis.backoff import ConstantBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 
 from services.common.clock import Clock, NewId, new_id, utc_now
-from services.common.errors import StoreUnavailableError
 from services.common.events import CloudEvent, build_event
 from services.common.money import format_amount
 from services.promotions import outbox
@@ -41,28 +37,22 @@ from services.promotions.domain import (
     Promotion,
     PromotionExistsError,
     PromotionNotFoundError,
+    Redemption,
     RedemptionMismatchError,
     RedemptionReleasedError,
+    RedemptionState,
     Usage,
     is_running,
 )
+from services.promotions.store import translated
 
 PREFIX = "promotions"
 BY_END = f"{PREFIX}:by-end"
+BY_ORDER = f"{PREFIX}:by-order"
 OUTBOX = f"{PREFIX}:outbox"
 SCRIPTS = Path(__file__).with_name("lua")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TIMEOUT_SECONDS = 2
 BATCH = 100
-
-AWAY = (
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.MasterDownError,
-    redis_errors.OutOfMemoryError,
-)
-"""What the driver raises when the store cannot be reached, or not be used for now."""
 
 
 class PromotionsRepository(Protocol):
@@ -98,31 +88,11 @@ class PromotionsRepository(Protocol):
         RedemptionMismatchError when the order used another code.
         """
 
+    def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
+        """Return redemptions by the id of their order, from an order on; "" is before all."""
+
     def ping(self) -> None:
         """Raise when the store cannot be used."""
-
-
-def connect(url: str) -> redis.Redis:
-    """Return a client; nothing connects yet. Answers are bytes, for events are binary.
-
-    Calls give up after 2 s; one whose connection breaks is sent again once.
-    """
-    broken = (redis_errors.ConnectionError,)
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(ConstantBackoff(0.05), retries=1, supported_errors=broken),
-    )
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the driver's "cannot use the store" into StoreUnavailableError."""
-    try:
-        yield
-    except AWAY as error:
-        raise StoreUnavailableError from error
 
 
 class RedisPromotionsRepository:
@@ -175,17 +145,26 @@ class RedisPromotionsRepository:
 
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
         """Count one use of a code for an order; see the protocol for the errors."""
+        arguments: list[Any] = [code, order_id.lower(), user_id, _to_micros(now)]
         with translated():
-            outcome = self._redeem(
-                keys=_redemption_keys(order_id, code), args=[code, user_id, _to_micros(now)]
-            )
+            outcome = self._redeem(keys=_redemption_keys(order_id, code), args=arguments)
         _raise_refusal(outcome.decode(), order_id, code)
 
     def release(self, order_id: str, code: str) -> None:
         """Give back the use of a code by an order, and see that it is not used later."""
         with translated():
-            outcome = self._release(keys=_redemption_keys(order_id, code), args=[code])
+            outcome = self._release(
+                keys=_redemption_keys(order_id, code), args=[code, order_id.lower()]
+            )
         _raise_refusal(outcome.decode(), order_id, code)
+
+    def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
+        """Return redemptions by the id of their order, from an order on; "" is before all."""
+        with translated(), self._client.pipeline(transaction=False) as batch:
+            ids: Any = self._client.zrangebylex(BY_ORDER, f"[{order_id}", "+", 0, limit)
+            for found in ids:
+                batch.hgetall(_order_key(found.decode()))
+            return [_to_redemption(*pair) for pair in zip(ids, batch.execute(), strict=True)]
 
     def ping(self) -> None:
         """Raise when the store cannot be used."""
@@ -223,9 +202,14 @@ def _uses_key(code: str) -> str:
     return f"{PREFIX}:uses:{code}"
 
 
+def _order_key(order_id: str) -> str:
+    """Return where an order's redemption is; ids of orders are compared without case."""
+    return f"{PREFIX}:order:{order_id.lower()}"
+
+
 def _redemption_keys(order_id: str, code: str) -> list[str]:
-    """Return the keys that redemption scripts take; ids of orders are compared without case."""
-    return [_promotion_key(code), _uses_key(code), f"{PREFIX}:order:{order_id.lower()}"]
+    """Return the keys that redemption scripts take."""
+    return [_promotion_key(code), _uses_key(code), _order_key(order_id), BY_ORDER]
 
 
 def _raise_refusal(outcome: str, order_id: str, code: str) -> None:
@@ -276,6 +260,17 @@ def _to_usage(fields: dict[bytes, bytes], used_by_user: int = 0) -> Usage:
         category=text["category"],
     )
     return Usage(promotion=promotion, used=int(text["used"]), used_by_user=used_by_user)
+
+
+def _to_redemption(order_id: bytes, fields: dict[bytes, bytes]) -> Redemption:
+    text = {name.decode(): value.decode() for name, value in fields.items()}
+    return Redemption(
+        order_id=order_id.decode(),
+        state=RedemptionState(text["state"]),
+        code=text["code"],
+        user_id=text.get("user", ""),
+        redeemed_at=_from_micros(text["at"]) if "at" in text else None,
+    )
 
 
 def _to_micros(moment: datetime) -> int:

@@ -9,6 +9,7 @@ from mamie_rosa.promotions.v1 import promotions_pb2, promotions_pb2_grpc
 from services.common import http, identity
 from services.common.clock import Clock, utc_now
 from services.common.money import format_amount, parse_amount
+from services.common.paging import read_page
 from services.promotions import domain
 from services.promotions.repository import PromotionsRepository
 
@@ -91,6 +92,13 @@ class InternalPromotionsServicer(internal_pb2_grpc.PromotionsServiceServicer):
             ]
         )
 
+    def ListRedemptions(self, request, context):
+        """List all redemptions by the id of their order."""
+        page, following = read_page(request, self._repository.list_from)
+        return internal_pb2.ListRedemptionsResponse(
+            redemptions=map(_render_redemption, page), next_page_token=following
+        )
+
 
 def _parse(request: promotions_pb2.CreatePromotionRequest) -> domain.Promotion:
     return domain.Promotion(
@@ -128,4 +136,14 @@ def _render_verdict(verdict: domain.Verdict) -> promotions_pb2.ValidatePromotion
         discount_percentage=verdict.discount_percentage,
         discount_amount=format_amount(verdict.discount),
         final_total=format_amount(verdict.final_total),
+    )
+
+
+def _render_redemption(redemption: domain.Redemption) -> internal_pb2.Redemption:
+    return internal_pb2.Redemption(
+        order_id=redemption.order_id,
+        state=redemption.state.value,
+        promo_code=redemption.code,
+        user_id=redemption.user_id,
+        redeem_time=redemption.redeemed_at,
     )

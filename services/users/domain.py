@@ -12,6 +12,7 @@ public for a while before they sign, so that whoever caches the public keys know
 """
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,13 @@ RETIREMENT = TOKEN_LIFE + timedelta(minutes=10)
 FAILURE_LIMIT = 10
 FAILURE_WINDOW = timedelta(minutes=15)
 """After FAILURE_LIMIT failures within a window nobody signs in until the window is over."""
+
+LANGUAGE_RANGE = re.compile(
+    r"(?:([a-z]{1,8})(?:-[a-z0-9]{1,8})*|\*)"
+    r"(?:[ \t]*;[ \t]*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?",
+    re.ASCII | re.IGNORECASE,
+)
+"""One element of Accept-Language (RFC 9110, 12.5.4): a language or "*", and its quality."""
 
 
 class UserNotFoundError(NotFoundError):
@@ -90,6 +98,16 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Language(StrEnum):
+    """What the shop speaks and writes."""
+
+    FRENCH = "fr"
+    ENGLISH = "en"
+
+
+DEFAULT_LANGUAGE = Language.ENGLISH
+
+
 @dataclass(frozen=True, kw_only=True)
 class User:
     """One user. `email` is as given; `animal_type` is empty when not told."""
@@ -102,6 +120,7 @@ class User:
     role: Role = Role.CUSTOMER
     animal_type: str = ""
     notifications_enabled: bool = True
+    language: Language = DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True)
@@ -146,16 +165,47 @@ def canonical_email(email: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
 
 
+def choose_language(accept_language: str, *, otherwise: Language = DEFAULT_LANGUAGE) -> Language:
+    """Return the language that an Accept-Language header asks for.
+
+    The highest quality wins, then what is named first; "fr-CA" is French, "*" any language
+    that is not named. What is no language range is passed over. `otherwise` is the answer
+    when the header is empty or leaves the choice to us.
+    """
+    wanted = _read_qualities(accept_language)
+    rest = wanted.get("*", 0.0)
+    named = [language for name in wanted for language in Language if language == name]
+    best = max([*named, otherwise, *Language], key=lambda language: wanted.get(language, rest))
+    return best if wanted.get(best, rest) else otherwise
+
+
+def _read_qualities(accept_language: str) -> dict[str, float]:
+    """Return the best quality of each language that is named, in order of appearance."""
+    wanted: dict[str, float] = {}
+    for element in accept_language.split(","):
+        if match := LANGUAGE_RANGE.fullmatch(element.strip(" \t")):
+            name, quality = (match[1] or "*").lower(), float(match[2] or 1)
+            wanted[name] = max(quality, wanted.get(name, 0.0))
+    return wanted
+
+
 def revise(
-    user: User, *, first_name: str, last_name: str, animal_type: str, notifications_enabled: bool
+    user: User,
+    *,
+    first_name: str,
+    last_name: str,
+    animal_type: str,
+    notifications_enabled: bool,
+    language: Language,
 ) -> User:
-    """Return the user with a new name and preferences; identity, email and role stay."""
+    """Return the user with a new name, preferences and language; the rest stays."""
     return replace(
         user,
         first_name=first_name,
         last_name=last_name,
         animal_type=animal_type,
         notifications_enabled=notifications_enabled,
+        language=language,
     )
 
 

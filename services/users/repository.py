@@ -23,6 +23,7 @@ from services.users.domain import (
     Account,
     EmailExistsError,
     Failures,
+    Language,
     Role,
     User,
     UserNotFoundError,
@@ -42,6 +43,13 @@ users = sa.Table(
     sa.Column("last_name", sa.Text, nullable=False),
     sa.Column("role", sa.Text, sa.CheckConstraint("role IN ('customer', 'admin')"), nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column(
+        "language",
+        sa.Text,
+        sa.CheckConstraint("language IN ('fr', 'en')"),
+        nullable=False,
+        server_default="en",
+    ),
 )
 
 preferences = sa.Table(
@@ -80,7 +88,7 @@ class UsersRepository(Protocol):
         """Add an account; EmailExistsError when its email has one."""
 
     def update(self, user: User) -> None:
-        """Replace a user's name and preferences."""
+        """Replace a user's name, preferences and language."""
 
     def replace_hash(self, account: Account, new_hash: str) -> None:
         """Replace an account's hash, if it is still the one that the account was read with."""
@@ -133,11 +141,11 @@ class PostgresUsersRepository:
             self._tell(connection, account.user, events_pb2.UserCreated)
 
     def update(self, user: User) -> None:
-        """Replace a user's name and preferences."""
+        """Replace a user's name, preferences and language."""
         one, chosen = users.c.user_id == user.user_id, preferences.c.user_id == user.user_id
-        name = {"first_name": user.first_name, "last_name": user.last_name}
+        profile = {name: getattr(user, name) for name in ("first_name", "last_name", "language")}
         with postgres.transaction(self._engine) as connection:
-            connection.execute(sa.update(users).where(one).values(name))
+            connection.execute(sa.update(users).where(one).values(profile))
             values = _preference_values(user)
             connection.execute(sa.update(preferences).where(chosen).values(values))
             self._tell(connection, user, events_pb2.UserUpdated)
@@ -208,6 +216,7 @@ class PostgresUsersRepository:
             last_name=user.last_name,
             animal_type=user.animal_type,
             notifications_enabled=user.notifications_enabled,
+            language=user.language,
         )
         event = build_event(
             told, source="users", subject=user.user_id, now=self._clock(), new_id=self._new_id
@@ -238,6 +247,7 @@ def _user_values(account: Account) -> dict[str, object]:
         "last_name": user.last_name,
         "role": user.role,
         "created_at": user.created_at,
+        "language": user.language,
     }
 
 
@@ -249,7 +259,8 @@ def _to_account(row: sa.Row) -> Account:
     values = dict(row._mapping)
     del values["email_key"]
     password_hash = values.pop("password_hash")
-    return Account(User(**values | {"role": Role(row.role)}), password_hash)
+    values |= {"role": Role(row.role), "language": Language(row.language)}
+    return Account(User(**values), password_hash)
 
 
 def _lock_email(connection: sa.Connection, digest: str) -> None:

@@ -5,6 +5,7 @@ from mamie_rosa.users.v1 import users_pb2, users_pb2_grpc
 
 from services.common import http, identity
 from services.common.clock import Clock, NewId, new_id, utc_now
+from services.common.context import Caller, current
 from services.users import domain
 from services.users.keys import Keyring
 from services.users.passwords import Passwords
@@ -44,6 +45,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
             last_name=request.last_name,
             animal_type=request.animal_type,
             created_at=self._clock(),
+            language=domain.choose_language(current().accept_language),
         )
         # Signed first: what fails after the account exists would answer a repeat with 409.
         token = self._tokens.issue(user)
@@ -69,13 +71,15 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
 
     def UpdateUser(self, request, context):
         """Replace the name and the preferences of a profile."""
-        identity.require_self_or_admin(request.id)
+        caller = identity.require_self_or_admin(request.id)
+        user = self._repository.find(request.id)
         changed = domain.revise(
-            self._repository.find(request.id),
+            user,
             first_name=request.first_name,
             last_name=request.last_name,
             animal_type=request.preferences.animal_type,
             notifications_enabled=_accepts_notifications(request.preferences),
+            language=_language(user, caller),
         )
         self._repository.update(changed)
         return _render(changed)
@@ -83,6 +87,12 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
     def GetJwks(self, request, context):
         """Return the public keys that verify tokens."""
         return httpbody_pb2.HttpBody(content_type="application/json", data=self._keyring.jwks())
+
+
+def _language(user: domain.User, caller: Caller) -> domain.Language:
+    """Return the user's language now; an administrator's says nothing about it."""
+    told = current().accept_language if caller.user_id == user.user_id else ""
+    return domain.choose_language(told, otherwise=user.language)
 
 
 def _accepts_notifications(preferences: users_pb2.Preferences) -> bool:

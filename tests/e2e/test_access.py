@@ -13,7 +13,7 @@ from tests.shop import ADDRESS, problem
 
 pytestmark = pytest.mark.e2e
 
-OPEN, SIGNED_IN, OWNER, ADMIN = "open", "signed in", "owner", "admin"
+OPEN, SIGNED_IN, OWNER, BUYER, ADMIN = "open", "signed in", "owner", "buyer", "admin"
 
 
 class Rule(NamedTuple):
@@ -43,6 +43,7 @@ MATRIX = {
     "POST /api/products": Rule(ADMIN, PRODUCT | {"sku": "prod_001"}),
     "PUT /api/products/{id}": Rule(ADMIN, PRODUCT),
     "PATCH /api/products/{id}/inventory": Rule(ADMIN, {"quantity": 1, "reason": "matrix"}),
+    "POST /api/products/{id}/ratings": Rule(BUYER, {"stars": 5}),
     "POST /api/orders": Rule(
         SIGNED_IN,
         {"items": [{"productId": "prod_003", "quantity": 1}], "shippingAddress": ADDRESS},
@@ -52,6 +53,14 @@ MATRIX = {
     "GET /api/orders/{id}/history": Rule(OWNER),
     "POST /api/orders/{id}/status": Rule(ADMIN, {"status": "DELIVERED"}),
     "POST /api/orders/{id}/cancel": Rule(OWNER, {"reason": "matrix"}),
+    # After it is cancelled: a stream goes on until its order has come to its end.
+    "GET /api/orders/{id}/events": Rule(OWNER),
+    "GET /api/home": Rule(SIGNED_IN),
+    "GET /api/notifications": Rule(SIGNED_IN),
+    "GET /api/recommendations/{id}": Rule(OWNER),
+    "POST /api/recommendations/training": Rule(
+        ADMIN, {"userId": "matrix", "purchasedItems": ["prod_001"]}
+    ),
     "POST /api/promotions": Rule(ADMIN, PROMOTION),
     "GET /api/promotions/{code}": Rule(SIGNED_IN),
     "POST /api/promotions/validate": Rule(
@@ -63,6 +72,7 @@ MAY = {
     OPEN: CALLERS,
     SIGNED_IN: ("stranger", "owner", "admin"),
     OWNER: ("owner", "admin"),
+    BUYER: ("owner",),
     ADMIN: ("admin",),
 }
 
@@ -85,14 +95,16 @@ def people(shop):
 
 @pytest.fixture(scope="module")
 def names(shop, people):
-    """What the paths name: things that belong to `owner`."""
-    order_id = people["owner"].place(({"productId": "prod_004"}, 1))
+    """What the paths name: things that belong to `owner`, and a product that they bought."""
+    product = shop.add_product()
+    order_id = people["owner"].place((product, 1))
     people["owner"].await_status(order_id, "CONFIRMED")
     return {
         "/api/users/": people["owner"].user_id,
-        "/api/products/": shop.add_product()["sku"],
+        "/api/products/": product["sku"],
         "/api/orders/": order_id,
         "/api/promotions/": "WELCOME10",
+        "/api/recommendations/": people["owner"].user_id,
     }
 
 

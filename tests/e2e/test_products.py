@@ -1,5 +1,7 @@
 """The catalog over REST."""
 
+import uuid
+
 import pytest
 
 from tests.shop import problem
@@ -61,7 +63,8 @@ def test_a_sku_belongs_to_one_product(shop):
 
 
 def test_the_best_promotion_for_its_category_is_shown_on_a_product(shop):
-    product = shop.add_product(category="giraffe-food")
-    code = shop.add_promotion(category="giraffe-food", discountPercentage=90)
+    category = f"food-{uuid.uuid4().hex}"
+    product = shop.add_product(category=category)
+    code = shop.add_promotion(category=category, discountPercentage=90)
     path = f"/api/products/{product['productId']}"
     eventually(lambda: shop.admin.get(path).json().get("promotion", {}).get("code") == code)

@@ -4,8 +4,9 @@ It answers any method that the protos declare. What it answers is chosen by the 
 request, up to a "-" (see `SCENARIOS`); otherwise it is an empty message of the right type.
 """
 
+import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,16 +20,20 @@ from grpc_reflection.v1alpha import reflection_pb2
 from mamie_rosa import catalog_pb2 as first_pb2
 from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_catalog_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
-from mamie_rosa.orders.v1 import orders_pb2
+from mamie_rosa.notifications.v1 import notifications_pb2
+from mamie_rosa.orders.v1 import order_events_pb2, orders_pb2
 from mamie_rosa.payments.internal.v1 import payments_pb2
 from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_promotions_pb2
 from mamie_rosa.promotions.v1 import promotions_pb2
+from mamie_rosa.recommendations.v1 import recommendations_pb2
+from mamie_rosa.storefront.v1 import storefront_pb2
 from mamie_rosa.users.v1 import users_pb2
 
 from services.common import http, interceptors, status
 
 DECLARED = (
-    *(catalog_pb2, orders_pb2, promotions_pb2, users_pb2),
+    *(catalog_pb2, orders_pb2, order_events_pb2, promotions_pb2, users_pb2),
+    *(notifications_pb2, recommendations_pb2, storefront_pb2),
     *(first_pb2, internal_catalog_pb2, internal_promotions_pb2, payments_pb2),
     *(health_pb2, reflection_pb2),
 )
@@ -51,6 +56,8 @@ class FakeShop:
     """The shop's memory, and the public keys that its users service publishes."""
 
     jwks: bytes = b""
+    told: queue.Queue[str] = field(default_factory=queue.Queue)
+    """What is streamed to who watches the order "live", one part after the other; "" ends it."""
     calls: list[Call] = field(default_factory=list)
     servers: list[grpc.Server] = field(default_factory=list)
 
@@ -72,13 +79,32 @@ class FakeShop:
         self, instance: int, method: str, request: Message, context: grpc.ServicerContext
     ) -> Message:
         """Remember a call, and answer it."""
-        metadata = {key: str(value) for key, value in context.invocation_metadata()}
-        remaining = context.time_remaining() or 0
-        self.calls.append(Call(instance, method, request, metadata, remaining))
+        self._remember(instance, method, request, context)
         if method.endswith("/GetJwks"):
             return self._keys(context)
         scenario = SCENARIOS.get(getattr(request, "id", "").partition("-")[0], empty)
         return scenario(method, request, context)
+
+    def stream(
+        self, instance: int, method: str, request: Any, context: grpc.ServicerContext
+    ) -> Iterator[Message]:
+        """Remember a call, and stream to it; to who watches the order "over", no more."""
+        self._remember(instance, method, request, context)
+        if request.id == "over":
+            context.send_initial_metadata(((status.HTTP_CODE, "204"),))
+            yield httpbody_pb2.HttpBody(content_type="text/event-stream")
+        elif request.id == "live":
+            for text in iter(self.told.get, ""):
+                yield httpbody_pb2.HttpBody(content_type="text/event-stream", data=text.encode())
+        else:
+            yield SCENARIOS[request.id](method, request, context)
+
+    def _remember(
+        self, instance: int, method: str, request: Message, context: grpc.ServicerContext
+    ) -> None:
+        metadata = {key: str(value) for key, value in context.invocation_metadata()}
+        remaining = context.time_remaining() or 0
+        self.calls.append(Call(instance, method, request, metadata, remaining))
 
     def _keys(self, context: grpc.ServicerContext) -> Message:
         if not self.jwks:
@@ -189,11 +215,16 @@ class _EveryMethod(grpc.GenericRpcHandler):
         self._instance = instance
 
     def service(self, details):
-        method = details.method
-        return grpc.unary_unary_rpc_method_handler(
-            lambda request, context: self._shop.answer(self._instance, method, request, context),
-            request_deserializer=message_factory.GetMessageClass(
-                _declared(method).input_type
-            ).FromString,
+        method, declared = details.method, _declared(details.method)
+        is_stream = declared.server_streaming
+        answer: Callable = self._shop.stream if is_stream else self._shop.answer
+        kind = (
+            grpc.unary_stream_rpc_method_handler
+            if is_stream
+            else grpc.unary_unary_rpc_method_handler
+        )
+        return kind(
+            lambda request, context: answer(self._instance, method, request, context),
+            request_deserializer=message_factory.GetMessageClass(declared.input_type).FromString,
             response_serializer=lambda message: message.SerializeToString(),
         )

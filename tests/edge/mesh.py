@@ -11,7 +11,7 @@ from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
 from services.control_plane.policy import read_policy
 
-SERVICES = ("users", "catalog", "orders", "promotions")
+SERVICES = ("users", "catalog", "orders", "order-events", "promotions")
 
 
 class Mesh:

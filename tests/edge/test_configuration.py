@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,14 +134,26 @@ def test_filters_stand_in_the_order_that_makes_them_work(manager: Json) -> None:
     ]
 
 
-def test_every_public_route_gives_up_before_its_service_does(manager: Json) -> None:
+def routes_of(manager: Json, *, streaming: bool) -> Iterator[tuple[Json, Json]]:
+    """Yield the route of each public method, with the header that tells its deadline."""
     (host,) = manager["route_config"]["virtual_hosts"]
-    native = [route for route in host["routes"] if "mamie_rosa" in json.dumps(route["match"])]
-    assert len(native) == 2 * len(methods.public_services(DESCRIPTORS))
-    for route in native:
-        header = route.get("request_headers_to_add", host["request_headers_to_add"])[0]["header"]
+    for method in methods.public_methods(DESCRIPTORS):
+        if (method.service in check_edge.STREAMING) == streaming:
+            entry = check_edge.first_match(host["routes"], method.grpc_path)
+            added = entry.get("request_headers_to_add", host["request_headers_to_add"])
+            yield entry["route"], added[0]["header"]
+
+
+def test_every_public_route_gives_up_before_its_service_does(manager: Json) -> None:
+    for route, header in routes_of(manager, streaming=False):
         assert header["key"] == "grpc-timeout"
-        assert float(route["route"]["timeout"].rstrip("s")) < float(header["value"].rstrip("S"))
+        assert float(route["timeout"].rstrip("s")) < float(header["value"].rstrip("S"))
+
+
+def test_a_stream_lives_as_long_as_a_token_if_there_are_signs_of_life(manager: Json) -> None:
+    ((route, header),) = routes_of(manager, streaming=True)
+    assert header == {"key": "grpc-timeout", "value": "1H"}
+    assert (route["timeout"], route["idle_timeout"]) == ("0s", "60s")
 
 
 def test_every_error_of_the_table_has_both_forms(manager: Json) -> None:
@@ -194,6 +207,18 @@ class TestCheck:
         (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
         host["routes"].insert(0, {"match": {"prefix": "/"}, "route": {"cluster": "catalog"}})
         assert "VerifyStock is internal and has a route" in self.problems(broken)
+
+    def test_a_stream_that_is_cut_off_is_found(self, broken: Json) -> None:
+        (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
+        path = "/mamie_rosa.orders.v1.OrderEventsService/WatchOrder"
+        check_edge.first_match(host["routes"], path)["route"]["timeout"] = "5s"
+        assert "WatchOrder is cut off though it streams" in self.problems(broken)
+
+    def test_a_call_without_an_end_is_found(self, broken: Json) -> None:
+        (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
+        path = "/mamie_rosa.orders.v1.OrdersService/CreateOrder"
+        check_edge.first_match(host["routes"], path)["route"]["timeout"] = "0s"
+        assert "CreateOrder is waited for without end" in self.problems(broken)
 
     def test_a_change_that_is_repeated_is_found(self, broken: Json) -> None:
         (host,) = public_manager(broken)["route_config"]["virtual_hosts"]

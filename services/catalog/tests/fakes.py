@@ -2,20 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from decimal import Decimal
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
 
 from services.catalog.domain import (
     OutOfStockError,
     Product,
     ProductNotFoundError,
     Promotion,
+    Rating,
     Reservation,
     ReservationState,
     SkuExistsError,
     StockBelowZeroError,
 )
+from services.catalog.purchases import OrdersAwayError
 from services.catalog.repository import Decide, ProductQuery
+from services.common.clock import Clock
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def build_product(number: int = 1, **changes) -> Product:
@@ -71,8 +76,22 @@ class InMemoryCatalogRepository:
         self._products[product.product_id] = product
 
     def update(self, product: Product) -> None:
-        stock = self._products[product.product_id].stock
-        self._products[product.product_id] = replace(product, stock=stock)
+        known = self._products[product.product_id]
+        self._products[product.product_id] = replace(
+            product,
+            stock=known.stock,
+            rating_average=known.rating_average,
+            rating_count=known.rating_count,
+        )
+
+    def count_ratings(self, product_id: str, stars: Sequence[int]) -> None:
+        """Write on a product what its ratings come to."""
+        average = Decimal(sum(stars)) / len(stars)
+        self._products[product_id] = replace(
+            self._products[product_id],
+            rating_average=float(average.quantize(Decimal("0.01"), ROUND_HALF_UP)),
+            rating_count=len(stars),
+        )
 
     def adjust(self, product_id: str, quantity: int, *, reason: str, by: str) -> int:
         stock = self._products[product_id].stock
@@ -99,8 +118,48 @@ class InMemoryCatalogRepository:
         due = [r for r in held if r.expires_at < now]
         return [r.order_id for r in sorted(due, key=lambda r: r.expires_at)][:limit]
 
+    def reservations_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
+        kept = self._reservations
+        return [kept[key] for key in sorted(kept) if key >= order_id][:limit]
+
     def ping(self) -> None:
         pass
+
+
+class InMemoryRatingsRepository:
+    """Ratings in a dictionary, of the products of a catalog in memory."""
+
+    def __init__(self, catalog: InMemoryCatalogRepository, *, clock: Clock = lambda: NOW) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._ratings: dict[tuple[str, str], Rating] = {}
+
+    def rate(self, product_id: str, user_id: str, *, stars: int, comment: str) -> Rating:
+        before = self._ratings.get((product_id, user_id))
+        rating = Rating(
+            product_id=product_id,
+            user_id=user_id,
+            stars=stars,
+            comment=comment,
+            created_at=before.created_at if before else self._clock(),
+        )
+        self._ratings[product_id, user_id] = rating
+        given = [each for each in self._ratings.values() if each.product_id == product_id]
+        self._catalog.count_ratings(product_id, [each.stars for each in given])
+        return rating
+
+
+class FakePurchases:
+    """Purchases that the test names; `is_away` makes them unknown."""
+
+    def __init__(self, *purchases: tuple[str, str]) -> None:
+        self._purchases = purchases
+        self.is_away = False
+
+    def has_bought(self, user_id: str, product_id: str) -> bool:
+        if self.is_away:
+            raise OrdersAwayError
+        return (user_id, product_id) in self._purchases
 
 
 class FixedPromotions:

@@ -210,3 +210,22 @@ class TestUnderConcurrency:
         assert [(event.type, event.subject) for event in told] == [
             ("mamie_rosa.events.v1.StockLow", FIRST.product_id)
         ]
+
+
+def test_reservations_are_listed_by_order_from_an_order_on(repository):
+    orders = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "0a39f"]
+    for order_id in orders:
+        hold(repository, Line(FIRST.product_id, 1), order_id=order_id)
+
+    def listed(order_id, limit):
+        return [found.order_id for found in repository.reservations_from(order_id, limit)]
+
+    assert listed("", 10) == sorted(orders)
+    assert listed(sorted(orders)[2], 2) == sorted(orders)[2:4]
+    assert listed("22222222-2222-4222-8222-222222222222", 1) == sorted(orders)[1:2]
+    assert listed("ffffffff-ffff-4fff-8fff-ffffffffffff", 1) == []
+
+
+def test_a_listed_reservation_is_as_it_was_kept(repository):
+    held = hold(repository, Line(FIRST.product_id, 1), Line(SECOND.product_id, 2))
+    assert repository.reservations_from("", 1) == [held]

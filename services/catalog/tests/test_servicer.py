@@ -10,8 +10,14 @@ from mamie_rosa.catalog.v1 import catalog_pb2
 
 from services.catalog.domain import Promotion
 from services.catalog.servicer import CatalogServicer, FirstCatalogServicer, InternalCatalogServicer
-from services.catalog.tests.fakes import FixedPromotions, InMemoryCatalogRepository, build_product
-from services.common.testing import ADMIN, ALICE, NOBODY, InMemoryServer
+from services.catalog.tests.fakes import (
+    FakePurchases,
+    FixedPromotions,
+    InMemoryCatalogRepository,
+    InMemoryRatingsRepository,
+    build_product,
+)
+from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ORDER = "11111111-1111-4111-8111-111111111111"
@@ -29,9 +35,22 @@ def repository():
 
 
 @pytest.fixture
-def catalog(repository):
-    promotions = FixedPromotions(Promotion(code="DOG20", discount_percentage=20))
-    return InMemoryServer(PUBLIC, CatalogServicer(repository=repository, promotions=promotions))
+def purchases():
+    return FakePurchases(
+        (ALICE["x-user-id"], build_product(1).product_id),
+        (ADMIN["x-user-id"], build_product(1).product_id),
+    )
+
+
+@pytest.fixture
+def catalog(repository, purchases):
+    servicer = CatalogServicer(
+        repository=repository,
+        ratings=InMemoryRatingsRepository(repository),
+        promotions=FixedPromotions(Promotion(code="DOG20", discount_percentage=20)),
+        purchases=purchases,
+    )
+    return InMemoryServer(PUBLIC, servicer)
 
 
 @pytest.fixture
@@ -132,6 +151,61 @@ def test_inventory_never_goes_below_zero(catalog):
     assert answer.facts == {"availableQuantity": "10"}
 
 
+RATE = catalog_pb2.RateProductRequest(id="sku_001", stars=4, comment="Crunchy!")
+
+
+def test_a_buyer_rates_a_product_and_everybody_sees_it(catalog):
+    answer = catalog.call("RateProduct", RATE, ALICE)
+    assert answer.http == 201
+    rating = answer.response
+    assert (rating.product_id, rating.stars, rating.comment) == (
+        build_product(1).product_id,
+        4,
+        "Crunchy!",
+    )
+    assert rating.created_at.ToDatetime(UTC) == NOW
+    catalog.call("RateProduct", catalog_pb2.RateProductRequest(id="sku_001", stars=5), ADMIN)
+    page = catalog.call("GetProduct", catalog_pb2.GetProductRequest(id="sku_001")).response
+    assert page.ratings == catalog_pb2.Ratings(average=4.5, count=2)
+    listed = catalog.call("ListProducts", catalog_pb2.ListProductsRequest()).response.products
+    assert [product.ratings.count for product in listed] == [2, 0, 0]
+
+
+def test_a_second_rating_replaces_the_first(catalog):
+    catalog.call("RateProduct", RATE, ALICE)
+    catalog.call("RateProduct", catalog_pb2.RateProductRequest(id="sku_001", stars=1), ALICE)
+    page = catalog.call("GetProduct", catalog_pb2.GetProductRequest(id="sku_001")).response
+    assert page.ratings == catalog_pb2.Ratings(average=1, count=1)
+
+
+@pytest.mark.parametrize(
+    ("who", "product", "code", "reason"),
+    [
+        (NOBODY, "sku_001", grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN"),
+        (BOB, "sku_001", grpc.StatusCode.PERMISSION_DENIED, "NOT_BOUGHT"),
+        (ALICE, "sku_002", grpc.StatusCode.PERMISSION_DENIED, "NOT_BOUGHT"),
+        (ALICE, "nothing", grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND"),
+    ],
+)
+def test_only_buyers_rate_a_product(catalog, who, product, code, reason):
+    request = catalog_pb2.RateProductRequest(id=product, stars=1)
+    answer = catalog.call("RateProduct", request, who)
+    assert (answer.code, answer.reason) == (code, reason)
+
+
+@pytest.mark.parametrize("broken", [{"stars": 0}, {"stars": 6}, {"comment": "x" * 2001}])
+def test_a_rating_that_breaks_the_rules_is_refused(catalog, broken):
+    request = catalog_pb2.RateProductRequest(**{"id": "sku_001", "stars": 1} | broken)
+    assert catalog.call("RateProduct", request, ALICE).reason == "INVALID_FIELDS"
+
+
+def test_nothing_is_rated_while_nobody_can_tell_who_bought(catalog, purchases):
+    purchases.is_away = True
+    answer = catalog.call("RateProduct", RATE, ALICE)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_AWAY")
+    assert answer.facts == {"service": "orders"}
+
+
 def test_verifying_stock_tells_price_and_title(stock):
     request = internal_pb2.VerifyStockRequest(product_id="sku_001", quantity=11)
     answer = stock.call("VerifyStock", request).response
@@ -178,3 +252,26 @@ def test_the_first_contract_is_kept(repository, quantity, available):
     request = first_pb2.StockCheckRequest(product_id="sku_001", quantity=quantity)
     answer = server.call("VerifyStock", request).response
     assert answer == first_pb2.StockCheckResponse(available=available, available_quantity=10)
+
+
+def list_reservations(stock, **fields):
+    return stock.call("ListReservations", internal_pb2.ListReservationsRequest(**fields))
+
+
+def test_reservations_are_listed_in_pages_each_of_which_tells_the_next(stock):
+    other = "22222222-2222-4222-8222-222222222222"
+    reserve(stock, ("sku_001", 2), ("sku_002", 1))
+    stock.call("ReleaseStock", internal_pb2.ReleaseStockRequest(order_id=other))
+    first = list_reservations(stock, page_size=1).response
+    last = list_reservations(stock, page_token=first.next_page_token).response
+    held, released = first.reservations[0], last.reservations[0]
+    assert (held.order_id, held.state) == (ORDER, internal_pb2.Reservation.HELD)
+    assert [line.quantity for line in held.lines] == [2, 1]
+    assert (held.expire_time.ToDatetime(tzinfo=UTC) - NOW).total_seconds() == 60
+    assert (released.order_id, released.state) == (other, internal_pb2.Reservation.RELEASED)
+    assert last.next_page_token == ""
+
+
+@pytest.mark.parametrize("field", [{"page_size": 501}, {"page_size": -1}, {"page_token": "x"}])
+def test_a_list_that_breaks_the_rules_is_refused(stock, field):
+    assert list_reservations(stock, **field).reason == "INVALID_FIELDS"

@@ -103,6 +103,7 @@ class Door:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self._open: list[socket.socket] = []
 
@@ -111,19 +112,25 @@ class Door:
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def shut(self) -> None:
-        for each in [self._listener, *self._open]:
-            if each:
-                with contextlib.suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
-                each.close()
-        self._listener, self._open = None, []
+        with self._lock:
+            shut = [each for each in (self._listener, *self._open) if each]
+            self._listener, self._open = None, []
+        for each in shut:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
                 front, _ = listener.accept()
                 back = socket.create_connection(self._behind)
-                self._open += [front, back]
+                with self._lock:
+                    if self._listener is not listener:
+                        front.close()
+                        back.close()
+                        return
+                    self._open += [front, back]
                 for pair in ((front, back), (back, front)):
                     threading.Thread(target=_pump, args=(pair,), daemon=True).start()
 

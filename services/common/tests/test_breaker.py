@@ -1,18 +1,24 @@
 """The circuit breaker: when it opens, who may pass, when it closes."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import grpc
 import pytest
 
 from services.common.breaker import FAILURES, CircuitBreaker, CircuitOpenError
+from services.common.context import CallContext, use
 from services.common.mesh import open_channel
 from services.common.tests.fakes import ASK, FakeCall, available, build_server, serving, stub
 from tests.waiting import eventually
 
 OK, AWAY = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
 REFUSALS = [code for code in grpc.StatusCode if code not in FAILURES]
+
+
+CALL = SimpleNamespace(timeout=2.0)
 
 
 class Circuit:
@@ -24,7 +30,7 @@ class Circuit:
 
     def begin(self):
         call = FakeCall()
-        self.breaker.intercept_unary_unary(lambda _details, _request: call, None, None)
+        self.breaker.intercept_unary_unary(lambda _details, _request: call, CALL, None)
         return call
 
     def end(self, *codes):
@@ -138,7 +144,7 @@ def test_a_probe_that_cannot_be_made_lets_the_next_call_find_out(circuit):
 
     circuit.opened().now += 1.0
     with pytest.raises(ValueError, match="closed channel"):
-        circuit.breaker.intercept_unary_unary(broken, None, None)
+        circuit.breaker.intercept_unary_unary(broken, CALL, None)
     circuit.end(OK)
     assert not circuit.breaker.is_open
 
@@ -189,7 +195,7 @@ def test_calls_are_not_serialised():
     with ThreadPoolExecutor(10) as callers:
         list(
             callers.map(
-                lambda _: breaker.intercept_unary_unary(continuation, None, None), range(10)
+                lambda _: breaker.intercept_unary_unary(continuation, CALL, None), range(10)
             )
         )
 
@@ -238,3 +244,13 @@ class TestOnAChannel:
             assert all(future.exception() for future in futures)
             assert {future.code() for future in futures} == {AWAY}
             eventually(lambda: breaker.is_open)
+
+
+def test_a_call_that_its_own_caller_cut_short_says_nothing(circuit):
+    late = grpc.StatusCode.DEADLINE_EXCEEDED
+    with use(CallContext(deadline=time.monotonic() + 0.5)):
+        circuit.end(late, late, late)
+        assert not circuit.breaker.is_open
+    with use(CallContext(deadline=time.monotonic() + 60)):
+        circuit.end(late, late, late)
+    assert circuit.breaker.is_open

@@ -1,5 +1,6 @@
 """The life of a service process, from its port to its end."""
 
+import re
 import signal
 import uuid
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from scripts.stack.ports import free_port
 from services.common.consul_client import ConsulClient, Instance
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
 from services.common.tests.processes import running, said, serves
+from services.common.tests.streams import part, watch
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -81,3 +83,30 @@ def test_a_service_whose_store_is_away_runs_and_says_so(here):
     with service(here, "away") as process, reached(here) as channel:
         assert not serves(channel)
         assert process.poll() is None
+
+
+def test_streams_are_served_under_a_name_of_their_own_and_end_well(consul_url, here):
+    consul, name = ConsulClient(consul_url), f"{here.instance_id}-streams"
+    with service(here, "streams", consul_url=consul_url) as process:
+        known = lambda: consul.wait_for_instances(name, None)[1]  # noqa: E731
+        (found,) = eventually(known, seconds=30)
+        assert found.port != here.port
+        with grpc.insecure_channel(f"127.0.0.1:{found.port}") as channel, reached(here) as main:
+            assert serves(channel)
+            assert stub(main).VerifyStock(ASK, timeout=5) == available(1)
+            streams = [watch(channel) for _ in range(5)]
+            assert [next(stream) for stream in streams] == [part("begun")] * 5
+            process.send_signal(signal.SIGTERM)
+            assert [list(stream) for stream in streams] == [[]] * 5
+        text = end(process)
+    eventually(lambda: not known())
+    assert "service_stopped" in text
+    assert "Traceback" not in text
+
+
+def test_streams_of_a_service_whose_store_is_away_are_not_healthy(consul_url, here):
+    with service(here, "away", "streams", consul_url=consul_url) as process:
+        told = lambda: re.search(r'-streams": (\d+)', said(process))  # noqa: E731
+        port = eventually(told, seconds=30)[1]
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert not serves(channel)

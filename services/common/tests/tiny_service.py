@@ -1,7 +1,7 @@
 """The smallest service there is, as a process.
 
-`python -m services.common.tests.tiny_service NAME [away]`: under that name, with a store
-that may be away.
+`python -m services.common.tests.tiny_service NAME [away] [streams]`: under that name, with a
+store that may be away, and with streams that go on until the service leaves.
 """
 
 import sys
@@ -12,6 +12,7 @@ from services.common import runtime
 from services.common.config import ServiceConfig, reading_environment
 from services.common.server import Servicer
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available
+from services.common.tests.streams import FakeSource, part, scripted
 
 
 def store_is_away() -> None:
@@ -19,7 +20,18 @@ def store_is_away() -> None:
     raise ConnectionError("away")
 
 
-def serve(name: str, config: ServiceConfig, *, away: bool) -> None:
+def streaming(name: str) -> runtime.Streaming:
+    """Return streams that say that they have begun, and wait for their source to be closed."""
+    source = FakeSource()
+
+    async def parts(_request, _context):
+        yield part("begun")
+        await source.closed.wait()
+
+    return runtime.Streaming(name=f"{name}-streams", servicers=[scripted(parts)], source=source)
+
+
+def serve(name: str, config: ServiceConfig, *, away: bool, streams: bool) -> None:
     """Serve until told to stop."""
     servicer = ScriptedServicer(lambda _request: available(1))
     add = catalog_pb2_grpc.add_CatalogServiceServicer_to_server
@@ -28,6 +40,7 @@ def serve(name: str, config: ServiceConfig, *, away: bool) -> None:
         config=config,
         servicers=[Servicer(SERVICE, servicer, add)],
         checks={"store": store_is_away} if away else {},
+        streaming=streaming(name) if streams else None,
     )
 
 
@@ -36,4 +49,5 @@ if __name__ == "__main__":
     with reading_environment() as env:
         config = ServiceConfig.read(env)
     sys.argv = sys.argv[:1]
-    runtime.main(name, config, verbs={"serve": lambda: serve(name, config, away="away" in how)})
+    wanted = {option: option in how for option in ("away", "streams")}
+    runtime.main(name, config, verbs={"serve": lambda: serve(name, config, **wanted)})

@@ -1,10 +1,13 @@
 """Orders in memory, and the services that they need as obedient doubles."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from services.common.errors import StoreUnavailableError
 from services.orders.clients import Captured, Declined, Offer, RefusedError, ServiceAwayError
 from services.orders.domain import (
     Address,
@@ -97,6 +100,14 @@ class InMemoryOrdersRepository:
         mine.sort(key=lambda order: order.created_at, reverse=True)
         return mine[(page - 1) * limit : page * limit], len(mine)
 
+    def with_product(self, user_id: str, product_id: str) -> Sequence[Order]:
+        return [
+            order
+            for order in map(self.load, self._histories)
+            if order.user_id == user_id
+            and product_id in {item.product_id for item in order.placed.items}
+        ]
+
     def place(
         self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
     ) -> Order:
@@ -143,6 +154,67 @@ class InMemoryOrdersRepository:
 
     def ping(self) -> None:
         pass
+
+
+class InMemoryFeedRepository:
+    """The histories of an orders repository; `tell` says that one has grown.
+
+    `is_away` makes it fail; `reads` are the orders that were asked for.
+    """
+
+    def __init__(self, orders: InMemoryOrdersRepository) -> None:
+        self._orders = orders
+        self._listening: asyncio.Queue[str] | None = None
+        self.is_away = False
+        self.is_closed = False
+        self.reads: list[str] = []
+
+    @property
+    def is_listened_to(self) -> bool:
+        return self._listening is not None
+
+    async def history(self, order_id: str, *, after: int = 0) -> Sequence[Recorded]:
+        self.reads.append(order_id)
+        if self.is_away:
+            raise StoreUnavailableError
+        return self._orders.history(order_id)[after:]
+
+    @asynccontextmanager
+    async def added(self) -> AsyncIterator[AsyncIterator[str]]:
+        self._listening = asyncio.Queue()
+        try:
+            yield self._order_ids(self._listening)
+        finally:
+            self._listening = None
+
+    async def _order_ids(self, added: asyncio.Queue[str]) -> AsyncIterator[str]:
+        while order_id := await added.get():
+            yield order_id
+        raise StoreUnavailableError
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+    def append(self, order_id: str, *events: Event) -> None:
+        """Add events to an order, and tell so to who listens."""
+        self._orders.append(self._orders.load(order_id), events, due_at=NOW)
+        if self._listening:
+            for _ in events:
+                self._listening.put_nowait(order_id)
+
+    def place(self, order_id: str, placed: OrderPlaced) -> None:
+        """Keep one more order."""
+        self._orders.place(order_id, placed, payment_token="t", due_at=NOW)
+
+    def deafen(self) -> None:
+        """Tell nothing any more, and do not say so."""
+        self._listening = asyncio.Queue()
+
+    def interrupt(self) -> None:
+        """Stop telling what is added, until somebody listens again."""
+        if self._listening:
+            self._listening.put_nowait("")
+            self._listening = None
 
 
 class FakeShop:

@@ -7,7 +7,8 @@ import pytest
 from services.common.tests.outbox_promises import OutboxPromises
 from services.orders import domain
 from services.orders.outbox_repository import LOCK, MongoOutbox
-from services.orders.repository import MongoOrdersRepository, connect, migrate
+from services.orders.repository import MongoOrdersRepository
+from services.orders.store import connect, migrate
 from services.orders.tests.fakes import NOW, FakeClock, build_placed
 
 pytestmark = pytest.mark.integration

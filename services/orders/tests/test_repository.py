@@ -2,6 +2,7 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,10 +10,16 @@ import pytest
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.errors import StoreUnavailableError
-from services.orders import domain, repository
+from services.orders import domain, store
 from services.orders.domain import OrderCancelled, PaymentSettled, PromoReleased, StockReleased
 from services.orders.repository import MongoOrdersRepository
-from services.orders.tests.fakes import NOW, FakeClock, InMemoryOrdersRepository, build_placed
+from services.orders.tests.fakes import (
+    KIBBLE,
+    NOW,
+    FakeClock,
+    InMemoryOrdersRepository,
+    build_placed,
+)
 
 LATER = NOW + timedelta(seconds=2)
 REFUNDED = PaymentSettled(refunded=Decimal("23.22"))
@@ -26,8 +33,8 @@ def clock():
 
 @pytest.fixture
 def client(mongodb_url):
-    with repository.connect(mongodb_url) as client:
-        repository.migrate(client)
+    with store.connect(mongodb_url) as client:
+        store.migrate(client)
         yield client
 
 
@@ -90,6 +97,17 @@ def test_a_client_lists_their_own_orders_newest_first(orders, clock):
     assert ([order.order_id for order in page], total) == (ids[:0:-1], 3)
     page, _ = orders.list_of("alice", page=2, limit=2)
     assert [order.order_id for order in page] == ids[:1]
+
+
+def test_the_orders_of_a_client_that_have_a_product_are_found(orders):
+    other = replace(KIBBLE, product_id="other")
+    both = place(orders, items=(other, KIBBLE))
+    one = place(orders)
+    place(orders, items=(other,))
+    place(orders, user_id="bob")
+    found = orders.with_product("alice", KIBBLE.product_id)
+    assert {order.order_id: order for order in found} == {both.order_id: both, one.order_id: one}
+    assert list(orders.with_product("alice", "nothing")) == []
 
 
 def test_a_new_order_is_due_when_its_lease_is_over(orders):
@@ -160,6 +178,22 @@ class TestInTheStore:
             orders.append(order, BACKWARD, due_at=LATER)
         assert client.get_default_database().outbox.count_documents({}) == 0
 
+    def test_who_bought_what_is_found_without_reading_every_event(self, orders, client):
+        for number in range(50):
+            place(orders, user_id=f"client-{number}")
+        database = client.get_default_database()
+        find = {
+            "distinct": "events",
+            "key": "order_id",
+            "query": {
+                "type": "OrderPlaced",
+                "data.user_id": "client-1",
+                "data.items.product_id": KIBBLE.product_id,
+            },
+        }
+        explained = database.command("explain", find, verbosity="executionStats")
+        assert explained["executionStats"]["totalDocsExamined"] == 1
+
     def test_what_was_tried_and_done_is_recorded(self, orders, client):
         order = place(orders)
         orders.begin_step(order.order_id, domain.Step.EXPIRE, by="orders-1", now=NOW)
@@ -173,9 +207,9 @@ class TestInTheStore:
 
 @pytest.mark.integration
 def test_a_store_that_is_away_is_said_so(monkeypatch):
-    monkeypatch.setattr(repository, "TIMEOUT_MS", 200)
+    monkeypatch.setattr(store, "TIMEOUT_MS", 200)
     with (
-        repository.connect("mongodb://127.0.0.1:1/none?replicaSet=rs0") as client,
+        store.connect("mongodb://127.0.0.1:1/none?replicaSet=rs0") as client,
         pytest.raises(StoreUnavailableError),
     ):
         MongoOrdersRepository(client).find("o")

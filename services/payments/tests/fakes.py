@@ -1,7 +1,7 @@
 """Payments and the sandbox's ledger in memory, and ways to disturb what stands on them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -80,6 +80,9 @@ class InMemoryPaymentsRepository:
             self._payments[order_id] = changed
             return changed
 
+    def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
+        return [self._payments[key] for key in sorted(self._payments) if key >= order_id][:limit]
+
     def ping(self) -> None:
         pass
 
@@ -117,6 +120,9 @@ class SteppedRepository:
         changed = self._repository.change(order_id, decide)
         self._step()
         return changed
+
+    def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
+        return self._repository.list_from(order_id, limit)
 
     def ping(self) -> None:
         self._repository.ping()

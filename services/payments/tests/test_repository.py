@@ -86,6 +86,27 @@ def test_decisions_on_one_order_are_taken_one_after_the_other(payments):
     assert payments.find(ORDER).user_id == "a" * 40
 
 
+def test_payments_are_listed_by_order_from_an_order_on(payments):
+    orders = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "0a39f"]
+    for number, order_id in enumerate(orders):
+        payment_id = f"22222222-2222-4222-8222-00000000000{number}"
+        keep(payments, build_payment(order_id=order_id, payment_id=payment_id))
+
+    def listed(order_id, limit):
+        return [payment.order_id for payment in payments.list_from(order_id, limit)]
+
+    assert listed("", 10) == sorted(orders)
+    assert listed("", 2) == sorted(orders)[:2]
+    assert listed(sorted(orders)[2], 2) == sorted(orders)[2:4]
+    assert listed("22222222-2222-4222-8222-222222222222", 1) == sorted(orders)[1:2]
+    assert listed("ffffffff-ffff-4fff-8fff-ffffffffffff", 1) == []
+
+
+def test_payments_are_listed_as_they_were_kept(payments):
+    payment = keep(payments, build_payment())
+    assert payments.list_from("", 1) == [payment]
+
+
 def test_a_repository_that_works_can_be_pinged(payments):
     payments.ping()
 

@@ -185,6 +185,26 @@ def test_a_refund_waits_for_a_provider_that_is_away_and_takes_no_money_meanwhile
     assert refund(payments).response.status == Payment.REFUNDED
 
 
+def list_payments(payments, **fields):
+    return payments.call("ListPayments", payments_pb2.ListPaymentsRequest(**fields))
+
+
+def test_payments_are_listed_in_pages_each_of_which_tells_the_next(payments):
+    orders = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "39f"]
+    for order_id in orders:
+        process(payments, order_id=order_id)
+    first = list_payments(payments, page_size=2).response
+    assert [payment.order_id for payment in first.payments] == orders[:2]
+    last = list_payments(payments, page_token=first.next_page_token.upper()).response
+    assert list(last.payments) == [get(payments, orders[2]).response]
+    assert last.next_page_token == ""
+
+
+@pytest.mark.parametrize("field", [{"page_size": 501}, {"page_size": -1}, {"page_token": "x"}])
+def test_a_page_that_breaks_the_rules_is_refused(payments, field):
+    assert list_payments(payments, **field).reason == "INVALID_FIELDS"
+
+
 def test_an_unknown_payment_is_not_found(payments):
     answer = get(payments)
     assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND")

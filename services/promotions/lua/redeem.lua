@@ -1,13 +1,13 @@
 -- Counts one use of a promotion for an order, once.
 --
--- KEYS: the promotion; its uses by client; the order.
--- ARGV: the code; the client; now, in microseconds.
+-- KEYS: the promotion; its uses by client; the order; the index by order.
+-- ARGV: the code; the order's id; the client; now, in microseconds.
 -- Returns REDEEMED (now or by an earlier call), or the reason of the refusal.
 -- The rule is that of `domain.refuse_use`; it stands here too because it must be judged
 -- and counted in one step.
 
-local promotion, by_user, order = KEYS[1], KEYS[2], KEYS[3]
-local code, user, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local promotion, by_user, order, by_order = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local code, order_id, user, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local function is_reached(limit, count)
   limit = tonumber(limit)
@@ -43,5 +43,6 @@ end
 
 redis.call('HINCRBY', promotion, 'used', 1)
 redis.call('HINCRBY', by_user, user, 1)
-redis.call('HSET', order, 'state', 'REDEEMED', 'code', code, 'user', user)
+redis.call('HSET', order, 'state', 'REDEEMED', 'code', code, 'user', user, 'at', ARGV[4])
+redis.call('ZADD', by_order, 0, order_id)
 return 'REDEEMED'

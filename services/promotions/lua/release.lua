@@ -1,12 +1,12 @@
 -- Gives back the use of a promotion by an order, once.
 --
--- KEYS: the promotion; its uses by client; the order.
--- ARGV: the code.
+-- KEYS: the promotion; its uses by client; the order; the index by order.
+-- ARGV: the code; the order's id.
 -- Returns RELEASED (now or by an earlier call), or REDEMPTION_MISMATCH when the order used
 -- another code. An order that used none is marked, so that it never will.
 
-local promotion, by_user, order = KEYS[1], KEYS[2], KEYS[3]
-local code = ARGV[1]
+local promotion, by_user, order, by_order = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local code, order_id = ARGV[1], ARGV[2]
 
 local known = redis.call('HMGET', order, 'state', 'code', 'user')
 if known[1] == 'RELEASED' then
@@ -23,4 +23,5 @@ if known[1] then
   end
 end
 redis.call('HSET', order, 'state', 'RELEASED', 'code', code)
+redis.call('ZADD', by_order, 0, order_id)
 return 'RELEASED'

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from services.promotions.domain import (
@@ -11,8 +11,10 @@ from services.promotions.domain import (
     Promotion,
     PromotionExistsError,
     PromotionNotFoundError,
+    Redemption,
     RedemptionMismatchError,
     RedemptionReleasedError,
+    RedemptionState,
     Usage,
     is_running,
     refuse_use,
@@ -32,15 +34,6 @@ def build_promotion(code: str = "TEN", **changes) -> Promotion:
     return replace(promotion, **changes)
 
 
-@dataclass(frozen=True)
-class Redemption:
-    """What one order did with a code."""
-
-    code: str
-    user_id: str
-    released: bool = False
-
-
 class InMemoryPromotionsRepository:
     """Promotions and redemptions in two dictionaries; uses are counted from the latter."""
 
@@ -51,7 +44,8 @@ class InMemoryPromotionsRepository:
     def find(self, code: str, user_id: str = "") -> Usage | None:
         if code not in self._promotions:
             return None
-        live = [r for r in self._redemptions.values() if r.code == code and not r.released]
+        used = [r for r in self._redemptions.values() if r.code == code]
+        live = [r for r in used if r.state is RedemptionState.REDEEMED]
         by_user = Counter(redemption.user_id for redemption in live)
         return Usage(
             promotion=self._promotions[code], used=len(live), used_by_user=by_user[user_id]
@@ -72,21 +66,31 @@ class InMemoryPromotionsRepository:
         self._promotions[promotion.code] = promotion
 
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
-        wanted = Redemption(code, user_id)
         known = self._redemptions.get(order_id.lower())
-        if known and known.released:
+        if known and known.state is RedemptionState.RELEASED:
             raise RedemptionReleasedError(order_id)
-        if known and known != wanted:
+        if known and (known.code, known.user_id) != (code, user_id):
             raise RedemptionMismatchError(order_id)
         if not known:
             self._check(code, user_id, now)
-        self._redemptions[order_id.lower()] = wanted
+            self._redemptions[order_id.lower()] = Redemption(
+                order_id=order_id.lower(),
+                state=RedemptionState.REDEEMED,
+                code=code,
+                user_id=user_id,
+                redeemed_at=now,
+            )
 
     def release(self, order_id: str, code: str) -> None:
-        known = self._redemptions.get(order_id.lower()) or Redemption(code, "")
-        if known.code != code and not known.released:
+        released = Redemption(order_id=order_id.lower(), state=RedemptionState.RELEASED, code=code)
+        known = self._redemptions.get(order_id.lower(), released)
+        if known.code != code and known.state is RedemptionState.REDEEMED:
             raise RedemptionMismatchError(order_id)
-        self._redemptions[order_id.lower()] = replace(known, released=True)
+        self._redemptions[order_id.lower()] = replace(known, state=RedemptionState.RELEASED)
+
+    def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
+        kept = self._redemptions
+        return [kept[key] for key in sorted(kept) if key >= order_id][:limit]
 
     def ping(self) -> None:
         pass

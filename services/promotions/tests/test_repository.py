@@ -14,8 +14,9 @@ from mamie_rosa.events.v1 import events_pb2
 from services.common.context import CallContext, use
 from services.common.errors import MamieRosaError, StoreUnavailableError
 from services.promotions import demo, domain
-from services.promotions.domain import Refusal, Usage
-from services.promotions.repository import OUTBOX, RedisPromotionsRepository, connect
+from services.promotions.domain import Redemption, RedemptionState, Refusal, Usage
+from services.promotions.repository import OUTBOX, RedisPromotionsRepository
+from services.promotions.store import connect
 from services.promotions.tests.fakes import NOW, InMemoryPromotionsRepository, build_promotion
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -99,6 +100,42 @@ def test_a_redemption_is_counted_in_all_and_for_its_client(repository):
         (3, 2),
         (3, 1),
     )
+
+
+def test_redemptions_are_listed_by_order_from_an_order_on(repository):
+    repository.add(build_promotion())
+    orders = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "0a39f"]
+    for order_id in orders:
+        repository.redeem(order_id.upper(), "TEN", "alice", NOW)
+
+    def listed(order_id, limit):
+        return [redemption.order_id for redemption in repository.list_from(order_id, limit)]
+
+    assert listed("", 10) == sorted(orders)
+    assert listed(sorted(orders)[2], 2) == sorted(orders)[2:4]
+    assert listed("22222222-2222-4222-8222-222222222222", 1) == sorted(orders)[1:2]
+    assert listed("ffffffff-ffff-4fff-8fff-ffffffffffff", 1) == []
+
+
+def test_a_listed_redemption_tells_what_its_order_did(repository):
+    used, returned, refused = sorted(new_order() for _ in range(3))
+    repository.add(build_promotion())
+    for order_id in (used, returned):
+        repository.redeem(order_id, "TEN", "alice", NOW)
+    for order_id in (returned, refused):
+        repository.release(order_id, "TEN")
+    redemption = Redemption(
+        order_id=used,
+        state=RedemptionState.REDEEMED,
+        code="TEN",
+        user_id="alice",
+        redeemed_at=NOW,
+    )
+    assert repository.list_from("", 10) == [
+        redemption,
+        replace(redemption, order_id=returned, state=RedemptionState.RELEASED),
+        Redemption(order_id=refused, state=RedemptionState.RELEASED, code="TEN"),
+    ]
 
 
 def test_redeeming_again_changes_nothing_whatever_has_become_of_the_code(repository):

@@ -317,3 +317,27 @@ def test_the_demo_codes_are_one_valid_one_expired_and_one_used_up(
     demo.seed(repository, clock=lambda: NOW)
     answer = validate(promotions, code).response
     assert (answer.is_valid, answer.reason) == (not reason, reason)
+
+
+def list_redemptions(internal, **fields):
+    return internal.call("ListRedemptions", internal_pb2.ListRedemptionsRequest(**fields))
+
+
+def test_redemptions_are_listed_in_pages_each_of_which_tells_the_next(internal):
+    redeem(internal, "TEN", ORDER)
+    release(internal, "ONCE", OTHER)
+    first = list_redemptions(internal, page_size=1).response
+    last = list_redemptions(internal, page_token=first.next_page_token).response
+    redeemed, released = first.redemptions[0], last.redemptions[0]
+    assert (redeemed.order_id, redeemed.promo_code) == (ORDER, "TEN")
+    assert redeemed.state == internal_pb2.Redemption.REDEEMED
+    assert redeemed.user_id == ALICE["x-user-id"]
+    assert redeemed.redeem_time.ToDatetime(tzinfo=UTC) == NOW
+    assert (released.order_id, released.state) == (OTHER, internal_pb2.Redemption.RELEASED)
+    assert (released.user_id, released.HasField("redeem_time")) == ("", False)
+    assert last.next_page_token == ""
+
+
+@pytest.mark.parametrize("field", [{"page_size": 501}, {"page_size": -1}, {"page_token": "x"}])
+def test_a_page_that_breaks_the_rules_is_refused(internal, field):
+    assert list_redemptions(internal, **field).reason == "INVALID_FIELDS"

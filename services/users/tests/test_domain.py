@@ -12,6 +12,7 @@ from services.users.domain import (
     TOKEN_LIFE,
     AccountThrottledError,
     Failures,
+    Language,
     SigningKey,
 )
 from services.users.tests.fakes import NOW, POLICY, build_user
@@ -42,10 +43,87 @@ def test_emails_are_compared_without_case(one, other):
 def test_revising_keeps_identity_email_and_role():
     user = build_user()
     revised = domain.revise(
-        user, first_name="A", last_name="B", animal_type="dog", notifications_enabled=False
+        user,
+        first_name="A",
+        last_name="B",
+        animal_type="dog",
+        notifications_enabled=False,
+        language=Language.FRENCH,
     )
     assert (revised.user_id, revised.email, revised.role) == (user.user_id, user.email, user.role)
-    assert (revised.first_name, revised.animal_type) == ("A", "dog")
+    assert (revised.first_name, revised.animal_type, revised.language) == ("A", "dog", "fr")
+
+
+@pytest.mark.parametrize(
+    ("told", "language"),
+    [
+        ("fr", "fr"),
+        ("FR", "fr"),
+        ("fr-CA", "fr"),
+        ("fr-Latn-CH-1996", "fr"),
+        ("en-GB", "en"),
+        ("fr-FR,fr;q=0.9,en-US;q=0.8,en;q=0.7", "fr"),
+        ("en-US,en;q=0.9,fr;q=0.8", "en"),
+        ("de-CH, de;q=0.9, fr;q=0.3", "fr"),
+        ("en;q=0.5, fr", "fr"),
+        ("en;q=0.001,fr;q=0.002", "fr"),
+        ("fr\t;\tQ=0.8 ,\ten ; q=0.7", "fr"),
+        ("fr;q=0.5, en;q=0.6, fr-CA;q=0.7", "fr"),
+        ("fr;q=1.000, en;q=1.", "fr"),
+    ],
+)
+def test_the_language_that_is_wanted_most_is_chosen(told, language):
+    assert domain.choose_language(told) == language
+
+
+@pytest.mark.parametrize(("told", "language"), [("fr, en", "fr"), ("en, fr", "en")])
+def test_of_languages_that_are_wanted_alike_the_first_is_chosen(told, language):
+    assert domain.choose_language(told) == language
+
+
+@pytest.mark.parametrize(
+    ("told", "language"),
+    [("*, en;q=0", "fr"), ("*, fr;q=0.5", "en"), ("fr;q=0.4, *;q=0.5", "en"), ("fr, *", "fr")],
+)
+def test_a_wildcard_means_what_is_not_named(told, language):
+    assert domain.choose_language(told) == language
+
+
+@pytest.mark.parametrize("otherwise", Language)
+@pytest.mark.parametrize(
+    "told",
+    ["", " ", "*", "de", "de, *;q=0.1", "fr;q=0", "en;q=0", "fr;q=0, en;q=0", "*;q=0", "fra, eng"],
+)
+def test_a_header_that_leaves_the_choice_changes_nothing(told, otherwise):
+    assert domain.choose_language(told, otherwise=otherwise) == otherwise
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        ",,;,",
+        "fr;q=2",
+        "fr;q=0.1234",
+        "fr;q=-1",
+        "fr;q=nan",
+        "fr;q=",
+        "fr q=1",
+        "fr_FR",
+        "fr-",
+        "-fr",
+        "*-FR",
+        "français",
+        "fr;q=\u0661",
+        "fr;level=1",
+        "<script>",
+        "fr-" + "a" * 9,
+        "x" * 100_000,
+        "fr-" * 20_000,
+    ],
+)
+def test_what_is_no_language_range_is_passed_over(garbage):
+    assert domain.choose_language(garbage) == "en"
+    assert domain.choose_language(f"{garbage}, fr;q=0.1") == "fr"
 
 
 def test_the_limit_of_failures_is_counted_and_the_next_is_throttled():

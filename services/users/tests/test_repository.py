@@ -14,10 +14,10 @@ from services.common import postgres
 from services.common.clock import new_id
 from services.common.errors import StoreUnavailableError
 from services.users import domain
-from services.users.domain import FAILURE_LIMIT, Account, Failures, Role, SigningKey
+from services.users.domain import FAILURE_LIMIT, Account, Failures, Language, Role, SigningKey
 from services.users.key_repository import PostgresKeyRepository
 from services.users.keys import KeyRotation
-from services.users.repository import PostgresUsersRepository, outbox, sign_in_failures
+from services.users.repository import PostgresUsersRepository, outbox, sign_in_failures, users
 from services.users.tests.fakes import (
     NOW,
     POLICY,
@@ -93,8 +93,14 @@ def test_an_email_has_one_account_whatever_its_case(repository):
     assert repository.find_by_email(EMAIL) == Account(MARIE, "hash 1")
 
 
-def test_an_update_replaces_name_and_preferences(repository):
-    changed = replace(MARIE, first_name="M", animal_type="dog", notifications_enabled=False)
+def test_an_update_replaces_name_preferences_and_language(repository):
+    changed = replace(
+        MARIE,
+        first_name="M",
+        animal_type="dog",
+        notifications_enabled=False,
+        language=Language.FRENCH,
+    )
     repository.update(changed)
     assert repository.find_by_email(EMAIL) == Account(changed, "hash 1")
 
@@ -164,7 +170,7 @@ def test_a_store_that_is_away_is_said_so():
 def test_accounts_and_changes_are_told_but_not_administrators_or_refusals(engine):
     repository = PostgresUsersRepository(engine)
     repository.add(Account(MARIE, "hash"))
-    repository.update(replace(MARIE, notifications_enabled=False))
+    repository.update(replace(MARIE, notifications_enabled=False, language=Language.FRENCH))
     repository.put_admin(Account(build_user(email="admin@example.org"), "hash"))
     with pytest.raises(domain.EmailExistsError):
         repository.add(Account(build_user(), "hash"))
@@ -181,8 +187,21 @@ def test_accounts_and_changes_are_told_but_not_administrators_or_refusals(engine
         last_name="Petit",
         animal_type="cat",
         notifications_enabled=True,
+        language="en",
     )
-    assert not events_pb2.UserUpdated.FromString(told[1].data).notifications_enabled
+    updated = events_pb2.UserUpdated.FromString(told[1].data)
+    assert (updated.notifications_enabled, updated.language) == (False, "fr")
+
+
+@pytest.mark.integration
+def test_an_account_from_before_there_were_languages_is_english(engine):
+    PostgresUsersRepository(engine).add(Account(MARIE, "hash"))
+    with engine.begin() as connection:
+        row = connection.execute(sa.select(users)).mappings().one()
+        others = {"user_id": new_id(), "email_key": "old@example.org"}
+        values = {name: row[name] for name in row if name != "language"} | others
+        added = sa.insert(users).values(values).returning(users.c.language)
+        assert connection.execute(added).scalar_one() == "en"
 
 
 @pytest.mark.integration

@@ -9,7 +9,7 @@ from joserfc.jwk import KeySet
 from mamie_rosa.users.v1 import users_pb2
 
 from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
-from services.users.domain import FAILURE_LIMIT, Account, Role
+from services.users.domain import FAILURE_LIMIT, Account, Language, Role
 from services.users.keys import Keyring, KeyRotation
 from services.users.passwords import Passwords
 from services.users.servicer import UsersServicer
@@ -69,8 +69,9 @@ def alice(repository):
     return user
 
 
-def register(users, **changes):
-    return users.call("RegisterUser", users_pb2.RegisterUserRequest(**REGISTER | changes))
+def register(users, headers=None, **changes):
+    request = users_pb2.RegisterUserRequest(**REGISTER | changes)
+    return users.call("RegisterUser", request, headers)
 
 
 def login(users, email, password=PASSWORD):
@@ -230,6 +231,32 @@ def test_an_update_replaces_name_and_preferences_and_nothing_else(users, reposit
 )
 def test_who_does_not_say_no_accepts_notifications(users, alice, told, kept):
     assert update(users, ALICE_ID, ALICE, **told).response.preferences.notifications_enabled is kept
+
+
+FRENCH = {"accept-language": "fr-FR,fr;q=0.9,en;q=0.5"}
+
+
+@pytest.mark.parametrize(("headers", "language"), [(FRENCH, "fr"), (NOBODY, "en")])
+def test_a_new_client_has_the_language_of_the_browser(users, repository, headers, language):
+    user_id = register(users, headers).response.user_id
+    assert repository.find(user_id).language == language
+
+
+def test_an_update_changes_the_language_to_the_browsers(users, repository, alice):
+    update(users, ALICE_ID, ALICE | FRENCH)
+    assert repository.find(ALICE_ID).language == "fr"
+
+
+def test_an_administrators_browser_says_nothing_about_a_client(users, repository, alice):
+    update(users, ALICE_ID, ADMIN | FRENCH)
+    assert repository.find(ALICE_ID).language == "en"
+
+
+def test_a_browser_that_tells_no_language_leaves_it(users, repository):
+    repository.add(Account(build_user(user_id=ALICE_ID, language=Language.FRENCH), ""))
+    for headers in ({}, {"accept-language": "*"}, {"accept-language": "de"}):
+        update(users, ALICE_ID, ALICE | headers)
+        assert repository.find(ALICE_ID).language == "fr"
 
 
 def test_an_update_without_preferences_is_refused(users, alice):

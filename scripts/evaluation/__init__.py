@@ -1,0 +1,1 @@
+"""How good and how quick the recommendations are, on a graph of their own."""

@@ -1,0 +1,82 @@
+"""The notifications service: `python -m services.notifications [serve | migrate | declare] ...`."""
+
+from functools import partial
+from pathlib import Path
+
+from mamie_rosa.notifications.v1 import notifications_pb2_grpc
+
+from services.common import bus, postgres, runtime
+from services.common.consumer import Consumer
+from services.common.server import Servicer
+from services.notifications.config import NotificationsConfig, read_config
+from services.notifications.consumer import QUEUE, EventHandler
+from services.notifications.domain import Recipient
+from services.notifications.mail import SmtpMailer
+from services.notifications.rendering import Renderer
+from services.notifications.repository import (
+    NotificationsRepository,
+    PostgresNotificationsRepository,
+)
+from services.notifications.servicer import NotificationsServicer
+from services.notifications.sms import SendLogSms
+from services.notifications.worker import Sender, SendingWorker
+
+
+def serve(config: NotificationsConfig) -> None:
+    """Wire the service and serve until told to stop.
+
+    The mail server and the bus are waited for by whoever needs them; without them the
+    service still answers.
+    """
+    repository = PostgresNotificationsRepository(postgres.create_engine(config.store_url))
+    worker = SendingWorker(
+        sender=_build_sender(config, repository), poll_seconds=config.poll_interval_seconds
+    )
+    handler = EventHandler(repository=repository, wake=worker.wake)
+    runtime.serve(
+        name="notifications",
+        config=config.service,
+        servicers=[
+            Servicer(
+                "mamie_rosa.notifications.v1.NotificationsService",
+                NotificationsServicer(repository=repository),
+                notifications_pb2_grpc.add_NotificationsServiceServicer_to_server,
+            )
+        ],
+        checks={"postgres": repository.ping},
+        workers=[
+            Consumer(queue=QUEUE, handler=handler.handle, url=config.service.bus_url),
+            worker,
+        ],
+    )
+
+
+def _build_sender(config: NotificationsConfig, repository: NotificationsRepository) -> Sender:
+    return Sender(
+        repository=repository,
+        renderer=Renderer(),
+        mailer=SmtpMailer(server=config.smtp, timeout_seconds=config.smtp_timeout_seconds),
+        sms=SendLogSms(),
+        mail_from=config.sender,
+        admin=Recipient(email=config.admin_email, language=config.admin_language),
+        policy=config.retry,
+        lease=config.lease,
+    )
+
+
+def migrate(config: NotificationsConfig) -> None:
+    """Bring the schema up to date."""
+    postgres.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
+
+
+if __name__ == "__main__":
+    config = read_config()
+    runtime.main(
+        "notifications",
+        config.service,
+        verbs={
+            "serve": partial(serve, config),
+            "migrate": partial(migrate, config),
+            "declare": partial(bus.declare, config.service.bus_url, QUEUE),
+        },
+    )

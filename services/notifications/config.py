@@ -1,0 +1,92 @@
+"""What notifications reads from its environment."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from email.headerregistry import Address
+
+from environs import Env, ValidationError, validate
+
+from services.common.config import ServiceConfig, reading_environment
+from services.notifications.domain import LANGUAGES, RetryPolicy
+from services.notifications.mail import SmtpServer, parse_sender, parse_smtp_url
+
+STEPS = 12
+"""More than the steps of a mail with its server, each of which takes at most the timeout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationsConfig:
+    """Settings of one notifications process."""
+
+    service: ServiceConfig
+    store_url: str
+    smtp: SmtpServer
+    smtp_timeout_seconds: float
+    sender: Address
+    admin_email: str
+    admin_language: str
+    retry: RetryPolicy
+    poll_interval_seconds: float
+
+    @property
+    def lease(self) -> timedelta:
+        """Return how long a notification is its sender's alone."""
+        return timedelta(seconds=STEPS * self.smtp_timeout_seconds)
+
+
+def read_config() -> NotificationsConfig:
+    """Read the environment; a missing or bad variable ends the process and is named."""
+    with reading_environment() as env:
+        return NotificationsConfig(
+            service=ServiceConfig.read(env),
+            store_url=env.str("STORE_URL"),
+            smtp=parse_smtp_url(env.str("SMTP_URL", validate=_parsed_by(parse_smtp_url))),
+            smtp_timeout_seconds=env.float(
+                "SMTP_TIMEOUT_SECONDS", 5.0, validate=validate.Range(0.1, 60)
+            ),
+            sender=parse_sender(
+                env.str(
+                    "MAIL_FROM",
+                    "Mamie Rosa <bonjour@mamie-rosa.example>",
+                    validate=_parsed_by(parse_sender),
+                )
+            ),
+            admin_email=env.str("ADMIN_EMAIL", "admin@mamie-rosa.example"),
+            admin_language=env.str("ADMIN_LANGUAGE", "en", validate=validate.OneOf(LANGUAGES)),
+            retry=_read_retry_policy(env),
+            poll_interval_seconds=env.float(
+                "POLL_INTERVAL_SECONDS", 1.0, validate=validate.Range(0.05, 60)
+            ),
+        )
+
+
+def _read_retry_policy(env: Env) -> RetryPolicy:
+    """Read how sending is tried again: by default six times within a quarter of an hour."""
+    pauses = env.list(
+        "SEND_PAUSES_SECONDS", [1, 5, 30, 120, 600], subcast=float, validate=_are_pauses
+    )
+    attempts = env.int("SEND_ATTEMPTS", 6, validate=validate.Range(1, 100))
+    patience = env.float("UNKNOWN_CLIENT_SECONDS", 600.0, validate=validate.Range(0, 86_400))
+    return RetryPolicy(
+        attempts=attempts,
+        pauses=[timedelta(seconds=pause) for pause in pauses],
+        patience=timedelta(seconds=patience),
+    )
+
+
+def _are_pauses(pauses: Sequence[float]) -> None:
+    if not pauses or not all(0 < pause <= 86_400 for pause in pauses):
+        raise ValidationError("must be seconds, separated by commas")
+
+
+def _parsed_by(parse: Callable[[str], object]) -> Callable[[str], None]:
+    """Return a validator that takes what `parse` takes."""
+
+    def check(text: str) -> None:
+        try:
+            parse(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    return check

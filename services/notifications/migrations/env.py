@@ -1,0 +1,7 @@
+"""Alembic's entry point: runs on the connection that services.common.postgres.migrate opens."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,18 @@
+"""What the tests of notifications share: an empty, migrated database."""
+
+from pathlib import Path
+
+import pytest
+
+import services.notifications
+from services.common import postgres
+
+MIGRATIONS = Path(services.notifications.__path__[0]) / "migrations"
+
+
+@pytest.fixture
+def engine(postgres_url):
+    postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+    engine = postgres.create_engine(postgres_url, pool_size=10)
+    yield engine
+    engine.dispose()

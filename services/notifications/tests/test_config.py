@@ -1,0 +1,50 @@
+"""Bad settings stop the process, by name."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.notifications.config import read_config
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    monkeypatch.setenv("MAMIE_INSTANCE", "notifications-1")
+    monkeypatch.setenv("MAMIE_STORE_URL", "postgresql://127.0.0.1/notifications")
+    monkeypatch.setenv("MAMIE_SMTP_URL", "smtp://127.0.0.1:2525")
+    return monkeypatch
+
+
+def test_a_store_and_a_mail_server_are_enough(environment):
+    config = read_config()
+    assert (config.smtp.port, config.sender.addr_spec) == (2525, "bonjour@mamie-rosa.example")
+    assert (config.admin_email, config.admin_language) == ("admin@mamie-rosa.example", "en")
+    assert (config.retry.attempts, config.lease) == (6, timedelta(seconds=60))
+    assert sum(config.retry.pauses, timedelta()) == timedelta(seconds=756)
+
+
+def test_pauses_can_be_chosen(environment):
+    environment.setenv("MAMIE_SEND_PAUSES_SECONDS", "0.1,2")
+    assert read_config().retry.pauses == [timedelta(seconds=0.1), timedelta(seconds=2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMTP_URL", "http://rosa:secret@mail.example"),
+        ("MAIL_FROM", "nobody"),
+        ("ADMIN_LANGUAGE", "de"),
+        ("SEND_ATTEMPTS", "0"),
+        ("SEND_PAUSES_SECONDS", "soon"),
+        ("SEND_PAUSES_SECONDS", ""),
+        ("SEND_PAUSES_SECONDS", "-1"),
+    ],
+)
+def test_a_bad_variable_is_named_and_no_secret_is_told(environment, capsys, name, value):
+    environment.setenv(f"MAMIE_{name}", value)
+    with pytest.raises(SystemExit) as caught:
+        read_config()
+    told = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert f"MAMIE_{name}" in told
+    assert "secret" not in told

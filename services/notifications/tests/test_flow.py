@@ -1,0 +1,156 @@
+"""From the bus to the mailbox: everything real, within two seconds, once."""
+
+import uuid
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from mamie_rosa.events.v1 import events_pb2
+
+from services.common import bus
+from services.common.consumer import Consumer
+from services.notifications.consumer import QUEUE, EventHandler
+from services.notifications.domain import Channel, Recipient, Status
+from services.notifications.mail import SmtpMailer, parse_sender, parse_smtp_url
+from services.notifications.rendering import Renderer
+from services.notifications.repository import PostgresNotificationsRepository
+from services.notifications.sms import SendLogSms
+from services.notifications.tests.fakes import POLICY, cloud_event, order_created, user_created
+from services.notifications.tests.sink import Sink
+from services.notifications.worker import Sender, SendingWorker
+from tests.plugin import server_url
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+TOLD_SECONDS = 2
+"""How soon a client is told."""
+
+
+@pytest.fixture
+def bus_url(request):
+    return server_url(request, "rabbitmq")
+
+
+@pytest.fixture
+def queue(bus_url):
+    """A queue of these tests alone, for the events that the service asks for."""
+    queue = bus.Queue(f"test-{uuid.uuid4().hex}", QUEUE.types)
+    yield queue
+    with bus.connection(bus_url, "test") as connection:
+        for each in (queue.name, queue.dead):
+            connection.channel().queue_delete(each)
+
+
+@pytest.fixture
+def sink():
+    with Sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def repository(engine):
+    return PostgresNotificationsRepository(engine)
+
+
+@contextmanager
+def running(*workers):
+    for worker in workers:
+        worker.start()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def build_sender(repository, sink):
+    return Sender(
+        repository=repository,
+        renderer=Renderer(),
+        mailer=SmtpMailer(server=parse_smtp_url(sink.url), timeout_seconds=2),
+        sms=SendLogSms(),
+        mail_from=parse_sender("bonjour@mamie-rosa.example"),
+        admin=Recipient(email="admin@mamie-rosa.example", language="en"),
+        policy=POLICY,
+        lease=timedelta(seconds=60),
+    )
+
+
+@pytest.fixture
+def publish(repository, sink, queue, bus_url):
+    """The service without its server; returns what publishes events."""
+    worker = SendingWorker(sender=build_sender(repository, sink), poll_seconds=1)
+    handler = EventHandler(repository=repository, wake=worker.wake)
+    consumer = Consumer(queue=queue, handler=handler.handle, url=bus_url)
+    with bus.connection(bus_url, "test") as connection, running(worker, consumer):
+        channel = connection.channel()
+        channel.confirm_delivery()
+        bus.declare_queue(channel, queue)
+        yield lambda event: bus.publish(channel, event)
+
+
+def someone(language, **changes):
+    user_id = f"test-{uuid.uuid4().hex}"
+    email = f"{user_id}@example.org"
+    return user_created(user_id=user_id, email=email, language=language, **changes)
+
+
+def mails_to(sink, client):
+    return [mail["Subject"] for mail in sink.mails if client.email in mail["To"]]
+
+
+def test_a_client_is_welcomed_and_told_of_an_order_once_and_in_their_language(publish, sink):
+    clients = [someone("fr"), someone("en")]
+    for client in clients:
+        order = cloud_event(order_created(user_id=client.user_id))
+        for event in (cloud_event(client), order, order):
+            publish(event)
+    eventually(
+        lambda: all(len(mails_to(sink, client)) >= 2 for client in clients), seconds=TOLD_SECONDS
+    )
+    french, english = (mails_to(sink, client) for client in clients)
+    assert set(french) == {
+        "Bienvenue chez Mamie Rosa\xa0!",
+        "Merci\xa0! Votre commande de 23,22\xa0€ est confirmée",
+    }
+    assert set(english) == {
+        "Welcome to Mamie Rosa!",
+        "Thank you! Your order of €23.22 is confirmed",
+    }
+    marker = someone("fr")
+    publish(cloud_event(marker))  # handled after all that was published before
+    eventually(lambda: mails_to(sink, marker))
+    assert [len(mails_to(sink, client)) for client in clients] == [2, 2]
+
+
+def test_a_parcel_is_told_by_mail_and_sms_even_when_its_client_is_known_last(
+    publish, sink, repository
+):
+    client = someone("en")
+    shipped = events_pb2.OrderShipped(
+        order_id="order-1", user_id=client.user_id, tracking_number="TRK42"
+    )
+    publish(cloud_event(shipped))
+    eventually(lambda: repository.list_of(client.user_id, page=1, limit=10)[1] == 2)
+    publish(cloud_event(client))
+
+    def sent():
+        found, _ = repository.list_of(client.user_id, page=1, limit=10)
+        return {n.channel: n for n in found if n.template == "order_shipped" and n.sent_at}
+
+    told = eventually(lambda: len(sent()) == 2 and sent())
+    assert "TRK42" in told[Channel.SMS].subject
+    assert all(notification.status is Status.SENT for notification in told.values())
+    assert "Your parcel is on its way" in mails_to(sink, client)
+
+
+def test_a_promotion_reaches_those_who_accept_notifications_alone(publish, sink, repository):
+    on, off = someone("fr"), someone("fr", notifications_enabled=False)
+    publish(cloud_event(on))
+    publish(cloud_event(off))
+    publish(cloud_event(events_pb2.PromoCreated(code="NOEL15", discount_percentage=15)))
+    told = "15\xa0% de remise, avec le code NOEL15"
+    eventually(lambda: told in mails_to(sink, on))
+    eventually(lambda: repository.list_of(off.user_id, page=1, limit=10)[1] == 0)
+    assert mails_to(sink, off) == []

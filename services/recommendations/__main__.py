@@ -1,0 +1,77 @@
+"""The recommendations service: `python -m services.recommendations [serve | migrate | ...]`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from mamie_rosa.recommendations.v1 import recommendations_pb2_grpc
+
+from services.common import bus, runtime
+from services.common.consumer import Consumer
+from services.common.server import Servicer
+from services.recommendations import demo
+from services.recommendations.config import RecommendationsConfig, read_config
+from services.recommendations.consumer import QUEUE, EventHandler
+from services.recommendations.rebuild import rebuild
+from services.recommendations.repository import BoltRecommendationsRepository, connect
+from services.recommendations.servicer import RecommendationsServicer
+
+
+@contextmanager
+def repository_of(config: RecommendationsConfig) -> Iterator[BoltRecommendationsRepository]:
+    """Yield the graph; its connections are closed afterwards."""
+    driver, database = connect(config.store_url)
+    with driver:
+        yield BoltRecommendationsRepository(driver, database)
+
+
+def serve(config: RecommendationsConfig) -> None:
+    """Wire the service and serve until told to stop."""
+    with repository_of(config) as repository:
+        handler = EventHandler(repository=repository)
+        runtime.serve(
+            name="recommendations",
+            config=config.service,
+            servicers=[
+                Servicer(
+                    "mamie_rosa.recommendations.v1.RecommendationsService",
+                    RecommendationsServicer(repository=repository),
+                    recommendations_pb2_grpc.add_RecommendationsServiceServicer_to_server,
+                )
+            ],
+            checks={"graph": repository.ping},
+            workers=[Consumer(queue=QUEUE, handler=handler.handle, url=config.service.bus_url)],
+        )
+
+
+def migrate(config: RecommendationsConfig) -> None:
+    """Make the constraints and indexes that are not there yet."""
+    with repository_of(config) as repository:
+        repository.migrate()
+
+
+def seed(config: RecommendationsConfig) -> None:
+    """Add the purchases of the demo clients that are not there yet."""
+    with repository_of(config) as repository:
+        demo.seed(repository)
+
+
+def rebuild_graph(config: RecommendationsConfig) -> None:
+    """Build the graph again out of the log of all events."""
+    with repository_of(config) as repository:
+        rebuild(url=config.service.bus_url, repository=repository)
+
+
+if __name__ == "__main__":
+    config = read_config()
+    runtime.main(
+        "recommendations",
+        config.service,
+        verbs={
+            "serve": partial(serve, config),
+            "migrate": partial(migrate, config),
+            "seed": partial(seed, config),
+            "declare": partial(bus.declare, config.service.bus_url, QUEUE),
+            "rebuild": partial(rebuild_graph, config),
+        },
+    )

@@ -1,0 +1,103 @@
+"""Builds the graph again, from zero, out of the log of all events.
+
+The service may run meanwhile. What is told while the graph is being forgotten or read may
+have its effect now, or when it is read, or both: the graph is the same (see repository.py).
+The log is read as far as a bookmark that is put into it after the forgetting; what comes
+behind the bookmark reaches the service itself.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from google.protobuf.message import DecodeError
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ConnectionClosedByBroker
+
+from services.common import bus
+from services.common.clock import new_id, utc_now
+from services.common.events import CloudEvent
+from services.recommendations.consumer import CHANGES, EventHandler, UnusableEventError
+from services.recommendations.repository import RecommendationsRepository
+
+BOOKMARK = "mamie_rosa.log.Bookmark"
+PREFETCH = 500
+OFFSET = "x-stream-offset"
+
+log = structlog.get_logger()
+
+
+def rebuild(*, url: str, repository: RecommendationsRepository) -> int:
+    """Forget what events told, read all of them again, and return how many that were.
+
+    Events that nobody can read are dead letters of the service, and are left out here too.
+    """
+    repository.clear()
+    handler = EventHandler(repository=repository)
+    count = 0
+    with bus.connection(url, "recommendations-rebuild") as connection:
+        for event in _events(connection.channel()):
+            count += _handle(handler, event)
+    log.info("graph_rebuilt", events=count)
+    return count
+
+
+def _events(channel: BlockingChannel) -> Iterator[CloudEvent]:
+    """Yield the events that the graph learns from, from the oldest that is kept until now."""
+    bus.declare_log(channel)
+    channel.confirm_delivery()
+    bookmark = _bookmark()
+    bus.publish(channel, bookmark)
+    for event in _log(channel):
+        if event.id == bookmark.id:
+            _let_go(channel)
+            return
+        if event.type in CHANGES:
+            yield event
+
+
+def _bookmark() -> CloudEvent:
+    return CloudEvent(
+        id=new_id(),
+        type=BOOKMARK,
+        source="/mamie-rosa/recommendations",
+        subject="log",
+        time=utc_now(),
+        traceparent="",
+        data=b"",
+    )
+
+
+def _log(channel: BlockingChannel) -> Iterator[CloudEvent]:
+    """Yield every event of the log, and wait for more at its end."""
+    channel.basic_qos(prefetch_count=PREFETCH)
+    first = True
+    for method, properties, body in channel.consume(bus.LOG, arguments={OFFSET: "first"}):
+        channel.basic_ack(method.delivery_tag)
+        if first and (offset := _offset(properties)):
+            log.warning("log_begins_late", offset=offset)
+        first = False
+        try:
+            yield bus.read_event(properties, body)
+        except bus.NotAnEventError:
+            log.warning("log_entry_left_out", offset=_offset(properties))
+
+
+def _let_go(channel: BlockingChannel) -> None:
+    """Stop to read. pika hands back what it has not shown yet, for which streams hang up."""
+    with suppress(ConnectionClosedByBroker):
+        channel.close()
+
+
+def _offset(properties: Any) -> int:
+    return (properties.headers or {}).get(OFFSET, 0)
+
+
+def _handle(handler: EventHandler, event: CloudEvent) -> bool:
+    try:
+        handler.handle(event)
+    except (UnusableEventError, DecodeError) as error:
+        log.warning("event_left_out", event_id=event.id, error=repr(error))
+        return False
+    return True

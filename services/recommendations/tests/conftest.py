@@ -1,0 +1,40 @@
+"""A graph for the tests of this service: one of their own, for they empty it.
+
+MAMIE_NEO4J=community tests on a real Neo4j Community instead of the embedded graph;
+MAMIE_TEST_NEO4J_URL names one that runs already, and loses what is in it.
+"""
+
+import os
+
+import pytest
+
+from scripts.evaluation.graph import kind_wanted, own_graph
+from services.recommendations.repository import BoltRecommendationsRepository, connect
+
+
+@pytest.fixture(scope="session")
+def graph_url(tmp_path_factory):
+    if url := os.environ.get("MAMIE_TEST_NEO4J_URL"):
+        yield url
+        return
+    with own_graph(kind_wanted(), tmp_path_factory.mktemp("graph")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def graph(graph_url):
+    """The driver's `execute_query` on a graph that has the service's schema."""
+    driver, database = connect(graph_url)
+    with driver:
+        BoltRecommendationsRepository(driver, database).migrate()
+        yield lambda query, **facts: driver.execute_query(query, facts, database_=database).records
+
+
+@pytest.fixture
+def store(graph, graph_url):
+    """The repository on an empty graph."""
+    while graph("MATCH (n) WITH n LIMIT 5000 DETACH DELETE n RETURN count(*) AS n")[0]["n"]:
+        pass
+    driver, database = connect(graph_url)
+    with driver:
+        yield BoltRecommendationsRepository(driver, database)

@@ -1,0 +1,83 @@
+"""What events teach the graph."""
+
+from datetime import timedelta
+
+import pytest
+from google.protobuf.message import DecodeError
+from mamie_rosa.events.v1 import events_pb2
+
+from services.common.events import CloudEvent, build_event
+from services.recommendations.consumer import QUEUE, EventHandler, UnusableEventError, change_of
+from services.recommendations.domain import ClientTold, OrderPlaced, OrderUndone, Product
+from services.recommendations.tests.fakes import NOW, InMemoryRecommendationsRepository
+
+
+def event_of(data, event_id="event-1", now=NOW) -> CloudEvent:
+    return build_event(data, source="test", subject="x", now=now, new_id=lambda: event_id)
+
+
+def order(*names, order_id="order-1", user_id="alice"):
+    lines = [
+        events_pb2.OrderLine(
+            product_id=f"id-{name}", sku=f"sku-{name}", title=name, quantity=2, category="toys"
+        )
+        for name in names
+    ]
+    return events_pb2.OrderCreated(order_id=order_id, user_id=user_id, items=lines)
+
+
+@pytest.mark.parametrize("kind", [events_pb2.UserCreated, events_pb2.UserUpdated])
+def test_an_account_tells_the_animal(kind):
+    change = change_of(event_of(kind(user_id="alice", email="a@b.fr", animal_type="Chat")))
+    assert change == ClientTold(user_id="alice", animal_type="cat", as_of=NOW)
+
+
+def test_an_order_tells_its_products_each_once():
+    change = change_of(event_of(order("ball", "rope", "ball")))
+    products = [Product(f"id-{name}", f"sku-{name}", name, "toys") for name in ("ball", "rope")]
+    assert change == OrderPlaced(order_id="order-1", user_id="alice", products=products, as_of=NOW)
+
+
+def test_a_cancelled_order_is_undone():
+    data = events_pb2.OrderCancelled(order_id="order-1", user_id="alice")
+    assert change_of(event_of(data)) == OrderUndone(order_id="order-1", user_id="alice")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        events_pb2.UserCreated(email="a@b.fr"),
+        order("ball", user_id=""),
+        order("ball", order_id=""),
+        events_pb2.OrderCreated(order_id="o", user_id="u", items=[events_pb2.OrderLine()]),
+        events_pb2.OrderCancelled(user_id="alice"),
+        events_pb2.StockLow(product_id="p"),
+    ],
+    ids=lambda data: type(data).__name__,
+)
+def test_an_event_that_lacks_what_it_is_about_is_refused(data):
+    with pytest.raises(UnusableEventError):
+        change_of(event_of(data))
+
+
+def test_bytes_that_are_no_message_are_refused():
+    broken = CloudEvent("1", order().DESCRIPTOR.full_name, "/x", "x", NOW, "", b"\xff")
+    with pytest.raises(DecodeError):
+        change_of(broken)
+
+
+def test_an_event_has_one_effect_however_often_it_comes():
+    repository = InMemoryRecommendationsRepository()
+    handler = EventHandler(repository=repository)
+    for _ in range(2):
+        handler.handle(event_of(order("ball")))
+    handler.handle(event_of(order("ball", order_id="order-2"), "event-2", NOW + timedelta(days=1)))
+    (purchase,) = repository.gather("alice", 5).history.purchases
+    assert (purchase.count, purchase.last_at) == (2, NOW + timedelta(days=1))
+
+
+def test_the_queue_asks_for_what_is_understood():
+    assert set(QUEUE.types) == {
+        f"mamie_rosa.events.v1.{name}"
+        for name in ("UserCreated", "UserUpdated", "OrderCreated", "OrderCancelled")
+    }

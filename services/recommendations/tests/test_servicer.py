@@ -1,0 +1,131 @@
+"""What the recommendations answer, to whom."""
+
+import grpc
+import pytest
+from mamie_rosa.recommendations.v1 import recommendations_pb2
+
+from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.recommendations.domain import ClientTold
+from services.recommendations.servicer import RecommendationsServicer
+from services.recommendations.tests.fakes import (
+    NOW,
+    InMemoryRecommendationsRepository,
+    build_product,
+)
+
+SERVICE = recommendations_pb2.DESCRIPTOR.services_by_name["RecommendationsService"]
+ALICE_ID = ALICE["x-user-id"]
+
+
+@pytest.fixture
+def repository():
+    repository = InMemoryRecommendationsRepository()
+    repository.name([build_product(f"p{number:02}") for number in range(60)], NOW)
+    return repository
+
+
+@pytest.fixture
+def recommendations(repository):
+    servicer = RecommendationsServicer(repository=repository, clock=lambda: NOW)
+    return InMemoryServer(SERVICE, servicer)
+
+
+def get(recommendations, who=ALICE, user_id=ALICE_ID, limit=0):
+    request = recommendations_pb2.GetRecommendationsRequest(id=user_id, limit=limit)
+    return recommendations.call("GetRecommendations", request, who)
+
+
+def train(recommendations, *names, who=ADMIN, user_id=ALICE_ID):
+    request = recommendations_pb2.TrainRecommendationsRequest(
+        user_id=user_id, purchased_items=names
+    )
+    return recommendations.call("TrainRecommendations", request, who)
+
+
+def names(answer):
+    return [each.product_id for each in answer.response.recommendations]
+
+
+def test_an_empty_graph_answers_an_empty_list(recommendations):
+    answer = get(recommendations)
+    assert (answer.code, names(answer)) == (grpc.StatusCode.OK, [])
+
+
+def test_a_client_is_recommended_what_those_bought_who_chose_the_same(recommendations):
+    train(recommendations, "sku-p01", user_id=ALICE_ID)
+    for other in ("bob", "carol"):
+        train(recommendations, "sku-p01", "sku-p02", user_id=other)
+    (answer,) = get(recommendations).response.recommendations
+    assert (answer.product_id, answer.title) == ("id-p02", "P02")
+    assert answer.reason == "Bought by clients who also chose P01."
+    assert 0.5 < answer.score <= 0.9
+
+
+def test_a_client_who_bought_nothing_is_recommended_what_their_animal_likes(
+    recommendations, repository
+):
+    for number, user_id in enumerate((ALICE_ID, "bob")):
+        repository.apply(str(number), ClientTold(user_id=user_id, animal_type="cat", as_of=NOW))
+    train(recommendations, "sku-p03", user_id="bob")
+    train(recommendations, "sku-p04", user_id="carol")
+    answer = get(recommendations).response.recommendations
+    assert [(each.product_id, each.reason) for each in answer] == [
+        ("id-p03", "Popular with cat owners."),
+        ("id-p04", "Popular with all our clients."),
+    ]
+
+
+def test_an_unknown_client_is_recommended_what_is_popular(recommendations):
+    train(recommendations, "sku-p05", user_id="bob")
+    assert names(get(recommendations)) == ["id-p05"]
+
+
+@pytest.mark.parametrize(("limit", "count"), [(0, 5), (1, 1), (50, 50)])
+def test_as_many_as_asked_for_are_recommended_five_without_a_word(recommendations, limit, count):
+    train(recommendations, *(f"id-p{number:02}" for number in range(60)), user_id="bob")
+    assert len(names(get(recommendations, limit=limit))) == count
+
+
+@pytest.mark.parametrize("limit", [-1, 51])
+def test_a_limit_out_of_bounds_is_refused(recommendations, limit):
+    answer = get(recommendations, limit=limit)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+
+
+def test_an_administrator_sees_what_is_recommended_to_anybody(recommendations):
+    assert get(recommendations, ADMIN).code == grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize(
+    ("who", "reason"), [(BOB, "NOT_YOURS"), (NOBODY, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
+)
+def test_nobody_else_does(recommendations, who, reason):
+    assert get(recommendations, who).reason == reason
+
+
+def test_training_counts_what_was_not_known(recommendations):
+    assert train(recommendations, "sku-p01", "id-p02", "ID-P02").response.updated == 2
+    assert train(recommendations, "sku-p02", "sku-p03").response.updated == 1
+    assert train(recommendations, "sku-p02", "sku-p03").response.updated == 0
+
+
+def test_training_refuses_products_that_the_graph_does_not_know(recommendations):
+    answer = train(recommendations, "sku-p01", "nothing", "no-such")
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PRODUCT_UNKNOWN")
+    assert answer.facts == {"products": "no-such, nothing"}
+    assert names(get(recommendations, who=ADMIN, user_id="bob")) == []
+
+
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [(NOBODY, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
+    ids=["nobody", "alice"],
+)
+def test_only_administrators_train(recommendations, who, code):
+    assert train(recommendations, "sku-p01", who=who).code == code
+    assert names(get(recommendations, who=ADMIN, user_id="bob")) == []
+
+
+@pytest.mark.parametrize("items", [[], ["x"] * 101, [""], ["x" * 65]])
+def test_training_with_nothing_or_too_much_is_refused(recommendations, items):
+    assert train(recommendations, *items).reason == "INVALID_FIELDS"

@@ -1,0 +1,25 @@
+"""What a storefront needs to be told."""
+
+import pytest
+
+from services.storefront.config import read_config
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    monkeypatch.setenv("MAMIE_INSTANCE", "storefront-1")
+    monkeypatch.delenv("MAMIE_PART_TIMEOUT_SECONDS", raising=False)
+    return monkeypatch
+
+
+def test_a_name_is_enough_to_serve(environment):
+    assert read_config().part_timeout_seconds == 0.8
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "5", "nan"])
+def test_a_bad_variable_is_named(environment, capsys, seconds):
+    environment.setenv("MAMIE_PART_TIMEOUT_SECONDS", seconds)
+    with pytest.raises(SystemExit) as caught:
+        read_config()
+    assert caught.value.code == 2
+    assert "MAMIE_PART_TIMEOUT_SECONDS" in capsys.readouterr().err

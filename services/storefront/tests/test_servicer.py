@@ -1,0 +1,120 @@
+"""What clients are answered for their start page."""
+
+import json
+
+import grpc
+import pytest
+from google.protobuf.json_format import MessageToDict
+from mamie_rosa.storefront.v1 import storefront_pb2
+
+from services.common.testing import ADMIN, ALICE, NOBODY, InMemoryServer
+from services.storefront.servicer import StorefrontServicer
+from services.storefront.tests.fakes import (
+    NAMES,
+    ORDERS,
+    PROFILE,
+    PROMOTIONS,
+    RECOMMENDATIONS,
+    VALUES,
+    build_fakes,
+    build_home,
+)
+
+SERVICE = storefront_pb2.DESCRIPTOR.services_by_name["StorefrontService"]
+
+
+@pytest.fixture
+def parts():
+    return build_fakes()
+
+
+@pytest.fixture
+def storefront(parts):
+    return InMemoryServer(SERVICE, StorefrontServicer(home=build_home(parts)))
+
+
+def get_home(storefront, who=ALICE):
+    return storefront.call("GetHome", storefront_pb2.GetHomeRequest(), who)
+
+
+def page(storefront):
+    return json.loads(get_home(storefront).response.data)
+
+
+def as_rest(message):
+    """Return a message as the edge shows it: print_options in envoy/transcoder.yaml."""
+    return MessageToDict(message, always_print_fields_with_no_presence=True)
+
+
+def test_a_page_is_the_callers(storefront, parts):
+    for who in (ALICE, ADMIN):
+        assert get_home(storefront, who).code is grpc.StatusCode.OK
+        assert {part.asked.pop() for part in parts.values()} == {who["x-user-id"]}
+
+
+def test_nobody_has_no_page(storefront, parts):
+    answer = get_home(storefront, NOBODY)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN")
+    assert not any(part.asked for part in parts.values())
+
+
+def test_a_page_is_json_that_nobody_keeps(storefront):
+    answer = get_home(storefront)
+    assert answer.response.content_type == "application/json"
+    assert answer.metadata["cache-control"] == "no-store"
+
+
+def test_each_part_is_as_its_own_call_shows_it(storefront):
+    assert page(storefront) == {
+        "profile": as_rest(PROFILE),
+        "orders": [as_rest(order) for order in ORDERS],
+        "recommendations": [as_rest(recommendation) for recommendation in RECOMMENDATIONS],
+        "promotions": [as_rest(promotion) for promotion in PROMOTIONS],
+        "degraded": [],
+    }
+
+
+def test_a_whole_page_has_the_shape_of_the_contract(storefront):
+    assert page(storefront) == as_rest(storefront_pb2.Home(**VALUES))
+
+
+def test_names_and_values_are_as_clients_know_them(storefront):
+    shown = page(storefront)
+    assert shown["profile"]["createdAt"] == "2026-11-24T12:00:00.120Z"
+    assert shown["profile"]["preferences"] == {"animalType": "", "notificationsEnabled": False}
+    assert shown["orders"][0]["status"] == "PAYMENT_PROCESSING"
+    assert shown["orders"][0]["items"][0]["unitPrice"] == "12.90"
+    assert shown["recommendations"][0]["score"] == 0.75
+    assert shown["promotions"] == [{"code": "WELCOME10", "discountPercentage": 10, "category": ""}]
+
+
+def test_what_is_empty_is_not_what_is_missing(storefront, parts):
+    for name in ("orders", "recommendations", "promotions"):
+        parts[name].value = []
+    shown = page(storefront)
+    assert (shown["orders"], shown["recommendations"], shown["promotions"]) == ([], [], [])
+    assert shown["degraded"] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_that_is_away_is_null_and_named(storefront, parts, name):
+    whole = page(storefront)
+    parts[name].go_away()
+    assert page(storefront) == whole | {name: None, "degraded": [name]}
+
+
+def test_when_all_is_away_every_part_is_null(storefront, parts):
+    for part in parts.values():
+        part.go_away()
+    assert page(storefront) == dict.fromkeys(NAMES) | {"degraded": NAMES}
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_page_is_json_whatever_a_service_answers(storefront, parts, score):
+    parts["recommendations"].value[0].score = score
+    data = get_home(storefront).response.data
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    assert json.loads(data, parse_constant=refuse)["degraded"] == []

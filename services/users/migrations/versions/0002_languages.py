@@ -1,0 +1,20 @@
+"""The language of each client; those from before are written to in English."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column(
+        "users",
+        sa.Column(
+            "language",
+            sa.Text,
+            sa.CheckConstraint("language IN ('fr', 'en')"),
+            nullable=False,
+            server_default="en",
+        ),
+    )

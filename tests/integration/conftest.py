@@ -1,0 +1,41 @@
+"""The four services that an order touches, on real stores and over real gRPC, in one process."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from services.common import postgres
+from tests.integration.order_shop import OrderShop
+
+
+@pytest.fixture
+def payments_url(postgres_url: str) -> Iterator[str]:
+    """Yield the URL of another empty PostgreSQL database; it is dropped afterwards."""
+    name = f"{make_url(postgres_url).database}_payments"
+    run_sql(postgres_url, f"CREATE DATABASE {name}")
+    yield f"{postgres_url.rpartition('/')[0]}/{name}"
+    run_sql(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def run_sql(url: str, statement: str) -> None:
+    """Run one statement outside of any transaction."""
+    engine = postgres.create_engine(url, pool_size=1)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()
+
+
+@pytest.fixture
+def shop(postgres_url, payments_url, redis_url, mongodb_url) -> Iterator[OrderShop]:
+    """Yield the services, with products to sell and codes to use."""
+    shop = OrderShop(
+        catalog_url=postgres_url,
+        payments_url=payments_url,
+        promotions_url=redis_url,
+        orders_url=mongodb_url,
+    )
+    shop.start()
+    yield shop
+    shop.stop()

@@ -1,0 +1,227 @@
+"""Catalog, payments, promotions and orders as they run, but for processes and Envoy."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+from mamie_rosa.catalog.internal.v1 import catalog_pb2_grpc as catalog_grpc
+from mamie_rosa.payments.internal.v1 import payments_pb2_grpc as payments_grpc
+from mamie_rosa.promotions.internal.v1 import promotions_pb2_grpc as promotions_grpc
+
+import services.catalog
+import services.payments
+from services.catalog.domain import Product
+from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.servicer import InternalCatalogServicer
+from services.common import postgres
+from services.common.clock import utc_now
+from services.common.events import CloudEvent
+from services.common.mesh import open_channel
+from services.common.server import GrpcServer, Servicer
+from services.orders import store
+from services.orders.checkout import Cart, Checkout
+from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
+from services.orders.domain import Address, Order, OrderStatus, cancel
+from services.orders.outbox_repository import MongoOutbox
+from services.orders.reconciler import Reconciler, Repairs
+from services.orders.reconciliation import Finding
+from services.orders.reconciliation_clients import (
+    payments_over_grpc,
+    redemptions_over_grpc,
+    reservations_over_grpc,
+)
+from services.orders.reconciliation_repository import MongoReconciliationRepository
+from services.orders.repository import MongoOrdersRepository
+from services.orders.saga import Saga, Steps
+from services.payments.provider import PostgresLedger, SandboxProvider
+from services.payments.repository import PostgresPaymentsRepository, payments
+from services.payments.servicer import PaymentsServicer
+from services.promotions.domain import Promotion
+from services.promotions.repository import RedisPromotionsRepository
+from services.promotions.servicer import InternalPromotionsServicer
+from services.promotions.store import connect
+from tests.waiting import eventually
+
+CODES = ("TEN", "OTHER")
+PRODUCTS = tuple(f"00000000-0000-4000-8000-{number:012}" for number in range(1, 6))
+ALICE = "0a11ce00-0000-4000-8000-000000000001"
+ADDRESS = Address(
+    recipient="Rosa",
+    line1="1 rue des Lilas",
+    line2="",
+    postal_code="75011",
+    city="Paris",
+    country="FR",
+)
+PAYMENTS = "mamie_rosa.payments.internal.v1.PaymentsService"
+CATALOG = "mamie_rosa.catalog.internal.v1.CatalogService"
+PROMOTIONS = "mamie_rosa.promotions.internal.v1.PromotionsService"
+
+
+class OrderShop:
+    """Everything that an order needs, and hands on every store."""
+
+    def __init__(
+        self, *, catalog_url: str, payments_url: str, promotions_url: str, orders_url: str
+    ) -> None:
+        self.catalog_engine = _migrated(catalog_url, services.catalog)
+        self.payments_engine = _migrated(payments_url, services.payments)
+        self.redis = connect(promotions_url)
+        self.mongo = store.connect(orders_url)
+        store.migrate(self.mongo)
+        self.products = PostgresCatalogRepository(self.catalog_engine)
+        self.promotions = RedisPromotionsRepository(self.redis)
+        self.payments = PostgresPaymentsRepository(self.payments_engine)
+        self.orders = MongoOrdersRepository(self.mongo)
+        self.database = self.mongo.get_default_database()
+        self._server = self._build_server()
+        self._channel = open_channel(f"127.0.0.1:{self._server.port}")
+        self._wire()
+
+    def start(self) -> None:
+        """Serve, with goods to sell and codes to use."""
+        for number, product_id in enumerate(PRODUCTS, 1):
+            self.products.add(_product(product_id, number))
+        for code in CODES:
+            self.promotions.add(_promotion(code, utc_now()), told=False)
+        self._server.start()
+        self.saga.start()
+
+    def stop(self) -> None:
+        """Let go of everything."""
+        self.saga.stop()
+        self._channel.close()
+        self._server.stop(0)
+        for engine in (self.catalog_engine, self.payments_engine):
+            engine.dispose()
+        self.redis.close()
+        self.mongo.close()
+
+    def place(self, number: int, *, token: str) -> Order:
+        """Place an order; every second one with a code."""
+        cart = Cart(
+            lines=[(PRODUCTS[number % len(PRODUCTS)], 1 + number % 3), (PRODUCTS[0], 1)],
+            promo_code="TEN" if number % 2 else "",
+            address=ADDRESS,
+            payment_token=token,
+        )
+        return self.checkout.place(ALICE, cart, "")
+
+    def settled(self, placed: Sequence[Order]) -> list[Order]:
+        """Return orders when all of them are confirmed, or cancelled and settled."""
+        return [eventually(partial(self._at_rest, order), seconds=60) for order in placed]
+
+    def cancel(self, order: Order) -> Order:
+        """Cancel an order and return its money."""
+        return self.saga.apply(order.order_id, lambda current: cancel(current, "CLIENT"))
+
+    def age(self, by: timedelta) -> None:
+        """Let all that happened have happened that much earlier."""
+        earlier = {"$subtract": ["$time", by // timedelta(milliseconds=1)]}
+        self.database.events.update_many({}, [{"$set": {"time": earlier}}])
+        with self.payments_engine.begin() as connection:
+            connection.execute(sa.update(payments).values(created_at=payments.c.created_at - by))
+        for key in self.redis.scan_iter("promotions:order:*", count=1_000):
+            if self.redis.hexists(key, "at"):
+                self.redis.hincrby(key, "at", -(by // timedelta(microseconds=1)))
+
+    def publish(self) -> list[CloudEvent]:
+        """Empty the outbox and return what was in it, as the relay does."""
+        published: list[CloudEvent] = []
+        while True:
+            with MongoOutbox(self.mongo).take(1_000) as events:
+                if not events:
+                    return published
+                published.extend(events)
+
+    def reconcile(self) -> list[Finding]:
+        """Return what a whole comparison finds."""
+        findings: list[Finding] = []
+        first = ""
+        while True:
+            report = self.reconciler.reconcile(first, 100)
+            findings.extend(report.findings)
+            if not (first := report.following):
+                return findings
+
+    def _at_rest(self, placed: Order) -> Order | None:
+        order = self.orders.load(placed.order_id)
+        confirmed = order.status is OrderStatus.CONFIRMED
+        return order if confirmed or order.stock_released else None
+
+    def _build_server(self) -> GrpcServer:
+        provider = SandboxProvider(
+            ledger=PostgresLedger(self.payments_engine), slow_seconds=0.1, timeout_seconds=2
+        )
+        cashier = PaymentsServicer(repository=self.payments, provider=provider)
+        catalog = InternalCatalogServicer(repository=self.products)
+        promotions = InternalPromotionsServicer(repository=self.promotions)
+        return GrpcServer(
+            servicers=[
+                Servicer(PAYMENTS, cashier, payments_grpc.add_PaymentsServiceServicer_to_server),
+                Servicer(CATALOG, catalog, catalog_grpc.add_CatalogServiceServicer_to_server),
+                Servicer(
+                    PROMOTIONS, promotions, promotions_grpc.add_PromotionsServiceServicer_to_server
+                ),
+            ],
+            host="127.0.0.1",
+            port=0,
+            worker_threads=10,
+            queue_limit=1_000,
+        )
+
+    def _wire(self) -> None:
+        catalog = self.catalog_client = CatalogOverGrpc(self._channel)
+        promotions = self.promotions_client = PromotionsOverGrpc(self._channel)
+        payments = self.payments_client = PaymentsOverGrpc(self._channel)
+        steps = Steps(catalog=catalog, promotions=promotions, payments=payments, sagas=self.orders)
+        self.saga = Saga(orders=self.orders, sagas=self.orders, steps=steps, instance="test")
+        self.checkout = Checkout(
+            repository=self.orders,
+            catalog=catalog,
+            promotions=promotions,
+            saga=self.saga,
+            hold_seconds=900,
+        )
+        repository = MongoReconciliationRepository(self.mongo)
+        repairs = Repairs(
+            catalog=catalog, promotions=promotions, payments=payments, repository=repository
+        )
+        others = (payments_over_grpc, reservations_over_grpc, redemptions_over_grpc)
+        self.reconciler = Reconciler(
+            sources=[*repository.sources, *(source(self._channel) for source in others)],
+            repairs=repairs,
+            repository=repository,
+        )
+
+
+def _migrated(url: str, service) -> sa.Engine:
+    migrations = Path(service.__path__[0]) / "migrations"
+    postgres.migrate(url=url, directory=migrations)
+    return postgres.create_engine(url, pool_size=10)
+
+
+def _product(product_id: str, number: int) -> Product:
+    return Product(
+        product_id=product_id,
+        sku=f"prod_{number:03}",
+        title=f"Kibble {number}",
+        description="Crunchy.",
+        category="dog-food",
+        price=Decimal("12.90"),
+        currency="EUR",
+        stock=10_000,
+        image_url="",
+    )
+
+
+def _promotion(code: str, now: datetime) -> Promotion:
+    return Promotion(
+        code=code,
+        discount_percentage=10,
+        valid_from=now - timedelta(days=1),
+        valid_until=now + timedelta(days=1),
+    )
