@@ -16,12 +16,19 @@ from rich.live import Live
 from scripts.stack import view
 from scripts.stack.client import NoStackError, Stack
 from scripts.stack.consul_package import ConsulMissingError
+from scripts.stack.neo4j import Neo4jMissingError
 from scripts.stack.plan import Plan, log_folder, make_plan
 from scripts.stack.ports import PortTakenError
 from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
 from scripts.stack.services import SERVICES
 from scripts.stack.settings import DEFAULT_DATA, ROOT, read_settings
 from scripts.stack.units import UnitFailedError
+
+SAID_PLAINLY = (
+    *(PortTakenError, UnitFailedError, NoStackError),
+    *(ConsulMissingError, Neo4jMissingError),
+)
+"""What ends a command with its message alone."""
 
 console = Console()
 
@@ -31,7 +38,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         return options.run(options)
-    except (PortTakenError, UnitFailedError, ConsulMissingError, NoStackError) as error:
+    except SAID_PLAINLY as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 1
 

@@ -9,7 +9,7 @@ import grpc
 import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from scripts.stack import servers
+from scripts.stack import neo4j, servers
 from scripts.stack.certificate import ensure_certificate
 from scripts.stack.edge import render_envoy
 from scripts.stack.ports import Ports
@@ -62,13 +62,14 @@ def make_plan(settings: Settings, scale: Mapping[str, int]) -> Plan:
 def _add_servers(plan: Plan, ports: Ports) -> None:
     data, secrets = plan.settings.data, plan.secrets
     consul_port = None if plan.settings.free_ports else plan.settings.consul_port
+    graph = neo4j.community if plan.settings.neo4j == "community" else servers.bolt
     makers = {
         "postgres": lambda: servers.postgres(data / "postgres", ports, secrets),
         "mongodb": lambda: servers.mongodb(data / "mongodb", ports),
         "redis": lambda: servers.redis_server(data / "redis", ports),
         "consul": lambda: servers.consul(data / "consul", ports, consul_port),
         "rabbitmq": lambda: servers.rabbitmq(data / "rabbitmq", ports),
-        "neo4j": lambda: servers.bolt(data / "bolt", ports, secrets),
+        "neo4j": lambda: graph(data / plan.settings.neo4j, ports, secrets),
         "smtp": lambda: servers.mailbox(data / "mailbox", ports),
     }
     for name, make in makers.items():

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_DATA = ROOT / ".local"
 PORT = validate.Range(1, 65535)
 RATE = validate.Range(1, 1_000_000)
+GRAPHS = ("embedded", "community")
 REPLACEABLE = ("postgres", "mongodb", "redis", "rabbitmq", "neo4j", "consul", "smtp")
 """Servers that MAMIE_<NAME>_URL replaces; such a server is not started."""
 
@@ -31,6 +32,7 @@ class Settings:
     rate_limit_per_minute: int
     login_rate_limit_per_minute: int
     trusted_proxy_hops: int
+    neo4j: str
     urls: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,6 +56,7 @@ def read_settings(data: Path = DEFAULT_DATA) -> Settings:
             rate_limit_per_minute=env.int("RATE_LIMIT_PER_MINUTE", 100, validate=RATE),
             login_rate_limit_per_minute=env.int("LOGIN_RATE_LIMIT_PER_MINUTE", 10, validate=RATE),
             trusted_proxy_hops=env.int("TRUSTED_PROXY_HOPS", 0, validate=validate.Range(0, 10)),
+            neo4j=env.str("NEO4J", "embedded", validate=validate.OneOf(GRAPHS)),
             urls={
                 name: os.environ[f"MAMIE_{name.upper()}_URL"]
                 for name in REPLACEABLE

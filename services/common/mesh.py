@@ -24,6 +24,8 @@ OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A channel that is not used for long would forget where the service is.
+    ("grpc.client_idle_timeout_ms", 2**31 - 1),
 )
 
 
@@ -39,8 +41,24 @@ class Mesh:
         os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = bootstrap(xds_servers, node_id)
 
     def channel(self, service: str, *interceptors: grpc.UnaryUnaryClientInterceptor):
-        """Return a channel to a service, by its name in Consul; nothing connects yet."""
-        return open_channel(f"xds:///{service}", *interceptors)
+        """Return a channel to a service, by its name in Consul; it connects in the background.
+
+        From then on it knows where the service is, although nobody has called it yet: the
+        control plane may be away when somebody does.
+        """
+        channel = grpc.insecure_channel(f"xds:///{service}", options=OPTIONS)
+        connect(channel)
+        return grpc.intercept_channel(channel, *interceptors, CallPropagation())
+
+
+def connect(channel: grpc.Channel) -> None:
+    """Let a channel connect now, in the background, however long that takes."""
+
+    def watch(state: grpc.ChannelConnectivity) -> None:
+        if state is grpc.ChannelConnectivity.READY:
+            channel.unsubscribe(watch)
+
+    channel.subscribe(watch, try_to_connect=True)
 
 
 def open_channel(target: str, *interceptors: grpc.UnaryUnaryClientInterceptor) -> grpc.Channel:

@@ -22,8 +22,16 @@ class Policy:
     max_stream_duration: str
     connect_timeout: str
     circuit_breakers: dict[str, Any]
+    max_requests_of: dict[str, int]
     outlier_detection: dict[str, Any]
     keepalive: dict[str, Any]
+
+    def circuit_breakers_of(self, service: str) -> dict[str, Any]:
+        """Return the circuit breakers of one service."""
+        if service not in self.max_requests_of:
+            return self.circuit_breakers
+        (threshold,) = self.circuit_breakers["thresholds"]
+        return {"thresholds": [{**threshold, "max_requests": self.max_requests_of[service]}]}
 
 
 def read_policy(path: Path = POLICY_FILE) -> Policy:

@@ -68,7 +68,7 @@ def cluster(name: str, policy: Policy) -> Cluster:
             "edsClusterConfig": {"edsConfig": FROM_HERE},
             "lbPolicy": "ROUND_ROBIN",  # the only one, but for hashing, that gRPC takes
             "connectTimeout": policy.connect_timeout,
-            "circuitBreakers": policy.circuit_breakers,
+            "circuitBreakers": policy.circuit_breakers_of(name),
             "outlierDetection": policy.outlier_detection,
             # A host that left Consul goes at once, whatever else is known about it.
             "ignoreHealthOnHostRemoval": True,

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.common.clock import Clock, utc_now
 from services.promotions.domain import Promotion, PromotionExistsError
 from services.promotions.repository import PromotionsRepository
 
@@ -29,27 +28,22 @@ SOLD_OUT = Promotion(
 )
 PROMOTIONS: Sequence[Promotion] = (WELCOME, EXPIRED, SOLD_OUT)
 
-DEMO_ORDER = "d5d41d8a-7a53-4c0b-8a5e-0f3f6f1c5b05"
-"""The order that used SOLDOUT5 up; always the same one, so that it does so once."""
-DEMO_CLIENT = "5e1f0a52-9d0c-4a7e-b0a5-3c9d6b2e7f11"
-
 log = structlog.get_logger()
 
 
-def seed(repository: PromotionsRepository, *, clock: Clock = utc_now) -> None:
+def seed(repository: PromotionsRepository) -> None:
     """Add the demo codes that are not there yet; those that are stay as they are.
 
-    No event tells of them: a demo shop does not write to all its clients when it starts.
+    What is used up was so before this shop knew it: there is no order here that did it. And
+    no event tells of these codes: a demo shop does not write to its clients when it starts.
     """
     count = sum(_add(repository, promotion) for promotion in PROMOTIONS)
-    if repository.load(SOLD_OUT.code).promotion == SOLD_OUT:
-        repository.redeem(DEMO_ORDER, SOLD_OUT.code, DEMO_CLIENT, clock())
     log.info("demo_promotions_added", count=count)
 
 
 def _add(repository: PromotionsRepository, promotion: Promotion) -> bool:
     try:
-        repository.add(promotion, told=False)
+        repository.add(promotion, told=False, used=promotion.max_uses)
     except PromotionExistsError:
         return False
     return True

@@ -70,8 +70,11 @@ class PromotionsRepository(Protocol):
     def running(self, now: datetime, limit: int) -> Sequence[Promotion]:
         """Return the promotions that run now, those that take most off first."""
 
-    def add(self, promotion: Promotion, *, told: bool = True) -> None:
-        """Add a promotion and, if `told`, its event; PromotionExistsError changes nothing."""
+    def add(self, promotion: Promotion, *, told: bool = True, used: int = 0) -> None:
+        """Add a promotion and, if `told`, its event; PromotionExistsError changes nothing.
+
+        `used` counts orders that used it elsewhere, before it came here.
+        """
 
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
         """Count one use of a code for an order.
@@ -130,9 +133,12 @@ class RedisPromotionsRepository:
             running = (u.promotion for u in self._load_all(best_first) if is_running(u, now))
             return list(islice(running, limit))
 
-    def add(self, promotion: Promotion, *, told: bool = True) -> None:
-        """Add a promotion and, if `told`, its event; PromotionExistsError changes nothing."""
-        fields = _flat(_from_promotion(promotion))
+    def add(self, promotion: Promotion, *, told: bool = True, used: int = 0) -> None:
+        """Add a promotion and, if `told`, its event; PromotionExistsError changes nothing.
+
+        `used` counts orders that used it elsewhere, before it came here.
+        """
+        fields = _flat(_from_promotion(promotion) | {"used": used})
         event = _flat(_from_event(self._created(promotion))) if told else []
         index: list[Any] = [_rank(promotion), _to_micros(promotion.valid_until)]
         with translated():

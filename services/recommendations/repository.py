@@ -28,6 +28,7 @@ from services.recommendations.domain import Change, Evidence, Product
 from services.recommendations.graph import Transaction, bucket, rows, run
 
 TIMEOUT_SECONDS = 2
+FIRST_RETRY_SECONDS = 0.02
 RACES = 5
 """How often a change is tried while others make the same nodes."""
 
@@ -78,6 +79,7 @@ def connect(url: str) -> tuple[neo4j.Driver, str]:
         auth=(unquote(parts.username or ""), unquote(parts.password or "")),
         connection_timeout=TIMEOUT_SECONDS,
         connection_acquisition_timeout=TIMEOUT_SECONDS,
+        initial_retry_delay=FIRST_RETRY_SECONDS,
         max_transaction_retry_time=TIMEOUT_SECONDS,
         liveness_check_timeout=0,
         notifications_min_severity="OFF",

@@ -61,3 +61,10 @@ def test_an_empty_policy_is_refused(file):
 def test_what_envoys_api_does_not_know_is_named(change, named):
     with pytest.raises(PolicyError, match=named):
         resources.check(replace(read_policy(), **change))
+
+
+@pytest.mark.parametrize(("name", "most"), [("orders", 512), ("order-events", 4096)])
+def test_a_service_whose_requests_last_may_have_more_of_them_than_others(name, most):
+    breakers = resources.cluster(name, read_policy()).circuit_breakers
+    assert breakers
+    assert [threshold.max_requests for threshold in breakers.thresholds] == [most]

@@ -15,7 +15,7 @@ if known then
   return known == creation and 'ADDED' or 'EXISTS'
 end
 
-redis.call('HSET', promotion, 'creation', creation, 'used', 0, unpack(ARGV, 5, 4 + count))
+redis.call('HSET', promotion, 'creation', creation, unpack(ARGV, 5, 4 + count))
 redis.call('ZADD', by_end, ends, rank)
 if #ARGV > 4 + count then
   redis.call('XADD', outbox, '*', unpack(ARGV, 5 + count))

@@ -39,6 +39,7 @@ class InMemoryPromotionsRepository:
 
     def __init__(self) -> None:
         self._promotions: dict[str, Promotion] = {}
+        self._used_before: dict[str, int] = {}
         self._redemptions: dict[str, Redemption] = {}
 
     def find(self, code: str, user_id: str = "") -> Usage | None:
@@ -48,7 +49,9 @@ class InMemoryPromotionsRepository:
         live = [r for r in used if r.state is RedemptionState.REDEEMED]
         by_user = Counter(redemption.user_id for redemption in live)
         return Usage(
-            promotion=self._promotions[code], used=len(live), used_by_user=by_user[user_id]
+            promotion=self._promotions[code],
+            used=self._used_before[code] + len(live),
+            used_by_user=by_user[user_id],
         )
 
     def load(self, code: str) -> Usage:
@@ -60,10 +63,11 @@ class InMemoryPromotionsRepository:
         running = [p for p in self._promotions.values() if is_running(self.load(p.code), now)]
         return sorted(running, key=lambda p: (-p.discount_percentage, p.code))[:limit]
 
-    def add(self, promotion: Promotion, *, told: bool = True) -> None:
+    def add(self, promotion: Promotion, *, told: bool = True, used: int = 0) -> None:
         if promotion.code in self._promotions:
             raise PromotionExistsError(promotion.code)
         self._promotions[promotion.code] = promotion
+        self._used_before[promotion.code] = used
 
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
         known = self._redemptions.get(order_id.lower())

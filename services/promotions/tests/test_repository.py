@@ -268,7 +268,7 @@ def test_the_promotions_that_run_are_found_among_many_that_do_not(repository):
 
 def test_seeding_twice_is_seeding_once(repository):
     for _ in range(2):
-        demo.seed(repository, clock=lambda: NOW)
+        demo.seed(repository)
     usages = [repository.load(promotion.code) for promotion in demo.PROMOTIONS]
     assert [(usage.promotion, usage.used) for usage in usages] == [
         (demo.WELCOME, 0),
@@ -280,7 +280,7 @@ def test_seeding_twice_is_seeding_once(repository):
 def test_seeding_leaves_a_code_that_is_there_as_it_is(repository):
     mine = replace(demo.SOLD_OUT, max_uses=100)
     repository.add(mine)
-    demo.seed(repository, clock=lambda: NOW)
+    demo.seed(repository)
     assert repository.load("SOLDOUT5") == Usage(promotion=mine)
 
 
@@ -329,7 +329,7 @@ class TestTheOutbox:
         assert len(outbox()) == 1
 
     def test_nobody_is_told_of_the_demo_codes(self, store, outbox):
-        demo.seed(store, clock=lambda: NOW)
+        demo.seed(store)
         assert outbox() == []
 
 
