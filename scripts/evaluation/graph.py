@@ -12,7 +12,7 @@ from scripts.stack.ports import Ports
 from scripts.stack.secrets import Secrets
 from scripts.stack.units import RunningUnit
 
-KINDS = {"arcadedb": servers.bolt, "community": community}
+KINDS = {"embedded": servers.bolt, "community": community}
 
 
 @contextmanager
@@ -31,4 +31,4 @@ def own_graph(kind: str, folder: Path) -> Iterator[str]:
 
 def kind_wanted() -> str:
     """Return which graph MAMIE_NEO4J asks for: the embedded one without it."""
-    return "community" if os.environ.get("MAMIE_NEO4J") == "community" else "arcadedb"
+    return "community" if os.environ.get("MAMIE_NEO4J") == "community" else "embedded"

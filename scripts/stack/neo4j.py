@@ -99,18 +99,18 @@ def answers(url: str) -> bool:
         return bool(driver.execute_query("RETURN 1 AS one", database_=parts.path[1:]).records)
 
 
-def fetch() -> None:
+def fetch(cache: Path = CACHE) -> None:
     """Fetch the jars that are not there yet; Neo4jMissingError when they cannot be had."""
     _require_java()
-    stamp = CACHE / "version"
+    stamp = cache / "version"
     if stamp.exists() and stamp.read_text() == VERSION:
         return
     print(f"fetching Neo4j Community {VERSION}", file=sys.stderr)
-    shutil.rmtree(CACHE, ignore_errors=True)
-    CACHE.mkdir(parents=True)
-    (CACHE / "pom.xml").write_text(POM)
-    jars = ["-DincludeScope=runtime", f"-DoutputDirectory={CACHE / 'lib'}"]
-    _output(["mvn", "-q", "-B", "-C", "-f", str(CACHE / "pom.xml"), COPY, *jars])
+    shutil.rmtree(cache, ignore_errors=True)
+    cache.mkdir(parents=True)
+    (cache / "pom.xml").write_text(POM)
+    jars = ["-DincludeScope=runtime", f"-DoutputDirectory={cache / 'lib'}"]
+    _output(["mvn", "-q", "-B", "-C", "-f", str(cache / "pom.xml"), COPY, *jars])
     stamp.write_text(VERSION)
 
 

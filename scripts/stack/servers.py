@@ -17,6 +17,7 @@ import requests
 from psycopg2 import sql
 
 from scripts.stack.consul_package import find_consul
+from scripts.stack.neo4j import answers
 from scripts.stack.ports import Ports
 from scripts.stack.secrets import Secrets
 from scripts.stack.settings import ROOT
@@ -250,13 +251,14 @@ def bolt(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
     folder.mkdir(parents=True, exist_ok=True)
     port, password = ports.take("bolt"), secrets.get("bolt")
     program = [sys.executable, "-m", "scripts.stack.bolt", str(folder)]
+    url = f"bolt://root:{quote(password)}@127.0.0.1:{port}/shop"
     unit = Unit(
         name="neo4j",
         command=[*program, str(port), str(ports.take("bolt-http"))],
         environment={"MAMIE_BOLT_PASSWORD": password, "PYTHONPATH": str(ROOT)},
-        ready=lambda: can_connect(port),
+        ready=lambda: answers(url),
     )
-    return unit, f"bolt://root:{quote(password)}@127.0.0.1:{port}/shop"
+    return unit, url
 
 
 def consul(folder: Path, ports: Ports, http_port: int | None) -> tuple[Unit, str]:

@@ -98,7 +98,8 @@ RETURN p.product_id AS product_id
 """
 
 # What recommendations are made of. A bucket is a number from 0 to 9,999 that a client has by
-# chance and keeps: those below a bound are a sample, the same one each time.
+# chance and keeps: those below a bound are a sample, the same one each time. Labels are only
+# said where a search begins; said elsewhere, they make Neo4j begin there.
 
 PRODUCT = """p.product_id AS product_id, p.sku AS sku, p.title AS title, p.category AS category"""
 BUYERS = "COUNT { (p)<-[:BOUGHT]-() } AS buyers"
@@ -111,9 +112,9 @@ RETURN {PRODUCT}, size(b.orders) AS orders, b.trained_at AS trained_at, b.last_a
 """
 COMPANIONS = f"""
 UNWIND $basis AS known
-MATCH (i:Product {{product_id: known.product_id}})<-[:BOUGHT]-(other:Client)
+MATCH (i:Product {{product_id: known.product_id}})<-[:BOUGHT]-(other)
 WHERE other.bucket < known.below AND other.user_id <> $user_id
-MATCH (other)-[:BOUGHT]->(p:Product) WHERE p.title <> '' AND NOT p.product_id IN $bought
+MATCH (other)-[:BOUGHT]->(p) WHERE p.title <> '' AND NOT p.product_id IN $bought
 WITH p.product_id AS product_id, known.product_id AS because, known.weight AS weight,
      count(*) AS together
 WITH product_id, because, together, weight * together AS part ORDER BY part DESC, because
@@ -125,7 +126,7 @@ RETURN {PRODUCT}, strength, because, together, {BUYERS}
 """
 COUNT_WITH_ANIMAL = "MATCH (c:Client {animal_type: $animal_type}) RETURN count(*) AS clients"
 WITH_ANIMAL = f"""
-MATCH (c:Client {{animal_type: $animal_type}})-[:BOUGHT]->(p:Product)
+MATCH (c:Client {{animal_type: $animal_type}})-[:BOUGHT]->(p)
 WHERE c.bucket < $below AND p.title <> '' AND NOT p.product_id IN $bought
 WITH p.product_id AS product_id, count(*) AS buyers
 ORDER BY buyers DESC, product_id LIMIT $most

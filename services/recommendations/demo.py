@@ -24,7 +24,6 @@ TOLD = Path(__file__).with_name("demo.json")
 NAMESPACE = UUID("5b0e6a0c-3d0f-4f7e-9a57-6d1c0f8e2b41")
 """Makes a product's id from its sku, as the catalog does with its demo products."""
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-CLIENTS_PER_TASTE = 5
 CHANCE = 0.15
 """How often a demo client takes something that the taste does not tell."""
 
@@ -65,7 +64,7 @@ def clients() -> Iterator[DemoClient]:
     every = [entry["sku"] for entry in _told()["products"]]
     number = 0
     for taste in _told()["tastes"]:
-        for _ in range(CLIENTS_PER_TASTE):
+        for _ in range(taste["clients"]):
             number += 1
             skus = _choose(taste["skus"], every, chance)
             yield DemoClient(f"demo-client-{number:02}", taste["animal"], skus)

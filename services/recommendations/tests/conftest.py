@@ -9,6 +9,7 @@ import os
 import pytest
 
 from scripts.evaluation.graph import kind_wanted, own_graph
+from scripts.evaluation.loading import empty
 from services.recommendations.repository import BoltRecommendationsRepository, connect
 
 
@@ -33,8 +34,7 @@ def graph(graph_url):
 @pytest.fixture
 def store(graph, graph_url):
     """The repository on an empty graph."""
-    while graph("MATCH (n) WITH n LIMIT 5000 DETACH DELETE n RETURN count(*) AS n")[0]["n"]:
-        pass
+    empty(graph)
     driver, database = connect(graph_url)
     with driver:
         yield BoltRecommendationsRepository(driver, database)

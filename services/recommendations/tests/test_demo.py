@@ -26,7 +26,7 @@ def test_demo_clients_are_the_same_each_time_and_say_what_they_are():
     first, second = list(demo.clients()), list(demo.clients())
     assert first == second
     assert {client.user_id[:12] for client in first} == {"demo-client-"}
-    assert len({client.user_id for client in first}) == len(first) == 70
+    assert len({client.user_id for client in first}) == len(first) == 87
 
 
 def test_seeding_again_changes_nothing():
