@@ -9,6 +9,7 @@ import httpx
 from tests.waiting import eventually
 
 PASSWORD = "a long enough password"
+CATEGORY = "test-food"
 ADDRESS = {
     "recipient": "Alice Martin",
     "line1": "1 rue des Lilas",
@@ -55,7 +56,7 @@ class Shop:
         product = {
             "sku": f"test_{uuid.uuid4().hex[:12]}",
             "title": "Test kibble",
-            "category": "dog-food",
+            "category": CATEGORY,
             "price": "10.00",
             "stock": stock,
         } | details
@@ -64,10 +65,11 @@ class Shop:
         return answer.json()
 
     def add_promotion(self, **rules: Any) -> str:
-        """Return the code of a new promotion of 10 % that no other test knows."""
+        """Return the code of a new promotion of 10 %, for products that tests add."""
         promotion: dict[str, Any] = {
             "code": f"T{uuid.uuid4().hex[:12].upper()}",
             "discountPercentage": 10,
+            "category": CATEGORY,
             "validFrom": "2020-01-01T00:00:00Z",
             "validUntil": "2099-01-01T00:00:00Z",
         } | rules

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Protocol
-from uuid import UUID
 
 import sqlalchemy as sa
 from mamie_rosa.events.v1 import events_pb2
@@ -141,7 +140,7 @@ class PostgresCatalogRepository:
     def find_many(self, names: Iterable[str]) -> Mapping[str, Product]:
         """Return the products that exist, by the names asked for."""
         wanted = set(names)
-        ids = {name for name in wanted if _is_uuid(name)}
+        ids = {name for name in wanted if postgres.is_uuid(name)}
         query = sa.select(products).where(
             products.c.product_id.in_(ids) | products.c.sku.in_(wanted - ids)
         )
@@ -196,7 +195,7 @@ class PostgresCatalogRepository:
     def change_reservation(self, order_id: str, decide: Decide) -> Reservation:
         """Apply a decision to what an order holds; OutOfStockError changes nothing."""
         with postgres.transaction(self._engine) as connection:
-            _lock_order(connection, order_id)
+            postgres.lock(connection, order_id)
             change = decide(_load_reservation(connection, order_id))
             self._take_all(connection, change.taken)
             _save_reservation(connection, change.reservation)
@@ -255,17 +254,9 @@ class PostgresCatalogRepository:
         postgres.add_to_outbox(connection, outbox, event)
 
 
-def _is_uuid(name: str) -> bool:
-    """Tell whether a name is an id; other spellings that UUID() takes are not, as to the store."""
-    try:
-        return str(UUID(name)) == name.lower()
-    except ValueError:
-        return False
-
-
 def _canonical(name: str) -> str:
     """Return a name as the store spells it: ids in lower case, skus as they are."""
-    return name.lower() if _is_uuid(name) else name
+    return name.lower() if postgres.is_uuid(name) else name
 
 
 def _conditions(query: ProductQuery) -> list[sa.ColumnElement[bool]]:
@@ -287,12 +278,6 @@ def _to_product(row: sa.Row) -> Product:
 def _stock(connection: sa.Connection, product_id: str) -> int:
     query = sa.select(products.c.stock).where(products.c.product_id == product_id)
     return connection.execute(query).scalar_one_or_none() or 0
-
-
-def _lock_order(connection: sa.Connection, order_id: str) -> None:
-    """Let calls for one order happen one after the other, also before it has a row."""
-    key = sa.func.hashtextextended(order_id, 0)
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 def _load_reservation(connection: sa.Connection, order_id: str) -> Reservation | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from uuid import UUID
 
 import sqlalchemy as sa
 from alembic import command
@@ -52,6 +53,20 @@ def ping(engine: sa.Engine) -> None:
     """Raise when the store cannot be used."""
     with transaction(engine) as connection:
         connection.execute(sa.text("SELECT 1"))
+
+
+def lock(connection: sa.Connection, name: str) -> None:
+    """Let transactions about `name` happen one after the other, also before it has a row."""
+    key = sa.func.hashtextextended(name, 0)
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+
+
+def is_uuid(name: str) -> bool:
+    """Tell whether a name is a UUID as ids are written; Python alone would take more spellings."""
+    try:
+        return str(UUID(name)) == name.lower()
+    except ValueError:
+        return False
 
 
 def outbox_table(metadata: sa.MetaData) -> sa.Table:

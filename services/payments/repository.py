@@ -75,7 +75,7 @@ class PostgresPaymentsRepository:
     def change(self, order_id: str, decide: Decide) -> Payment:
         """Apply a decision to the payment of an order, and return what it is then."""
         with postgres.transaction(self._engine) as connection:
-            _lock_order(connection, order_id)
+            postgres.lock(connection, order_id)
             existing = _load(connection, order_id)
             changed = decide(existing)
             if changed != existing:
@@ -93,12 +93,6 @@ class PostgresPaymentsRepository:
     def ping(self) -> None:
         """Raise when the store cannot be used."""
         postgres.ping(self._engine)
-
-
-def _lock_order(connection: sa.Connection, order_id: str) -> None:
-    """Let calls for one order happen one after the other, also before it has a row."""
-    key = sa.func.hashtextextended(order_id, 0)
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 def _load(connection: sa.Connection, order_id: str) -> Payment | None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Protocol
-from uuid import UUID
 
 import sqlalchemy as sa
 from google.protobuf import message
@@ -121,7 +120,7 @@ class PostgresUsersRepository:
 
     def find(self, user_id: str) -> User:
         """Return a user; UserNotFoundError without one."""
-        account = self._find(users.c.user_id == user_id) if _is_uuid(user_id) else None
+        account = self._find(users.c.user_id == user_id) if postgres.is_uuid(user_id) else None
         if account is None:
             raise UserNotFoundError
         return account.user
@@ -180,7 +179,7 @@ class PostgresUsersRepository:
         """Apply a change to an email's failures; changes of one email happen in turn."""
         digest = _digest(email_key)
         with postgres.transaction(self._engine) as connection:
-            _lock_email(connection, digest)
+            postgres.lock(connection, digest)
             known = _load_failures(connection, digest)
             changed = change(known)
             if changed != known:
@@ -224,14 +223,6 @@ class PostgresUsersRepository:
         postgres.add_to_outbox(connection, outbox, event)
 
 
-def _is_uuid(name: str) -> bool:
-    """Tell whether a name is a UUID as ids are written; Python alone would take more spellings."""
-    try:
-        return str(UUID(name)) == name.lower()
-    except ValueError:
-        return False
-
-
 def _digest(email_key: str) -> str:
     return hashlib.sha256(email_key.encode()).hexdigest()
 
@@ -261,12 +252,6 @@ def _to_account(row: sa.Row) -> Account:
     password_hash = values.pop("password_hash")
     values |= {"role": Role(row.role), "language": Language(row.language)}
     return Account(User(**values), password_hash)
-
-
-def _lock_email(connection: sa.Connection, digest: str) -> None:
-    """Let changes for one email happen one after the other, also before it has a row."""
-    key = sa.func.hashtextextended(digest, 0)
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 def _load_failures(connection: sa.Connection, digest: str) -> Failures | None:

@@ -1,10 +1,10 @@
 """The start page: everything in one call, and what is left of it when a service is down."""
 
 import time
-from contextlib import contextmanager
 
 import pytest
 
+from tests.outage import down
 from tests.shop import problem
 from tests.waiting import eventually
 
@@ -44,22 +44,9 @@ def whole(home_of, alice):
     return lambda: eventually(read, seconds=30)
 
 
-@contextmanager
-def down(stack, *services):
-    """Kill every instance of some services, and start them again afterwards."""
-    units = [unit for service in services for unit in stack.instances(service)]
-    for unit in units:
-        stack.hold(unit)
-        stack.kill(unit)
-    try:
-        for unit in units:
-            eventually(lambda: stack.unit(unit)["pid"] is None)  # noqa: B023 - called at once
-        yield
-    finally:
-        for unit in units:
-            stack.resume(unit)
-        for unit in units:
-            eventually(lambda: stack.unit(unit)["state"] == "ready", seconds=30)  # noqa: B023
+def instances_of(stack, *services):
+    """Return every instance of some services."""
+    return [unit for service in services for unit in stack.instances(service)]
 
 
 def test_a_page_shows_what_the_single_calls_show(shop, alice, whole):
@@ -122,7 +109,7 @@ def test_a_part_whose_service_is_down_is_null_and_the_others_are_there(
 ):
     missing = SERVICES[service]
     before = whole()
-    with down(stack, service):
+    with down(stack, *instances_of(stack, service)):
         began = time.monotonic()
         page = home_of(alice)
         assert time.monotonic() - began < PATIENCE_SECONDS
@@ -136,7 +123,7 @@ def test_a_part_whose_service_is_down_is_null_and_the_others_are_there(
 @pytest.mark.faults
 def test_when_everything_is_down_there_is_still_a_page(stack, alice, home_of, whole):
     whole()
-    with down(stack, *SERVICES):
+    with down(stack, *instances_of(stack, *SERVICES)):
         began = time.monotonic()
         page = home_of(alice)
         assert time.monotonic() - began < PATIENCE_SECONDS

@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from tests.faults.load import SteadyLoad
+from tests.outage import down
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.faults
@@ -52,29 +53,17 @@ def test_a_new_instance_is_used_in_under_a_second_and_leaves_without_failing_a_c
 
 
 def test_the_control_planes_death_changes_nothing_for_what_runs(shop, stack, alice, reads):
-    stack.hold("control_plane")
-    stack.kill("control_plane")
-    eventually(lambda: stack.unit("control_plane")["state"] == "crashed")
-    try:
+    with down(stack, "control_plane"):
         order_id = alice.place((shop.add_product(), 1))
         alice.await_status(order_id, "CONFIRMED")
         go_on(reads, 200)
         assert set(reads.outcomes) == {"200"}
-    finally:
-        stack.resume("control_plane")
-    eventually(lambda: stack.unit("control_plane")["state"] == "ready", seconds=30)
 
 
 def test_consuls_absence_stops_nothing_that_runs(shop, stack, alice, reads):
-    stack.hold("consul")
-    stack.kill("consul")
-    eventually(lambda: stack.unit("consul")["state"] == "crashed")
-    try:
+    with down(stack, "consul"):
         order_id = alice.place((shop.add_product(), 1))
         alice.await_status(order_id, "CONFIRMED")
         go_on(reads, 200)
-    finally:
-        stack.resume("consul")
-    eventually(lambda: stack.unit("consul")["state"] == "ready", seconds=30)
     go_on(reads, 200)
     assert set(reads.outcomes) == {"200"}

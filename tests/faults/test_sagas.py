@@ -16,6 +16,7 @@ from mamie_rosa.orders.v1 import orders_pb2, orders_pb2_grpc
 from scripts.stack.settings import ROOT
 from services.orders.domain import Step
 from tests.e2e.test_races import payments_of
+from tests.outage import down
 from tests.shop import ADDRESS
 from tests.waiting import eventually
 
@@ -131,15 +132,8 @@ def test_an_order_waits_for_payments_that_are_down_and_goes_on_when_they_are_bac
     shop, stack, alice
 ):
     product = shop.add_product(stock=5)
-    instances = stack.instances("payments")
-    for instance in instances:
-        stack.hold(instance)
-        stack.kill(instance)
-    try:
+    with down(stack, *stack.instances("payments")):
         order_id = alice.place((product, 1))
         alice.await_status(order_id, "PAYMENT_PROCESSING")
-    finally:
-        for instance in instances:
-            stack.resume(instance)
-    alice.await_status(order_id, "CONFIRMED", seconds=30)
+    alice.await_status(order_id, "CONFIRMED", seconds=15)
     assert payments_of(stack, order_id) == [("CAPTURED", "10.00")]

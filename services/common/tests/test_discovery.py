@@ -42,7 +42,7 @@ class MeshInstance:
 
     def stop(self):
         self.registration.leave()
-        self.server.stop(0)
+        self.server.stop(5)
 
 
 @contextmanager
