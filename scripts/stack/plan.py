@@ -72,6 +72,8 @@ def _add_servers(plan: Plan, ports: Ports) -> None:
         "neo4j": lambda: graph(data / plan.settings.neo4j, ports, secrets),
         "smtp": lambda: servers.mailbox(data / "mailbox", ports),
     }
+    if "rabbitmq" not in plan.settings.urls:
+        plan.units.append(servers.epmd(ports))
     for name, make in makers.items():
         if name not in plan.settings.urls:
             plan.add_server(name, *make())

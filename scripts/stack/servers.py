@@ -141,6 +141,8 @@ def mongodb(folder: Path, ports: Ports) -> tuple[Unit, str]:
         "--replSet": "rs0",
         "--wiredTigerCacheSizeGB": 0.25,
         "--oplogSize": 128,
+        # The writes of a process that died in the middle stand in the way of others that long.
+        "--setParameter": "transactionLifetimeLimitSeconds=2",
     }
     flags = [str(part) for option in options.items() for part in option]
     unit = Unit(
@@ -197,9 +199,9 @@ def redis_server(folder: Path, ports: Ports) -> tuple[Unit, str]:
 
 
 def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
-    """Return RabbitMQ, a private node with an epmd of its own, and its URL."""
+    """Return RabbitMQ, a private node, and its URL."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, epmd = ports.take("rabbitmq"), ports.take("rabbitmq-epmd")
+    port = ports.take("rabbitmq")
     plugins = folder / "enabled_plugins"
     plugins.write_text("[rabbitmq_management,rabbitmq_prometheus,rabbitmq_stream].\n")
     config = folder / "rabbitmq.conf"
@@ -222,7 +224,7 @@ def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
         "RABBITMQ_CONFIG_FILE": str(config),
         # Few schedulers that do not spin while idle: this is a laptop, not a broker's machine.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
-        "ERL_EPMD_PORT": str(epmd),
+        "ERL_EPMD_PORT": str(ports.take("rabbitmq-epmd")),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
     }
     unit = Unit(
@@ -230,19 +232,19 @@ def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
         command=[str(RABBITMQ)],
         environment=environment,
         ready=lambda: can_connect(port),
+        after=("epmd",),
         stop_seconds=30,
-        cleanup=lambda: _stop_epmd(epmd),
     )
     return unit, f"amqp://guest:guest@127.0.0.1:{port}/%2F"
 
 
-def _stop_epmd(port: int) -> None:
-    """Stop the name server that Erlang leaves behind; it is this node's own."""
-    subprocess.run(
-        ["epmd", "-port", str(port), "-kill"],
-        env=os.environ | {"ERL_EPMD_RELAXED_COMMAND_CHECK": "1"},
-        capture_output=True,
-        check=False,
+def epmd(ports: Ports) -> Unit:
+    """Return the name server of RabbitMQ's Erlang, which would start one and leave it behind."""
+    port = ports.take("rabbitmq-epmd")
+    return Unit(
+        name="epmd",
+        command=["epmd", "-port", str(port), "-address", "127.0.0.1"],
+        ready=lambda: can_connect(port),
     )
 
 

@@ -36,7 +36,6 @@ class Unit:
     after: Sequence[str] = ()
     task: bool = False
     stop_seconds: float = 15.0
-    cleanup: Callable[[], object] = lambda: None
 
 
 class RunningUnit:
@@ -101,13 +100,12 @@ class RunningUnit:
             process.wait()
         if self._watching:
             self._watching.join()
-        self.unit.cleanup()
         self._set("stopped")
 
     def kill(self, number: int) -> None:
-        """Send a signal to the process."""
+        """Send a signal to the process and to all that it started."""
         if pid := self.pid:
-            os.kill(pid, number)
+            os.killpg(pid, number)
 
     def hold(self) -> None:
         """Do not restart the process when it ends, until `resume`."""
@@ -178,6 +176,7 @@ class RunningUnit:
         while self._process:
             began = time.monotonic()
             self._process.wait()
+            kill_group(self._process.pid)  # what it started must not be there beside the next
             self._started.wait()
             if self._stopping.is_set():
                 return
@@ -193,7 +192,6 @@ class RunningUnit:
 
     def _pause(self, seconds: float) -> bool:
         """Wait before a restart; tell whether the stack stops meanwhile."""
-        self.unit.cleanup()
         if self.paused:
             self._resumed.wait()
         return self._stopping.wait(seconds)

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import threading
 import time
 
 import psutil
@@ -145,14 +144,21 @@ def test_a_process_that_is_held_can_be_stopped(watched):
     assert unit.state == "stopped"
 
 
-def test_stopping_ends_the_process_and_cleans_up(watched):
-    cleaned = threading.Event()
-    unit = watched.unit(*SLEEP, cleanup=cleaned.set)
+def test_a_process_that_dies_takes_what_it_started_with_it(watched, tmp_path):
+    unit = watched.unit(sys.executable, "-c", STUBBORN)
+    unit.start()
+    child = int(eventually(lambda: (tmp_path / "unit.log").read_text().strip()))
+    unit.hold()
+    os.kill(unit.pid, signal.SIGKILL)
+    eventually(lambda: gone(child))
+
+
+def test_stopping_ends_the_process(watched):
+    unit = watched.unit(*SLEEP)
     unit.start()
     pid = unit.pid
     unit.stop()
     assert gone(pid)
-    assert cleaned.is_set()
     assert watched.states[-2:] == ["stopping", "stopped"]
 
 

@@ -34,8 +34,9 @@ def opened(
     shop: Shop, person: Person, order_id: str, *, last: int | None = None
 ) -> Iterator[httpx.Response]:
     """Yield the answer to who begins to follow an order, after the event `last`."""
-    path, headers = f"/api/orders/{order_id}/events", headers_of(person, last)
-    with shop.http.stream("GET", path, headers=headers, timeout=30) as answer:
+    # A client of its own: a stream that is left behind must not hold the locks of the others'.
+    url, headers = f"{shop.url}/api/orders/{order_id}/events", headers_of(person, last)
+    with httpx.stream("GET", url, headers=headers, timeout=30) as answer:
         yield answer
 
 

@@ -20,6 +20,7 @@ from services.orders.tests.fakes import (
     InMemoryOrdersRepository,
     build_placed,
 )
+from tests.waiting import eventually
 
 LATER = NOW + timedelta(seconds=2)
 REFUNDED = PaymentSettled(refunded=Decimal("23.22"))
@@ -203,6 +204,25 @@ class TestInTheStore:
             "EXPIRE",
             "OrderCancelled",
         ]
+
+
+@pytest.mark.integration
+def test_who_died_in_the_middle_of_a_transaction_is_not_in_the_way_for_long(client, clock):
+    orders = MongoOrdersRepository(client, clock=clock)
+    order = place(orders)
+    events = client.get_default_database().events
+    dead = client.start_session()
+    dead.start_transaction()  # and nobody ever commits it or gives it up
+    events.insert_one({"order_id": order.order_id, "sequence": 2}, session=dead)
+
+    def go_on():
+        try:
+            return orders.append(order, [domain.PaymentStarted()], due_at=LATER)
+        except StoreUnavailableError:  # the saga tries again, too
+            return None
+
+    after = eventually(go_on, seconds=8)
+    assert after.status is domain.OrderStatus.PAYMENT_PROCESSING
 
 
 @pytest.mark.integration
