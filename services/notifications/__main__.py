@@ -7,6 +7,7 @@ from mamie_rosa.notifications.v1 import notifications_pb2_grpc
 
 from services.common import bus, postgres, runtime
 from services.common.consumer import Consumer
+from services.common.periodic import PeriodicWorker
 from services.common.server import Servicer
 from services.notifications.config import NotificationsConfig, read_config
 from services.notifications.consumer import QUEUE, EventHandler
@@ -19,7 +20,10 @@ from services.notifications.repository import (
 )
 from services.notifications.servicer import NotificationsServicer
 from services.notifications.sms import SendLogSms
-from services.notifications.worker import Sender, SendingWorker
+from services.notifications.worker import Housekeeper, Sender, SendingWorker
+
+TIDYING_INTERVAL_SECONDS = 60
+"""Each time a thousand events can be forgotten: more than a million a day."""
 
 
 def serve(config: NotificationsConfig) -> None:
@@ -33,6 +37,7 @@ def serve(config: NotificationsConfig) -> None:
         sender=_build_sender(config, repository), poll_seconds=config.poll_interval_seconds
     )
     handler = EventHandler(repository=repository, wake=worker.wake)
+    housekeeper = Housekeeper(repository=repository)
     runtime.serve(
         name="notifications",
         config=config.service,
@@ -47,6 +52,11 @@ def serve(config: NotificationsConfig) -> None:
         workers=[
             Consumer(queue=QUEUE, handler=handler.handle, url=config.service.bus_url),
             worker,
+            PeriodicWorker(
+                name="housekeeper",
+                work=housekeeper.tidy,
+                interval_seconds=TIDYING_INTERVAL_SECONDS,
+            ),
         ],
     )
 

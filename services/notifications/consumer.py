@@ -1,6 +1,7 @@
 """What an event asks to be told, and to whom."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.common import bus
 from services.common.clock import Clock, utc_now
 from services.common.events import CloudEvent
 from services.common.money import format_amount, parse_amount
+from services.notifications import domain
 from services.notifications.domain import Audience, Channel, Client, Effect, Facts, Notice
 from services.notifications.repository import NotificationsRepository
 
@@ -38,8 +40,15 @@ class EventHandler:
         self._clock = clock
 
     def handle(self, event: CloudEvent) -> None:
-        """Remember an event and do what it asks for, in one step."""
-        if self._repository.apply(event.id, effect_of(event), self._clock()):
+        """Remember an event and do what it asks for, in one step.
+
+        What it tells of a client is kept however old it is; the newest told wins.
+        """
+        now, effect = self._clock(), effect_of(event)
+        if effect.notices and domain.is_too_late(event.time, now):
+            log.warning("event_too_late", event_id=event.id, time=event.time.isoformat())
+            effect = replace(effect, notices=())
+        if self._repository.apply(event.id, effect, now):
             self._wake()
         else:
             log.info("event_known", event_id=event.id)

@@ -18,6 +18,20 @@ from typing import Any
 LANGUAGES = ("fr", "en")
 DEFAULT_LANGUAGE = "fr"
 
+TELLING_TIME = timedelta(days=90)
+"""How old an event may be when it is told; after that it is too late for a mail about it."""
+
+HANDLED_KEPT = TELLING_TIME + timedelta(days=1)
+"""How long the id of an event is remembered.
+
+A message can be delivered again at any time: a dead letter waits until somebody sends it on.
+While it may still be told, its id is remembered, and afterwards nothing is told of it. So
+forgetting an id never leads to a second mail. The day more is for clocks that differ.
+"""
+
+LOG_KEPT = timedelta(days=400)
+"""How long a client can look up what was sent to them: a year, and the season of last year."""
+
 Facts = Mapping[str, Any]
 """What a template needs to know of an event, as JSON has it: amounts and times are strings."""
 
@@ -146,6 +160,11 @@ class RetryPolicy:
     def pause(self, attempt_count: int) -> timedelta:
         """Return how long to wait after that many tries."""
         return self.pauses[min(attempt_count, len(self.pauses)) - 1]
+
+
+def is_too_late(event_time: datetime, now: datetime) -> bool:
+    """Tell whether nobody shall be told any more of what happened then."""
+    return now - event_time >= TELLING_TIME
 
 
 def choose_language(wanted: str) -> str:

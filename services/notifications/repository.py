@@ -4,6 +4,10 @@ An event is remembered in the transaction that does what it asks for, so it is d
 however often it is delivered. A notification is claimed by moving the time at which it is
 due: whoever finds it locked or not due takes another, and if its sender dies it becomes due
 again by itself.
+
+What goes to all subscribers is kept as one campaign, however many they are. It becomes
+notifications a few clients at a time, in the order of their ids; how far it got is written
+down with them, so each client gets one.
 """
 
 from collections.abc import Sequence
@@ -25,49 +29,7 @@ from services.notifications.domain import (
     Notification,
     Status,
 )
-
-FAN_OUT_TIMEOUT_MS = 60_000
-"""Telling every client takes longer than a statement usually may."""
-
-metadata = sa.MetaData()
-
-clients = sa.Table(
-    "clients",
-    metadata,
-    sa.Column("user_id", sa.Text, primary_key=True),
-    sa.Column("email", sa.Text, nullable=False),
-    sa.Column("first_name", sa.Text, nullable=False),
-    sa.Column("last_name", sa.Text, nullable=False),
-    sa.Column("language", sa.Text, nullable=False),
-    sa.Column("notifications_enabled", sa.Boolean, nullable=False),
-    sa.Column("as_of", sa.DateTime(timezone=True), nullable=False),
-)
-
-handled_events = sa.Table(
-    "handled_events",
-    metadata,
-    sa.Column("event_id", sa.Text, primary_key=True),
-    sa.Column("handled_at", sa.DateTime(timezone=True), nullable=False),
-)
-
-notifications = sa.Table(
-    "notifications",
-    metadata,
-    sa.Column("notification_id", sa.Uuid(as_uuid=False), primary_key=True),
-    sa.Column("user_id", sa.Text),
-    sa.Column("audience", sa.Text, nullable=False),
-    sa.Column("channel", sa.Text, nullable=False),
-    sa.Column("template", sa.Text, nullable=False),
-    sa.Column("facts", postgresql.JSONB, nullable=False),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("attempt_count", sa.Integer, nullable=False, default=0),
-    sa.Column("language", sa.Text, nullable=False, default=""),
-    sa.Column("subject", sa.Text, nullable=False, default=""),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("sent_at", sa.DateTime(timezone=True)),
-    sa.Column("error", sa.Text, nullable=False, default=""),
-)
+from services.notifications.schema import campaigns, clients, handled_events, notifications
 
 OUTCOME = ("status", "attempt_count", "language", "subject", "due_at", "sent_at", "error")
 """What sending changes in a notification."""
@@ -87,8 +49,15 @@ class NotificationsRepository(Protocol):
     def apply(self, event_id: str, effect: Effect, now: datetime) -> bool:
         """Do what an event asks for, once; tell whether this was the first time.
 
-        A client stays as the latest event tells; its notices become notifications that are
-        due now, one for each of those that they are for.
+        A client stays as the latest event tells. A notice becomes a notification that is due
+        now, or a campaign when it is for all subscribers.
+        """
+
+    def continue_campaign(self, now: datetime, limit: int) -> bool:
+        """Make notifications of the oldest campaign, for the next `limit` subscribers at most.
+
+        Subscribers are those who were clients when it began and accept notifications now.
+        Tells whether there is a campaign, other than those that somebody else continues.
         """
 
     def claim(self, now: datetime, until: datetime) -> Claim | None:
@@ -102,6 +71,15 @@ class NotificationsRepository(Protocol):
 
     def forget(self, notification: Notification) -> None:
         """Drop a notification that its client does not want."""
+
+    def forget_handled(self, *, before: datetime, limit: int) -> int:
+        """Forget events that were handled before a time, at most `limit`; return how many."""
+
+    def forget_finished(self, *, before: datetime, limit: int) -> int:
+        """Forget notifications of before a time that were sent or given up; return how many.
+
+        At most `limit`.
+        """
 
     def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Notification], int]:
         """Return a page (from 1) of a client's notifications, newest first, and their number."""
@@ -124,10 +102,26 @@ class PostgresNotificationsRepository:
             if connection.execute(handled.on_conflict_do_nothing()).rowcount == 0:
                 return False
             if effect.client:
-                _put_client(connection, effect.client)
+                _put_client(connection, effect.client, now)
             for notice in effect.notices:
-                self._add(connection, notice, now)
+                self._keep(connection, notice, now)
         return True
+
+    def continue_campaign(self, now: datetime, limit: int) -> bool:
+        """Make notifications of the oldest campaign, for the next `limit` subscribers at most."""
+        oldest = sa.select(campaigns).order_by(campaigns.c.campaign_id).limit(1)
+        with postgres.transaction(self._engine) as connection:
+            row = connection.execute(oldest.with_for_update(skip_locked=True)).one_or_none()
+            if row is None:
+                return False
+            one = campaigns.c.campaign_id == row.campaign_id
+            if user_ids := _next_subscribers(connection, row, limit):
+                self._add(connection, [_to_notice(row, user_id) for user_id in user_ids], now)
+                reached = {"reached_user_id": user_ids[-1]}
+                connection.execute(sa.update(campaigns).where(one).values(reached))
+            else:
+                connection.execute(sa.delete(campaigns).where(one))
+            return True
 
     def claim(self, now: datetime, until: datetime) -> Claim | None:
         """Return what has been due longest and hide it until a time; None when nothing is."""
@@ -156,6 +150,15 @@ class PostgresNotificationsRepository:
         with postgres.transaction(self._engine) as connection:
             connection.execute(sa.delete(notifications).where(_is_open(notification)))
 
+    def forget_handled(self, *, before: datetime, limit: int) -> int:
+        """Forget events that were handled before a time, at most `limit`; return how many."""
+        return self._delete(handled_events, handled_events.c.handled_at < before, limit)
+
+    def forget_finished(self, *, before: datetime, limit: int) -> int:
+        """Forget notifications of before a time that were sent or given up; return how many."""
+        finished = notifications.c.status != sa.literal_column(f"'{Status.PENDING}'")
+        return self._delete(notifications, finished & (notifications.c.created_at < before), limit)
+
     def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Notification], int]:
         """Return a page (from 1) of a client's notifications, newest first, and their number."""
         theirs = notifications.c.user_id == user_id
@@ -171,31 +174,48 @@ class PostgresNotificationsRepository:
         """Raise when the store cannot be used."""
         postgres.ping(self._engine)
 
-    def _add(self, connection: sa.Connection, notice: Notice, now: datetime) -> None:
+    def _keep(self, connection: sa.Connection, notice: Notice, now: datetime) -> None:
         if notice.audience is Audience.SUBSCRIBERS:
-            _add_for_subscribers(connection, notice, now)
-            return
-        values = _values(notice, now) | {
-            "notification_id": self._new_id(),
-            "user_id": notice.user_id or None,
-        }
-        connection.execute(sa.insert(notifications).values(values))
+            same = {name: getattr(notice, name) for name in ("channel", "template", "facts")}
+            connection.execute(sa.insert(campaigns).values(created_at=now, **same))
+        else:
+            self._add(connection, [notice], now)
+
+    def _add(self, connection: sa.Connection, notices: Sequence[Notice], now: datetime) -> None:
+        rows = [_values(notice, now) | {"notification_id": self._new_id()} for notice in notices]
+        connection.execute(sa.insert(notifications), rows)
+
+    def _delete(self, table: sa.Table, condition: sa.ColumnElement[bool], limit: int) -> int:
+        """Delete rows that meet a condition, and that nobody else works on; return how many."""
+        (key,) = table.primary_key
+        chosen = sa.select(key).where(condition).limit(limit).with_for_update(skip_locked=True)
+        with postgres.transaction(self._engine) as connection:
+            return connection.execute(sa.delete(table).where(key.in_(chosen))).rowcount
 
 
-def _add_for_subscribers(connection: sa.Connection, notice: Notice, now: datetime) -> None:
-    """Write one notification for each client who accepts them, in one statement."""
-    connection.execute(sa.text(f"SET LOCAL statement_timeout = {FAN_OUT_TIMEOUT_MS}"))
-    same = {
-        name: sa.literal(value, notifications.c[name].type)
-        for name, value in _values(notice, now).items()
-    }
-    each = {"notification_id": sa.func.gen_random_uuid(), "user_id": clients.c.user_id}
-    chosen = sa.select(*same.values(), *each.values()).where(clients.c.notifications_enabled)
-    connection.execute(sa.insert(notifications).from_select([*same, *each], chosen))
+def _next_subscribers(connection: sa.Connection, campaign: sa.Row, limit: int) -> Sequence[str]:
+    """Return the ids of whom a campaign tells next, in their order; empty when it is over."""
+    query = sa.select(clients.c.user_id).where(
+        clients.c.notifications_enabled,
+        clients.c.known_since <= campaign.created_at,
+        clients.c.user_id > campaign.reached_user_id,
+    )
+    return connection.execute(query.order_by(clients.c.user_id).limit(limit)).scalars().all()
+
+
+def _to_notice(campaign: sa.Row, user_id: str) -> Notice:
+    return Notice(
+        template=campaign.template,
+        facts=campaign.facts,
+        channel=Channel(campaign.channel),
+        audience=Audience.SUBSCRIBERS,
+        user_id=user_id,
+    )
 
 
 def _values(notice: Notice, now: datetime) -> dict[str, Any]:
     return {
+        "user_id": notice.user_id or None,
         "audience": notice.audience,
         "channel": notice.channel,
         "template": notice.template,
@@ -216,10 +236,10 @@ def _is_open(notification: Notification) -> sa.ColumnElement[bool]:
     return one & (notifications.c.status == Status.PENDING)
 
 
-def _put_client(connection: sa.Connection, client: Client) -> None:
+def _put_client(connection: sa.Connection, client: Client, now: datetime) -> None:
     """Keep a client, unless something newer is known of them."""
     values = asdict(client)
-    insert = postgresql.insert(clients).values(values)
+    insert = postgresql.insert(clients).values(known_since=now, **values)
     newer = clients.c.as_of <= insert.excluded.as_of
     connection.execute(
         insert.on_conflict_do_update(index_elements=["user_id"], set_=values, where=newer)
@@ -227,7 +247,8 @@ def _put_client(connection: sa.Connection, client: Client) -> None:
 
 
 def _find_client(connection: sa.Connection, user_id: str | None) -> Client | None:
-    query = sa.select(clients).where(clients.c.user_id == user_id)
+    told = [clients.c[field.name] for field in fields(Client)]
+    query = sa.select(*told).where(clients.c.user_id == user_id)
     row = connection.execute(query).one_or_none()
     return Client(**row._mapping) if row else None
 

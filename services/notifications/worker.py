@@ -1,4 +1,4 @@
-"""Sends what is due, as soon as it is due."""
+"""Sends what is due, as soon as it is due, and forgets what nobody needs any more."""
 
 import threading
 from datetime import timedelta
@@ -21,6 +21,10 @@ from services.notifications.mail import Mailer, build_mail
 from services.notifications.rendering import Renderer
 from services.notifications.repository import Claim, NotificationsRepository
 from services.notifications.sms import SmsProvider
+
+CAMPAIGN_STEP = 100
+"""How many notifications of a campaign are made at a time; others wait for them that long."""
+FORGOTTEN_AT_ONCE = 1_000
 
 log = structlog.get_logger()
 
@@ -52,11 +56,11 @@ class Sender:
         self._clock = clock
 
     def send_next(self) -> bool:
-        """Try what has been due longest; tell whether anything was due."""
+        """Try what has been due longest, else go on with a campaign; False if there is nothing."""
         now = self._clock()
         claim = self._repository.claim(now, until=now + self._lease)
         if claim is None:
-            return False
+            return self._repository.continue_campaign(now, CAMPAIGN_STEP)
         if domain.is_wanted(claim.notification, claim.client):
             self._repository.save(self._try(claim))
         else:
@@ -146,3 +150,23 @@ class SendingWorker:
             self._sender.rest()
         except Exception:
             log.exception("sending_interrupted")
+
+
+class Housekeeper:
+    """Forgets what nobody needs any more. Several may do so at once."""
+
+    def __init__(self, *, repository: NotificationsRepository, clock: Clock = utc_now) -> None:
+        self._repository = repository
+        self._clock = clock
+
+    def tidy(self) -> None:
+        """Forget old events and notifications; so many at a time that nobody waits for it."""
+        now = self._clock()
+        events = self._repository.forget_handled(
+            before=now - domain.HANDLED_KEPT, limit=FORGOTTEN_AT_ONCE
+        )
+        finished = self._repository.forget_finished(
+            before=now - domain.LOG_KEPT, limit=FORGOTTEN_AT_ONCE
+        )
+        if events or finished:
+            log.info("forgotten", events=events, notifications=finished)

@@ -2,7 +2,7 @@
 
 import email
 import email.policy
-import time
+from pathlib import Path
 
 import pytest
 
@@ -17,12 +17,14 @@ MAIL_SECONDS = 2
 @pytest.fixture
 def mails_to(stack):
     """Return the mails that the sink got for an address since the test began."""
-    began = time.time()
+    inbox = stack.data / "mailbox" / "new"
+    before = set(inbox.iterdir())
+    raw: dict[Path, bytes] = {}  # each is read once: there may be thousands of others
 
     def find(address):
-        files = (stack.data / "mailbox" / "new").iterdir()
-        raw = [file.read_bytes() for file in files if file.stat().st_mtime >= began]
-        theirs = [mail for mail in raw if address.encode() in mail]
+        for file in set(inbox.iterdir()) - before - raw.keys():
+            raw[file] = file.read_bytes()
+        theirs = [mail for mail in raw.values() if address.encode() in mail]
         return [email.message_from_bytes(mail, policy=email.policy.default) for mail in theirs]
 
     return find
@@ -102,6 +104,16 @@ def test_low_stock_is_told_to_the_administrator(shop, stack, alice, mails_to):
     alice.place((product, 2))
     admin, _ = stack.admin_credentials()
     eventually(lambda: any("Nearly Gone Biscuits" in text_of(m) for m in mails_to(admin)))
+
+
+def test_the_administrator_is_known_from_the_start_and_gets_the_mails_of_their_orders(
+    shop, mails_to
+):
+    order_id = shop.admin.place((shop.add_product(), 1))
+    eventually(
+        lambda: any(order_id in text_of(mail) for mail in mails_to(shop.admin.email)),
+        seconds=MAIL_SECONDS,
+    )
 
 
 def test_notifications_are_their_clients_alone(shop, alice):

@@ -15,6 +15,7 @@ from services.notifications.domain import (
     Channel,
     Client,
     Effect,
+    Notice,
     Notification,
     NotSentError,
     RetryPolicy,
@@ -122,26 +123,43 @@ class InMemoryNotificationsRepository:
 
     def __init__(self) -> None:
         self.clients: dict[str, Client] = {}
-        self._handled: set[str] = set()
+        self._handled: dict[str, datetime] = {}
+        self._known_since: dict[str, datetime] = {}
+        self._campaigns: list[tuple[Notice, datetime, str]] = []
         self._notifications: dict[str, Notification] = {}
 
     def apply(self, event_id: str, effect: Effect, now: datetime) -> bool:
         if event_id in self._handled:
             return False
-        self._handled.add(event_id)
+        self._handled[event_id] = now
         if effect.client:
+            self._known_since.setdefault(effect.client.user_id, now)
             known = self.clients.get(effect.client.user_id, effect.client)
             if known.as_of <= effect.client.as_of:
                 self.clients[known.user_id] = effect.client
         for notice in effect.notices:
-            for user_id in self._recipients(notice):
-                self._add(notice, user_id, now)
+            if notice.audience is Audience.SUBSCRIBERS:
+                self._campaigns.append((notice, now, ""))
+            else:
+                self._add(notice, notice.user_id, now)
         return True
 
-    def _recipients(self, notice) -> Sequence[str]:
-        if notice.audience is Audience.SUBSCRIBERS:
-            return [c.user_id for c in self.clients.values() if c.notifications_enabled]
-        return [notice.user_id]
+    def continue_campaign(self, now: datetime, limit: int) -> bool:
+        if not self._campaigns:
+            return False
+        notice, began, reached = self._campaigns.pop(0)
+        following = sorted(
+            client.user_id
+            for client in self.clients.values()
+            if client.notifications_enabled
+            and self._known_since[client.user_id] <= began
+            and client.user_id > reached
+        )[:limit]
+        for user_id in following:
+            self._add(notice, user_id, now)
+        if following:
+            self._campaigns.insert(0, (notice, began, following[-1]))
+        return True
 
     def _add(self, notice, user_id, now) -> None:
         added = Notification(
@@ -172,6 +190,22 @@ class InMemoryNotificationsRepository:
     def forget(self, notification: Notification) -> None:
         if any(n.notification_id == notification.notification_id for n in self._open()):
             del self._notifications[notification.notification_id]
+
+    def forget_handled(self, *, before: datetime, limit: int) -> int:
+        old = [event_id for event_id, at in self._handled.items() if at < before][:limit]
+        for event_id in old:
+            del self._handled[event_id]
+        return len(old)
+
+    def forget_finished(self, *, before: datetime, limit: int) -> int:
+        old = [
+            n.notification_id
+            for n in self._notifications.values()
+            if n.created_at < before and n.status is not Status.PENDING
+        ][:limit]
+        for notification_id in old:
+            del self._notifications[notification_id]
+        return len(old)
 
     def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Notification], int]:
         theirs = [n for n in self._notifications.values() if n.user_id == user_id]

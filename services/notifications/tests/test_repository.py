@@ -36,9 +36,9 @@ def repository(request):
     return repository
 
 
-def know(repository, *clients, event_id=""):
+def know(repository, *clients, event_id="", now=NOW):
     for client in clients:
-        repository.apply(event_id or f"user-{client.user_id}", Effect(client=client), NOW)
+        repository.apply(event_id or f"user-{client.user_id}", Effect(client=client), now)
 
 
 def tell(repository, event_id="event-1", *, now=NOW, **changes):
@@ -48,6 +48,21 @@ def tell(repository, event_id="event-1", *, now=NOW, **changes):
 
 def listed(repository, user_id="marie", page=1, limit=10):
     return repository.list_of(user_id, page=page, limit=limit)[0]
+
+
+def launch(repository, event_id="promo", **changes):
+    tell(repository, event_id, audience=Audience.SUBSCRIBERS, user_id="", **changes)
+
+
+def continue_campaigns(repository, now=NOW, limit=100):
+    """Continue campaigns to their end; return how many steps that took."""
+    return sum(1 for _ in iter(lambda: repository.continue_campaign(now, limit), False))
+
+
+def templates(repository, now):
+    """Return the templates of what is due, in the order in which it is claimed."""
+    claims = iter(lambda: claimed(repository, now, now + timedelta(minutes=1)), None)
+    return [notification.template for notification in claims]
 
 
 def claimed(repository, now=NOW, until=LATER):
@@ -105,18 +120,71 @@ def test_what_is_not_due_is_not_claimed(repository):
 def test_subscribers_are_those_who_accept_notifications(repository):
     off = build_client(user_id="off", notifications_enabled=False)
     know(repository, build_client(), build_client(user_id="jean"), off)
-    tell(repository, audience=Audience.SUBSCRIBERS, user_id="")
+    launch(repository, channel=Channel.SMS)
+    continue_campaigns(repository)
     assert [len(listed(repository, each)) for each in ("marie", "jean", "off")] == [1, 1, 0]
-    assert listed(repository)[0].facts == FACTS
-    assert listed(repository)[0].audience is Audience.SUBSCRIBERS
+    (told,) = listed(repository)
+    assert (told.facts, told.channel, told.template) == (FACTS, Channel.SMS, "welcome")
+    assert (told.audience, told.due_at) == (Audience.SUBSCRIBERS, NOW)
 
 
-def test_what_goes_to_all_subscribers_comes_after_everything_else(repository):
+def test_a_campaign_tells_nobody_before_it_is_continued(repository):
     know(repository, build_client())
-    tell(repository, "promo", audience=Audience.SUBSCRIBERS, user_id="", template="promo")
-    tell(repository, "order", template="order", now=NOW + timedelta(seconds=1))
-    templates = [claimed(repository, NOW + timedelta(seconds=2)).template for _ in range(2)]
-    assert templates == ["order", "promo"]
+    launch(repository)
+    assert listed(repository) == []
+    assert repository.claim(NOW, LATER) is None
+
+
+def test_a_campaign_goes_on_where_it_stopped_and_tells_each_subscriber_once(repository):
+    subscribers = [f"client-{number}" for number in range(5)]
+    know(repository, *(build_client(user_id=each) for each in subscribers))
+    launch(repository)
+    told = []
+    for _ in range(3):
+        assert repository.continue_campaign(NOW, 2)
+        told.append([len(listed(repository, each)) for each in subscribers])
+    assert told == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+    continue_campaigns(repository)
+    assert [len(listed(repository, each)) for each in subscribers] == [1, 1, 1, 1, 1]
+    assert not repository.continue_campaign(NOW, 2)
+
+
+def test_a_campaign_is_for_those_who_were_clients_when_it_began(repository):
+    know(repository, build_client(user_id="old"))
+    launch(repository)
+    know(repository, build_client(user_id="young"), now=LATER)
+    know(repository, build_client(user_id="old", language="en"), event_id="changed", now=LATER)
+    continue_campaigns(repository, LATER)
+    assert [len(listed(repository, each)) for each in ("old", "young")] == [1, 0]
+
+
+def test_a_campaign_in_a_shop_without_subscribers_is_over_at_once(repository):
+    launch(repository)
+    continue_campaigns(repository)
+    know(repository, build_client())
+    assert not repository.continue_campaign(NOW, 2)
+
+
+def test_campaigns_come_one_after_the_other(repository):
+    know(repository, build_client(), build_client(user_id="jean"))
+    for number in (1, 2):
+        launch(repository, f"promo-{number}", template=f"promo {number}")
+    for seconds in range(continue_campaigns(repository, limit=1)):
+        continue_campaigns(repository, NOW + timedelta(seconds=seconds))
+    assert templates(repository, NOW) == ["promo 1", "promo 1", "promo 2", "promo 2"]
+
+
+@pytest.mark.parametrize("audience", [Audience.CLIENT, Audience.ADMIN])
+def test_what_goes_to_all_subscribers_comes_after_everything_else(repository, audience):
+    know(repository, build_client())
+    launch(repository, template="promo")
+    continue_campaigns(repository)
+    user_id = "marie" if audience is Audience.CLIENT else ""
+    for second in (1, 2):
+        now = NOW + timedelta(seconds=second)
+        changes = {"template": f"order {second}", "audience": audience, "user_id": user_id}
+        tell(repository, f"order-{second}", now=now, **changes)
+    assert templates(repository, NOW + timedelta(seconds=3)) == ["order 1", "order 2", "promo"]
 
 
 def test_what_is_for_the_administrator_is_nobodys(repository):
@@ -188,6 +256,35 @@ def test_a_page_is_a_part_of_a_clients_notifications_newest_first(repository):
     assert [n.template for n in listed(repository, page=2, limit=2)] == ["0"]
 
 
+def test_an_event_is_remembered_until_it_is_old_enough_to_be_forgotten(repository):
+    tell(repository, "old", now=NOW - timedelta(seconds=1))
+    tell(repository, "recent", now=NOW)
+    assert repository.forget_handled(before=NOW, limit=10) == 1
+    assert not tell(repository, "recent")
+    assert tell(repository, "old")
+
+
+def test_so_many_events_are_forgotten_at_a_time(repository):
+    for number in range(3):
+        tell(repository, f"event-{number}")
+    assert [repository.forget_handled(before=LATER, limit=2) for _ in range(3)] == [2, 1, 0]
+
+
+def test_what_was_sent_or_given_up_is_kept_for_a_time(repository):
+    second = timedelta(seconds=1)
+    for number, now in enumerate((NOW - second, NOW - second, NOW)):
+        tell(repository, f"event-{number}", now=now, template=str(number))
+        repository.save(domain.sent(claimed(repository), LATER))
+    assert [repository.forget_finished(before=NOW, limit=1) for _ in range(3)] == [1, 1, 0]
+    assert [notification.template for notification in listed(repository)] == ["2"]
+
+
+def test_what_is_still_to_be_sent_is_not_forgotten_however_old(repository):
+    tell(repository)
+    assert repository.forget_finished(before=LATER, limit=10) == 0
+    assert len(listed(repository)) == 1
+
+
 @pytest.mark.integration
 def test_a_store_that_is_away_is_said_so():
     engine = postgres.create_engine("postgresql://127.0.0.1:1/none")
@@ -221,6 +318,34 @@ class TestUnderConcurrency:
             for done in [senders.submit(send) for _ in range(8)]:
                 done.result()
         assert len(ids) == len(set(ids)) == 60
+
+    def test_many_senders_continue_a_campaign_and_tell_each_subscriber_once(self, repository):
+        subscribers = [f"client-{number}" for number in range(50)]
+        know(repository, *(build_client(user_id=each) for each in subscribers))
+        launch(repository)
+        together = threading.Barrier(8)
+        told: list[str] = []
+
+        def send():
+            together.wait()
+            # Who finds that somebody else continues the campaign looks again later.
+            while len(told) < len(subscribers):
+                repository.continue_campaign(NOW, 3)
+                if notification := claimed(repository):
+                    told.append(notification.user_id)
+
+        with ThreadPoolExecutor(8) as senders:
+            for done in [senders.submit(send) for _ in range(8)]:
+                done.result()
+        assert sorted(told) == sorted(subscribers)
+        assert continue_campaigns(repository) == 0
+
+    def test_many_housekeepers_forget_each_event_once(self, repository):
+        for number in range(60):
+            tell(repository, f"event-{number}")
+        forget = lambda _: repository.forget_handled(before=LATER, limit=10)  # noqa: E731
+        with ThreadPoolExecutor(8) as housekeepers:
+            assert sum(housekeepers.map(forget, range(12))) == 60
 
     def test_an_effect_that_cannot_be_written_is_not_remembered_as_done(self, repository):
         broken = Effect(

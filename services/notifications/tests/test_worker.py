@@ -7,6 +7,8 @@ import pytest
 
 from services.common.errors import StoreUnavailableError
 from services.notifications.domain import (
+    HANDLED_KEPT,
+    LOG_KEPT,
     Audience,
     Channel,
     Effect,
@@ -25,7 +27,7 @@ from services.notifications.tests.fakes import (
     ManualClock,
     build_client,
 )
-from services.notifications.worker import Sender, SendingWorker
+from services.notifications.worker import Housekeeper, Sender, SendingWorker
 from tests.waiting import eventually
 
 LEASE = timedelta(seconds=60)
@@ -111,6 +113,26 @@ def test_who_declined_meanwhile_is_not_written_to_and_nothing_is_left(post, audi
     assert post.repository.list_of("marie", page=1, limit=10) == ([], 0)
 
 
+def test_who_declined_after_their_turn_came_in_a_campaign_is_not_written_to(post):
+    post.tell(audience=Audience.SUBSCRIBERS, user_id="")
+    assert post.repository.continue_campaign(NOW, 10)
+    post.know(notifications_enabled=False, as_of=NOW + timedelta(seconds=1))
+    post.send()
+    assert post.mailer.mails == []
+    assert post.repository.list_of("marie", page=1, limit=10) == ([], 0)
+
+
+def test_a_campaign_goes_on_when_nothing_else_is_due(post):
+    facts = {"sku": "prod_001", "title": "Croquettes", "quantity": 3}
+    post.tell(audience=Audience.SUBSCRIBERS, user_id="")
+    post.tell(event_id="event-2", template="stock_low", facts=facts, audience=Audience.ADMIN)
+    post.send()
+    assert [mail["To"].addresses[0].addr_spec for mail in post.mailer.mails] == [
+        "admin@mamie-rosa.example",
+        "marie@example.org",
+    ]
+
+
 def test_an_alert_goes_to_the_administrator(post):
     facts = {"sku": "prod_001", "title": "Croquettes", "quantity": 3}
     post.tell(template="stock_low", facts=facts, audience=Audience.ADMIN, user_id="")
@@ -120,6 +142,14 @@ def test_an_alert_goes_to_the_administrator(post):
         "admin@mamie-rosa.example",
         "Low stock: Croquettes (3)",
     )
+
+
+def test_an_alert_goes_where_it_should_whatever_the_administrators_account_says(post):
+    post.know(user_id="admin", email="other@example.org", notifications_enabled=False)
+    facts = {"sku": "prod_001", "title": "Croquettes", "quantity": 3}
+    post.tell(template="stock_low", facts=facts, audience=Audience.ADMIN, user_id="")
+    post.send()
+    assert [mail["To"] for mail in post.mailer.mails] == ["admin@mamie-rosa.example"]
 
 
 def test_a_refusing_server_is_tried_again_and_given_up_at_last(post):
@@ -283,6 +313,25 @@ def test_a_worker_goes_on_after_a_round_that_failed(sender):
     worker = running(sender, poll_seconds=0.01)
     eventually(lambda: sender.sent == 1)
     worker.stop()
+
+
+@pytest.mark.parametrize(
+    ("age", "is_known"), [(HANDLED_KEPT, True), (HANDLED_KEPT + timedelta(seconds=1), False)]
+)
+def test_the_id_of_an_event_is_remembered_for_a_time(post, age, is_known):
+    post.tell()
+    post.clock.now += age
+    Housekeeper(repository=post.repository, clock=post.clock).tidy()
+    assert post.repository.apply("event-1", Effect(), post.clock()) is not is_known
+
+
+@pytest.mark.parametrize(("age", "count"), [(LOG_KEPT, 1), (LOG_KEPT + timedelta(seconds=1), 0)])
+def test_what_was_sent_can_be_looked_up_for_a_time(post, age, count):
+    post.tell()
+    post.send()
+    post.clock.now += age
+    Housekeeper(repository=post.repository, clock=post.clock).tidy()
+    assert post.repository.list_of("marie", page=1, limit=10)[1] == count
 
 
 def test_resting_lets_go_of_the_mail_server(post):
