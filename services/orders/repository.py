@@ -34,6 +34,12 @@ from services.orders.domain import (
 from services.orders.store import MAJORITY, translated
 
 SNAPSHOT = ReadConcern("snapshot")
+TRAIL_LENGTH = 200
+"""How many of its last tries and steps a saga shows: many times what an order needs.
+
+One that waits for another service tries every second, however long that is away, and a
+document has no room for all of it.
+"""
 
 
 class OrdersRepository(Protocol):
@@ -174,7 +180,7 @@ class MongoOrdersRepository:
         """Record that a step is about to be tried."""
         tried = {"began": step, "by": by, "at": now}
         with translated():
-            self._database.sagas.update_one({"_id": order_id}, {"$push": {"trail": tried}})
+            self._database.sagas.update_one({"_id": order_id}, _to_trail([tried]))
 
     def payment_token(self, order_id: str) -> str:
         """Return the token that an order is paid with; empty once it is at rest."""
@@ -260,12 +266,15 @@ class MongoOrdersRepository:
         """Record what was done; an order at rest is due no more and forgets its token."""
         done = [{"did": type(each.event).__name__, "at": each.time} for each in added]
         at_rest = next_step(order, self._clock()) is None
-        change: dict[str, Any] = {
-            "$push": {"trail": {"$each": done}},
+        change: dict[str, Any] = _to_trail(done) | {
             "$set": {"due_at": None if at_rest else due_at},
             "$unset": {"waits_for": ""} | ({"payment_token": ""} if at_rest else {}),
         }
         self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
+
+
+def _to_trail(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"$push": {"trail": {"$each": entries, "$slice": -TRAIL_LENGTH}}}
 
 
 def index_entry(order: Order) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mamie_rosa.events.v1 import events_pb2
 from services.common.errors import StoreUnavailableError
 from services.orders import domain, store
 from services.orders.domain import OrderCancelled, PaymentSettled, PromoReleased, StockReleased
-from services.orders.repository import MongoOrdersRepository
+from services.orders.repository import TRAIL_LENGTH, MongoOrdersRepository
 from services.orders.tests.fakes import (
     KIBBLE,
     NOW,
@@ -204,6 +204,13 @@ class TestInTheStore:
             "EXPIRE",
             "OrderCancelled",
         ]
+
+    def test_of_an_order_that_is_tried_for_long_the_last_tries_are_kept(self, orders, client):
+        order = place(orders)
+        for number in range(TRAIL_LENGTH + 1):
+            orders.begin_step(order.order_id, domain.Step.EXPIRE, by=f"try-{number}", now=NOW)
+        trail = client.get_default_database().sagas.find_one({"_id": order.order_id})["trail"]
+        assert (len(trail), trail[-1]["by"]) == (TRAIL_LENGTH, f"try-{TRAIL_LENGTH}")
 
 
 @pytest.mark.integration
