@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from services.common import postgres
 from services.users.domain import SigningKey
 
-KEYS_LOCK = 7_262_002
-"""Any number that nobody else uses: the advisory lock of whoever changes the keys."""
+KEYS_LOCK = "signing-keys"
+"""What whoever changes the keys locks."""
 
 signing_keys = sa.Table(
     "signing_keys",
@@ -53,7 +53,7 @@ class PostgresKeyRepository:
     def change_keys(self, change: ChangeKeys) -> Sequence[SigningKey]:
         """Apply a change to the keys and return them; changes happen in turn."""
         with postgres.transaction(self._engine) as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(KEYS_LOCK)))
+            postgres.lock(connection, KEYS_LOCK)
             known = _load(connection)
             wanted = change(known)
             _save(connection, known, wanted)

@@ -93,7 +93,10 @@ class UsersRepository(Protocol):
         """Replace an account's hash, if it is still the one that the account was read with."""
 
     def put_admin(self, account: Account) -> None:
-        """Add an administrator, or make the account of that email one, with this hash."""
+        """Add an administrator, or make the account of that email one, with this hash.
+
+        Others hear of a new one, as of somebody who changed: nobody welcomes them.
+        """
 
     def failures(self, email_key: str) -> Failures | None:
         """Return how signing in with an email failed of late."""
@@ -131,12 +134,9 @@ class PostgresUsersRepository:
 
     def add(self, account: Account) -> None:
         """Add an account; EmailExistsError when its email has one."""
-        insert = postgresql.insert(users).values(_user_values(account))
         with postgres.transaction(self._engine) as connection:
-            added = connection.execute(insert.on_conflict_do_nothing(index_elements=["email_key"]))
-            if added.rowcount == 0:
+            if not _insert(connection, account):
                 raise EmailExistsError
-            connection.execute(sa.insert(preferences).values(_preference_values(account.user)))
             self._tell(connection, account.user, events_pb2.UserCreated)
 
     def update(self, user: User) -> None:
@@ -159,16 +159,14 @@ class PostgresUsersRepository:
 
     def put_admin(self, account: Account) -> None:
         """Add an administrator, or make the account of that email one, with this hash."""
-        insert = postgresql.insert(users).values(_user_values(account))
-        upsert = insert.on_conflict_do_update(
-            index_elements=["email_key"],
-            set_={"password_hash": account.password_hash, "role": Role.ADMIN},
-        ).returning(users.c.user_id)
+        one = users.c.email_key == canonical_email(account.user.email)
+        values = {"password_hash": account.password_hash, "role": Role.ADMIN}
         with postgres.transaction(self._engine) as connection:
-            values = _preference_values(account.user)
-            values["user_id"] = connection.execute(upsert).scalar_one()
-            chosen = postgresql.insert(preferences).values(values)
-            connection.execute(chosen.on_conflict_do_nothing())
+            if _insert(connection, account):
+                # Told as a change: who made themselves an administrator needs no welcome.
+                self._tell(connection, account.user, events_pb2.UserUpdated)
+            else:
+                connection.execute(sa.update(users).where(one).values(values))
 
     def failures(self, email_key: str) -> Failures | None:
         """Return how signing in with an email failed of late."""
@@ -225,6 +223,16 @@ class PostgresUsersRepository:
 
 def _digest(email_key: str) -> str:
     return hashlib.sha256(email_key.encode()).hexdigest()
+
+
+def _insert(connection: sa.Connection, account: Account) -> bool:
+    """Add an account; False, and nothing is changed, when its email has one."""
+    insert = postgresql.insert(users).values(_user_values(account))
+    added = connection.execute(insert.on_conflict_do_nothing(index_elements=["email_key"]))
+    if added.rowcount == 0:
+        return False
+    connection.execute(sa.insert(preferences).values(_preference_values(account.user)))
+    return True
 
 
 def _user_values(account: Account) -> dict[str, object]:

@@ -166,16 +166,19 @@ def test_a_store_that_is_away_is_said_so():
         PostgresKeyRepository(engine).keys()
 
 
+def outbox_of(engine):
+    with engine.connect() as connection:
+        return connection.execute(sa.select(outbox).order_by(outbox.c.position)).all()
+
+
 @pytest.mark.integration
-def test_accounts_and_changes_are_told_but_not_administrators_or_refusals(engine):
+def test_accounts_and_changes_are_told_but_not_refusals(engine):
     repository = PostgresUsersRepository(engine)
     repository.add(Account(MARIE, "hash"))
     repository.update(replace(MARIE, notifications_enabled=False, language=Language.FRENCH))
-    repository.put_admin(Account(build_user(email="admin@example.org"), "hash"))
     with pytest.raises(domain.EmailExistsError):
         repository.add(Account(build_user(), "hash"))
-    with engine.connect() as connection:
-        told = connection.execute(sa.select(outbox).order_by(outbox.c.position)).all()
+    told = outbox_of(engine)
     assert [(event.type, event.source, event.subject) for event in told] == [
         ("mamie_rosa.events.v1.UserCreated", "/mamie-rosa/users", MARIE.user_id),
         ("mamie_rosa.events.v1.UserUpdated", "/mamie-rosa/users", MARIE.user_id),
@@ -191,6 +194,26 @@ def test_accounts_and_changes_are_told_but_not_administrators_or_refusals(engine
     )
     updated = events_pb2.UserUpdated.FromString(told[1].data)
     assert (updated.notifications_enabled, updated.language) == (False, "fr")
+
+
+@pytest.mark.integration
+def test_a_new_administrator_is_told_once_and_as_a_change_however_often_the_shop_starts(engine):
+    repository = PostgresUsersRepository(engine)
+    for number in range(3):
+        admin = build_user(email="admin@example.org", role=Role.ADMIN)
+        repository.put_admin(Account(admin, f"hash {number}"))
+    (told,) = outbox_of(engine)
+    event = events_pb2.UserUpdated.FromString(told.data)
+    assert (told.type, told.subject) == ("mamie_rosa.events.v1.UserUpdated", event.user_id)
+    assert repository.find(event.user_id).email == event.email == "admin@example.org"
+
+
+@pytest.mark.integration
+def test_a_client_who_becomes_the_administrator_was_told_before(engine):
+    repository = PostgresUsersRepository(engine)
+    repository.add(Account(MARIE, "hash 1"))
+    repository.put_admin(Account(build_user(role=Role.ADMIN), "hash 2"))
+    assert [told.type for told in outbox_of(engine)] == ["mamie_rosa.events.v1.UserCreated"]
 
 
 @pytest.mark.integration
@@ -227,8 +250,7 @@ class TestUnderConcurrency:
 
         with ThreadPoolExecutor(8) as clients:
             assert sum(clients.map(register, range(16))) == 1
-        with engine.connect() as connection:
-            assert len(connection.execute(sa.select(outbox)).all()) == 1
+        assert len(outbox_of(engine)) == 1
 
     def test_no_failure_is_lost_and_none_beyond_the_limit_is_answered(self, engine):
         repository = PostgresUsersRepository(engine)
