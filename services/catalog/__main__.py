@@ -12,7 +12,8 @@ from services.catalog.config import CatalogConfig, read_config
 from services.catalog.promotions import PromotionsOverGrpc
 from services.catalog.purchases import PurchasesOverGrpc
 from services.catalog.ratings_repository import PostgresRatingsRepository
-from services.catalog.repository import PostgresCatalogRepository, outbox
+from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.schema import outbox
 from services.catalog.servicer import (
     CatalogServicer,
     FirstCatalogServicer,

@@ -10,20 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from services.catalog.domain import Rating
-from services.catalog.repository import metadata, products
+from services.catalog.schema import products, ratings
 from services.common import postgres
 from services.common.clock import Clock, utc_now
-
-ratings = sa.Table(
-    "ratings",
-    metadata,
-    sa.Column("product_id", sa.ForeignKey("products.product_id"), primary_key=True),
-    sa.Column("user_id", sa.Text, primary_key=True),
-    sa.Column("stars", sa.Integer, sa.CheckConstraint("stars BETWEEN 1 AND 5"), nullable=False),
-    sa.Column("comment", sa.Text, nullable=False),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-)
 
 ANSWERED = [ratings.c[name] for name in Rating.__dataclass_fields__]
 

@@ -26,52 +26,10 @@ from services.catalog.domain import (
     StockBelowZeroError,
     became_low,
 )
+from services.catalog.schema import adjustments, outbox, products, reservations
 from services.common import postgres
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.events import build_event
-
-metadata = sa.MetaData()
-
-products = sa.Table(
-    "products",
-    metadata,
-    sa.Column("product_id", sa.Uuid(as_uuid=False), primary_key=True),
-    sa.Column("sku", sa.Text, nullable=False, unique=True),
-    sa.Column("title", sa.Text, nullable=False),
-    sa.Column("description", sa.Text, nullable=False),
-    sa.Column("category", sa.Text, nullable=False, index=True),
-    sa.Column("price", sa.Numeric(10, 2), nullable=False),
-    sa.Column("currency", sa.Text, nullable=False),
-    sa.Column("stock", sa.Integer, sa.CheckConstraint("stock >= 0"), nullable=False),
-    sa.Column("image_url", sa.Text, nullable=False),
-    sa.Column("rating_average", sa.Numeric(3, 2, asdecimal=False), nullable=False),
-    sa.Column("rating_count", sa.Integer, nullable=False),
-)
-
-reservations = sa.Table(
-    "reservations",
-    metadata,
-    sa.Column("order_id", sa.Uuid(as_uuid=False), primary_key=True),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("lines", postgresql.JSONB, nullable=False),
-    sa.Index(
-        "reservations_held_by_expiry", "expires_at", postgresql_where=sa.text("state = 'HELD'")
-    ),
-)
-
-adjustments = sa.Table(
-    "inventory_adjustments",
-    metadata,
-    sa.Column("adjustment_id", sa.BigInteger, sa.Identity(), primary_key=True),
-    sa.Column("product_id", sa.ForeignKey("products.product_id"), nullable=False, index=True),
-    sa.Column("quantity", sa.Integer, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("adjusted_by", sa.Text, nullable=False),
-    sa.Column("adjusted_at", sa.DateTime(timezone=True), nullable=False),
-)
-
-outbox = postgres.outbox_table(metadata)
 
 Decide = Callable[[Reservation | None], Change]
 """Given what an order holds, returns what it shall hold."""

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 import services.catalog
 from services.catalog.domain import Rating
-from services.catalog.ratings_repository import PostgresRatingsRepository, ratings
+from services.catalog.ratings_repository import PostgresRatingsRepository
 from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.schema import ratings
 from services.catalog.tests.fakes import (
     NOW,
     InMemoryCatalogRepository,

@@ -16,8 +16,8 @@ from services.catalog.repository import (
     CatalogRepository,
     PostgresCatalogRepository,
     ProductQuery,
-    outbox,
 )
+from services.catalog.schema import outbox
 from services.catalog.tests.fakes import InMemoryCatalogRepository, build_product
 from services.common import postgres
 from services.common.errors import StoreUnavailableError
