@@ -9,17 +9,23 @@ down. When it is half-open exactly one call is let through to find out. Calls ar
 serialised: the lock is held to decide and to count, never while a call runs. A call counts
 only in the state that let it through: what a call from before the circuit opened has to
 say comes too late. A cancelled call says nothing at all.
+
+A service that passes on the trouble of somebody behind it answers, so it is well. Which of
+its reasons mean that is told to the breaker: otherwise whoever finds a request that always
+fails behind the service, such as a card that the payment provider cannot handle, could shut
+the service for everybody by repeating it.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NoReturn
 
 import grpc
 
 from services.common.context import current
 from services.common.mesh import remaining_timeout
+from services.common.status import read_status
 
 FAILURES = frozenset(
     {
@@ -37,12 +43,6 @@ def _is_cut_short(timeout: float | None) -> bool:
     """Tell whether a call gets less time than we would give it, for its caller has less."""
     allowed = remaining_timeout(current(), timeout)
     return allowed is not None and (timeout is None or allowed < timeout)
-
-
-def _verdict(code: grpc.StatusCode, impatient: bool) -> grpc.StatusCode:
-    """Return what an outcome says of the service; that its caller was impatient says nothing."""
-    too_late = code is grpc.StatusCode.DEADLINE_EXCEEDED
-    return grpc.StatusCode.CANCELLED if impatient and too_late else code
 
 
 class CircuitOpenError(grpc.RpcError):
@@ -70,17 +70,22 @@ class CircuitOpenError(grpc.RpcError):
 
 
 class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
-    """Opens after `threshold` failures in a row, and tries again after `open_seconds`."""
+    """Opens after `threshold` failures in a row, and tries again after `open_seconds`.
+
+    Failures with one of the reasons `harmless` are answers like any other.
+    """
 
     def __init__(
         self,
         *,
         threshold: int = 3,
         open_seconds: float = 1.0,
+        harmless: Collection[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._threshold = threshold
         self._open_seconds = open_seconds
+        self._harmless = harmless
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._failures = 0
@@ -103,7 +108,7 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
         except BaseException:
             self._count(grpc.StatusCode.CANCELLED, admitted)
             raise
-        call.add_done_callback(lambda done: self._count(_verdict(done.code(), impatient), admitted))
+        call.add_done_callback(lambda done: self._count(self._verdict(done, impatient), admitted))
         return call
 
     def _admit(self) -> int:
@@ -114,6 +119,15 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
                     raise CircuitOpenError
                 self._probing = True
             return self._changes
+
+    def _verdict(self, done: grpc.RpcError, impatient: bool) -> grpc.StatusCode:
+        """Return what an outcome says of the service; an impatient caller says nothing."""
+        code = done.code()
+        if impatient and code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return grpc.StatusCode.CANCELLED
+        if code in FAILURES and read_status(done)[0] in self._harmless:
+            return grpc.StatusCode.OK
+        return code
 
     def _count(self, code: grpc.StatusCode, admitted: int) -> None:
         with self._lock:

@@ -1,5 +1,6 @@
 """The orders service: `python -m services.orders [serve | migrate]`."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
@@ -33,48 +34,38 @@ from services.orders.servicer import InternalOrdersServicer, OrdersServicer
 from services.orders.store import connect, connect_async
 from services.orders.store import migrate as make_indexes
 
+HARMLESS = frozenset({"PROVIDER_UNAVAILABLE"})
+"""With this the payments answer, and are well: the provider failed, perhaps for one card alone.
+
+A provider that answers nobody is noticed by the time that it takes.
+"""
+
+
+class Others:
+    """The services that orders call."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.catalog = CatalogOverGrpc(mesh.channel("catalog"))
+        self.promotions = PromotionsOverGrpc(mesh.channel("promotions"))
+        breaker = CircuitBreaker(harmless=HARMLESS)
+        self.payments = PaymentsOverGrpc(mesh.channel("payments", breaker))
+
 
 def serve(config: OrdersConfig) -> None:
     """Wire the service and serve until told to stop."""
     client = connect(config.store_url)
     repository = MongoOrdersRepository(client)
-    mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
-    catalog = CatalogOverGrpc(mesh.channel("catalog"))
-    promotions = PromotionsOverGrpc(mesh.channel("promotions"))
-    payments = PaymentsOverGrpc(mesh.channel("payments", CircuitBreaker()))
-    steps = Steps(catalog=catalog, promotions=promotions, payments=payments, sagas=repository)
-    saga = Saga(orders=repository, sagas=repository, steps=steps, instance=config.service.instance)
-    checkout = Checkout(
-        repository=repository,
-        catalog=catalog,
-        promotions=promotions,
-        saga=saga,
-        hold_seconds=config.stock_hold_seconds,
-    )
-    servicer = OrdersServicer(repository=repository, checkout=checkout, saga=saga)
     reconciliation = MongoReconciliationRepository(client)
-    reconciler = Reconciler(
-        sources=[*reconciliation.sources, *sources_over(mesh)],
-        repairs=Repairs(
-            catalog=catalog, promotions=promotions, payments=payments, repository=reconciliation
-        ),
-        repository=reconciliation,
-    )
-    turns = ReconciliationTurns(reconcile=reconciler.reconcile, repository=reconciliation)
+    mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
+    others = Others(mesh)
+    saga = build_saga(config, repository, others)
+    checkout = build_checkout(config, repository, others, saga)
+    reconciler = build_reconciler(mesh, reconciliation, others)
     runtime.serve(
         name="orders",
         config=config.service,
         servicers=[
-            Servicer(
-                "mamie_rosa.orders.v1.OrdersService",
-                servicer,
-                orders_pb2_grpc.add_OrdersServiceServicer_to_server,
-            ),
-            Servicer(
-                "mamie_rosa.orders.internal.v1.OrdersService",
-                InternalOrdersServicer(repository=repository),
-                internal_pb2_grpc.add_OrdersServiceServicer_to_server,
-            ),
+            *build_servicers(repository, checkout, saga),
             Servicer(
                 "mamie_rosa.orders.internal.v1.ReconciliationService",
                 ReconciliationServicer(reconciler=reconciler),
@@ -85,12 +76,74 @@ def serve(config: OrdersConfig) -> None:
         workers=[
             saga,
             OutboxRelay(outbox=MongoOutbox(client), url=config.service.bus_url, name="orders"),
-            PeriodicWorker(
-                name="reconciliation", work=turns.take, interval_seconds=INTERVAL_SECONDS
-            ),
+            build_turns(reconciler, reconciliation),
         ],
         streaming=build_streaming(config),
     )
+
+
+def build_saga(config: OrdersConfig, repository: MongoOrdersRepository, others: Others) -> Saga:
+    """Return what carries orders on."""
+    steps = Steps(
+        catalog=others.catalog,
+        promotions=others.promotions,
+        payments=others.payments,
+        sagas=repository,
+    )
+    return Saga(orders=repository, sagas=repository, steps=steps, instance=config.service.instance)
+
+
+def build_checkout(
+    config: OrdersConfig, repository: MongoOrdersRepository, others: Others, saga: Saga
+) -> Checkout:
+    """Return what takes orders."""
+    return Checkout(
+        repository=repository,
+        catalog=others.catalog,
+        promotions=others.promotions,
+        saga=saga,
+        hold_seconds=config.stock_hold_seconds,
+    )
+
+
+def build_reconciler(
+    mesh: Mesh, repository: MongoReconciliationRepository, others: Others
+) -> Reconciler:
+    """Return what compares the stores of all services."""
+    repairs = Repairs(
+        catalog=others.catalog,
+        promotions=others.promotions,
+        payments=others.payments,
+        repository=repository,
+    )
+    sources = [*repository.sources, *sources_over(mesh)]
+    return Reconciler(sources=sources, repairs=repairs, repository=repository)
+
+
+def build_turns(
+    reconciler: Reconciler, repository: MongoReconciliationRepository
+) -> PeriodicWorker:
+    """Return what compares again and again, in turn with the other instances."""
+    turns = ReconciliationTurns(reconcile=reconciler.reconcile, repository=repository)
+    return PeriodicWorker(name="reconciliation", work=turns.take, interval_seconds=INTERVAL_SECONDS)
+
+
+def build_servicers(
+    repository: MongoOrdersRepository, checkout: Checkout, saga: Saga
+) -> Sequence[Servicer]:
+    """Return what answers about orders."""
+    return [
+        Servicer(
+            "mamie_rosa.orders.v1.OrdersService",
+            OrdersServicer(repository=repository, checkout=checkout, saga=saga),
+            orders_pb2_grpc.add_OrdersServiceServicer_to_server,
+        ),
+        Servicer(
+            "mamie_rosa.orders.internal.v1.OrdersService",
+            InternalOrdersServicer(repository=repository),
+            internal_pb2_grpc.add_OrdersServiceServicer_to_server,
+        ),
+    ]
 
 
 def build_streaming(config: OrdersConfig) -> runtime.Streaming:

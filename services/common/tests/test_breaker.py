@@ -10,7 +10,9 @@ import pytest
 
 from services.common.breaker import FAILURES, CircuitBreaker, CircuitOpenError
 from services.common.context import CallContext, use
+from services.common.errors import StoreUnavailableError, UnavailableError
 from services.common.mesh import open_channel
+from services.common.status import DETAILS, build_status, error_info
 from services.common.tests.fakes import ASK, FakeCall, available, build_server, serving, stub
 from tests.waiting import eventually
 
@@ -21,21 +23,40 @@ REFUSALS = [code for code in grpc.StatusCode if code not in FAILURES]
 CALL = SimpleNamespace(timeout=2.0)
 
 
+class Call(FakeCall):
+    """A call that ends with a reason, if it has one."""
+
+    def __init__(self, reason):
+        super().__init__()
+        self._reason = reason
+
+    def trailing_metadata(self):
+        if not self._reason:
+            return None
+        status = build_status(AWAY, "", error_info(self._reason, {}))
+        return ((DETAILS, status.SerializeToString()),)
+
+
 class Circuit:
     """A breaker on a clock that the test moves, with calls that the test ends."""
 
     def __init__(self):
         self.now = 100.0
-        self.breaker = CircuitBreaker(threshold=3, open_seconds=1.0, monotonic=lambda: self.now)
+        self.breaker = CircuitBreaker(
+            threshold=3,
+            open_seconds=1.0,
+            harmless={"SOMEBODY_ELSE_IS_AWAY"},
+            monotonic=lambda: self.now,
+        )
 
-    def begin(self):
-        call = FakeCall()
+    def begin(self, reason=""):
+        call = Call(reason)
         self.breaker.intercept_unary_unary(lambda _details, _request: call, CALL, None)
         return call
 
-    def end(self, *codes):
+    def end(self, *codes, reason=""):
         for code in codes:
-            self.begin().finish(code)
+            self.begin(reason).finish(code)
 
     def opened(self):
         self.end(AWAY, AWAY, AWAY)
@@ -64,6 +85,23 @@ def test_what_says_that_a_service_is_in_trouble_counts(circuit, code):
 def test_a_refusal_does_not_count(circuit, code):
     circuit.end(*[code] * 5)
     assert not circuit.breaker.is_open
+
+
+def test_a_service_that_answers_for_somebody_behind_it_is_well(circuit):
+    circuit.end(*[AWAY] * 5, reason="SOMEBODY_ELSE_IS_AWAY")
+    circuit.end(AWAY, AWAY)
+    assert not circuit.breaker.is_open
+
+
+def test_a_probe_that_is_answered_for_somebody_behind_closes_it(circuit):
+    circuit.opened().now += 1.0
+    circuit.end(AWAY, reason="SOMEBODY_ELSE_IS_AWAY")
+    assert not circuit.breaker.is_open
+
+
+def test_every_other_reason_for_being_away_counts(circuit):
+    circuit.end(AWAY, AWAY, AWAY, reason="STORE_UNAVAILABLE")
+    assert circuit.breaker.is_open
 
 
 def test_failures_that_are_not_in_a_row_do_not_open_it(circuit):
@@ -200,6 +238,15 @@ def test_calls_are_not_serialised():
         )
 
 
+class ProviderAwayError(UnavailableError):
+    """Somebody behind the service is away."""
+
+    reason = "PROVIDER_AWAY"
+
+    def __init__(self):
+        super().__init__("The provider is away.")
+
+
 class Passing(grpc.UnaryUnaryClientInterceptor):
     """An interceptor that does nothing."""
 
@@ -236,6 +283,23 @@ class TestOnAChannel:
             return made.VerifyStock(ASK, timeout=1)
         except grpc.RpcError:
             return None
+
+    @pytest.mark.parametrize(
+        ("error", "opens"), [(ProviderAwayError(), False), (StoreUnavailableError(), True)]
+    )
+    def test_the_reason_is_read_from_what_a_service_answers(self, error, opens):
+        def refuse(_request):
+            raise error
+
+        breaker = CircuitBreaker(harmless={ProviderAwayError.reason})
+        server = build_server(refuse)
+        with (
+            serving(server),
+            open_channel(f"127.0.0.1:{server.port}", breaker) as channel,
+        ):
+            for _ in range(3):
+                assert self.fail(lambda: stub(channel).VerifyStock(ASK, timeout=5)).code() is AWAY
+        assert breaker.is_open is opens
 
     def test_a_future_counts_when_it_is_done(self):
         breaker = CircuitBreaker()
