@@ -9,6 +9,9 @@ import structlog
 
 from services.common.context import current
 
+QUIET = ("pika",)
+"""Libraries that tell an outage in a dozen lines and tracebacks; who uses them tells it in one."""
+
 Event = MutableMapping[str, Any]
 
 
@@ -31,6 +34,8 @@ def configure_logging(*, level: str, service: str, instance: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
+    for library in QUIET:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _add_call(_logger: Any, _method: str, event: Event) -> Event:
