@@ -1,31 +1,39 @@
 """What every process reads from its environment, once, at start.
 
 All variables begin with MAMIE_. A missing or bad one stops the process with exit
-status 2 and one line that names it.
+status 2 and one line that names it. Each may be given as a file that holds its value
+(MAMIE_STORE_URL_FILE), for what is secret.
 """
 
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from environs import Env, EnvError, validate
+from environs import Env, FileAwareEnv, validate
+
+EVERYWHERE = "0.0.0.0"
 
 
 @contextmanager
 def reading_environment() -> Iterator[Env]:
     """Yield a reader of MAMIE_* variables; a missing or bad one ends the process."""
-    env = Env(prefix="MAMIE_")
+    env = FileAwareEnv(prefix="MAMIE_", strip_whitespace=True)
     try:
         yield env
-    except EnvError as error:
+    except ValueError as error:  # environs' own, and the one about a file
         print(f"configuration: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceConfig:
-    """What every gRPC service needs, whatever it does."""
+    """What every gRPC service needs, whatever it does.
+
+    `advertise_host` is empty when the service listens everywhere and nobody said where it is
+    found: then it is wherever Consul sees it.
+    """
 
     instance: str
     host: str
@@ -45,9 +53,9 @@ class ServiceConfig:
         """Read the common variables; the README's table describes them."""
         host = env.str("HOST", "127.0.0.1")
         return cls(
-            instance=env.str("INSTANCE"),
+            instance=env.str("INSTANCE", socket.gethostname()),
             host=host,
-            advertise_host=env.str("ADVERTISE_HOST", host),
+            advertise_host=env.str("ADVERTISE_HOST", "" if host == EVERYWHERE else host),
             port=env.int("PORT", 0, validate=validate.Range(0, 65535)),
             consul_url=env.str("CONSUL_URL", "http://127.0.0.1:8500"),
             xds_servers=tuple(env.list("XDS_SERVERS", ["127.0.0.1:18000"])),

@@ -5,6 +5,7 @@ uses what both have. What the old one lacks is made up for here: requests get a 
 and a gRPC check is passed as the agent's API wants it.
 """
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import requests
 from consul import Consul, ConsulException  # type: ignore[attr-defined]
 
 GRPC_TAG = "grpc"
+DEFAULT_PORT = 8500
 WAIT_SECONDS = 30
 DEAD_AFTER = "1m"
 """How long an instance may fail its check before Consul forgets it; one minute is the least."""
@@ -36,9 +38,20 @@ class ConsulClient:
     """A client of one Consul agent; every failure to reach it is a ConsulAwayError."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 2.0) -> None:
+        self._agent = urlsplit(url)
         self._quick = _connect(url, timeout_seconds)
         # A blocking query is answered after WAIT_SECONDS at the latest, plus some jitter.
         self._patient = _connect(url, WAIT_SECONDS * 1.25)
+
+    def own_address(self) -> str:
+        """Return the address of this machine on the network where the agent is."""
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards:
+                # Chooses a route; nothing is sent.
+                towards.connect((self._agent.hostname, self._agent.port or DEFAULT_PORT))
+                return towards.getsockname()[0]
+        except OSError as error:
+            raise ConsulAwayError(repr(error)) from error
 
     def register(
         self, *, name: str, instance_id: str, address: str, port: int, health_service: str
@@ -100,7 +113,7 @@ class ConsulClient:
 
 def _connect(url: str, timeout_seconds: float) -> Any:
     parts = urlsplit(url)
-    client = Consul(host=parts.hostname, port=parts.port or 8500, scheme=parts.scheme)
+    client = Consul(host=parts.hostname, port=parts.port or DEFAULT_PORT, scheme=parts.scheme)
     session = client.http.session
     session.request = _limited(session.request, timeout_seconds)
     return client

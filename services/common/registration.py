@@ -15,7 +15,7 @@ class Registration:
     """Announces an instance, and again whenever Consul has forgotten it.
 
     Consul may be away, restart, or lose its data: nothing that runs stops for it. Each
-    change of state is logged once.
+    change of state is logged once. Without an `address` it is the one that Consul sees.
     """
 
     def __init__(
@@ -63,18 +63,19 @@ class Registration:
             # Just after its start an agent may know an instance that the catalogue does not:
             # announcing again makes it sync. And one that was killed may have left its name
             # with a port that it has no longer.
-            here = Instance(self._instance, self._address, self._port)
+            address = self._address or self._consul.own_address()
+            here = Instance(self._instance, address, self._port)
             if not self._consul.is_in_catalogue(self._name, here):
-                self._register()
+                self._register(address)
             self._became("registered")
         except ConsulAwayError as error:
             self._became("consul_away", error=str(error))
 
-    def _register(self) -> None:
+    def _register(self, address: str) -> None:
         self._consul.register(
             name=self._name,
             instance_id=self._instance,
-            address=self._address,
+            address=address,
             port=self._port,
             health_service=self._health_service,
         )

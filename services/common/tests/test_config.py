@@ -1,6 +1,7 @@
 """A process whose configuration is missing or bad ends at once and names the variable."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -47,6 +48,28 @@ def test_an_instance_is_announced_where_it_listens_unless_said_otherwise(environ
     assert read().advertise_host == "10.0.0.2"
 
 
+def test_who_listens_everywhere_is_found_where_consul_sees_it(environment):
+    environment(HOST="0.0.0.0")
+    assert read().advertise_host == ""
+
+
+def test_an_instance_is_called_after_its_machine_unless_said_otherwise(environment):
+    assert read().instance == socket.gethostname()
+
+
+def test_a_variable_may_be_in_a_file(environment, tmp_path):
+    (tmp_path / "bus-url").write_text("amqp://mamie:secret@rabbitmq/%2F\n")
+    environment(BUS_URL_FILE=str(tmp_path / "bus-url"))
+    assert read().bus_url == "amqp://mamie:secret@rabbitmq/%2F"
+
+
+def test_a_file_that_is_not_there_is_named(environment, capsys, tmp_path):
+    environment(BUS_URL_FILE=str(tmp_path / "none"))
+    with pytest.raises(SystemExit):
+        read()
+    assert "MAMIE_BUS_URL_FILE" in capsys.readouterr().err
+
+
 def test_there_may_be_several_control_planes(environment):
     environment(INSTANCE="catalog-1", XDS_SERVERS="a:1,b:2")
     assert read().xds_servers == ("a:1", "b:2")
@@ -78,9 +101,9 @@ def test_a_bad_variable_ends_the_process_and_is_named_in_one_line(
 
 
 def test_a_missing_variable_is_named(environment, capsys):
-    with pytest.raises(SystemExit):
-        read()
-    assert "MAMIE_INSTANCE" in capsys.readouterr().err
+    with pytest.raises(SystemExit), reading_environment() as env:
+        env.str("STORE_URL")
+    assert "MAMIE_STORE_URL" in capsys.readouterr().err
 
 
 def test_what_is_raised_for_another_reason_passes(environment):

@@ -20,6 +20,11 @@ class FakeConsul:
         self.known = {}
         self.away = False
         self.verified = 0
+        self.seen = []
+
+    def own_address(self):
+        self._answer()
+        return "10.0.0.7"
 
     def is_in_catalogue(self, name, instance):
         self.verified += 1
@@ -29,7 +34,8 @@ class FakeConsul:
     def register(self, *, name, instance_id, address, port, health_service):
         self._answer()
         assert health_service == "a.B"
-        self.known[instance_id] = (name, Instance(instance_id, address, port))
+        self.seen.append(Instance(instance_id, address, port))
+        self.known[instance_id] = (name, self.seen[-1])
 
     def deregister(self, instance_id):
         self._answer()
@@ -74,6 +80,13 @@ def verified_again(consul, times=2):
 
 def test_an_instance_is_announced(registration, consul):
     assert consul.known == {"catalog-1": ("catalog", HERE)}
+
+
+def test_an_instance_without_an_address_is_announced_where_consul_sees_it(consul):
+    registration = announced(consul, Instance("catalog-1", "", 8002))
+    eventually(lambda: consul.known)
+    registration.leave()
+    assert consul.seen == [Instance("catalog-1", "10.0.0.7", 8002)]
 
 
 def test_an_instance_that_was_forgotten_is_announced_again(registration, consul):
