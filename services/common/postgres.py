@@ -125,13 +125,16 @@ def _to_event(row: sa.Row) -> CloudEvent:
 
 
 def migrate(*, url: str, directory: Path) -> None:
-    """Bring the schema up to date; several processes may do so at once."""
+    """Bring the schema up to date; several processes may do so at once.
+
+    StoreUnavailableError when the store does not answer.
+    """
     engine = create_engine(url, pool_size=1)
     config = Config()
     # Options are interpolated: a percent sign in a path has to be doubled.
     config.set_main_option("script_location", str(directory).replace("%", "%%"))
     try:
-        with engine.begin() as connection:
+        with transaction(engine) as connection:
             connection.execute(sa.text("SET statement_timeout = 0"))
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection

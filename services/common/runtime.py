@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,11 +12,15 @@ import structlog
 
 from services.common.config import ServiceConfig
 from services.common.consul_client import ConsulClient
+from services.common.errors import UnavailableError
 from services.common.health import Check, HealthMonitor
 from services.common.logging import configure_logging
 from services.common.registration import Registration
 from services.common.server import CannotListenError, GrpcServer, Servicer
 from services.common.streaming import Source, StreamingServer
+
+PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.5
 
 log = structlog.get_logger()
 
@@ -171,7 +176,11 @@ Verb = Callable[[], None]
 
 
 def main(name: str, config: ServiceConfig, *, verbs: Mapping[str, Verb]) -> None:
-    """Run the verbs of the command line in order; "serve" when there is none."""
+    """Run the verbs of the command line in order; "serve" when there is none.
+
+    Those before "serve" need a store that may be starting still: they wait for it. One that
+    stays away ends the process, and is named.
+    """
     configure_logging(level=config.log_level, service=name, instance=config.instance)
     wanted = sys.argv[1:] or ["serve"]
     if unknown := [verb for verb in wanted if verb not in verbs]:
@@ -179,4 +188,21 @@ def main(name: str, config: ServiceConfig, *, verbs: Mapping[str, Verb]) -> None
         print(usage, file=sys.stderr)  # noqa: T201
         raise SystemExit(2)
     for verb in wanted:
-        verbs[verb]()
+        _patiently(verb, verbs[verb])
+
+
+def _patiently(name: str, verb: Verb) -> None:
+    """Do something, again and again while what it needs is away, at most PATIENCE_SECONDS."""
+    deadline, told = time.monotonic() + PATIENCE_SECONDS, ""
+    while True:
+        try:
+            return verb()
+        except UnavailableError as error:
+            cause = str(error.__cause__ or error).strip().partition("\n")[0]
+            if time.monotonic() > deadline:
+                log.error("gave_up", verb=name, cause=cause)
+                raise SystemExit(1) from None
+            if cause != told:
+                log.warning("waiting", verb=name, cause=cause)
+            told = cause
+            threading.Event().wait(PAUSE_SECONDS)  # nothing tells when it is there

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import sys
 import uuid
 from contextlib import contextmanager
 
@@ -9,7 +10,10 @@ import grpc
 import pytest
 
 from scripts.stack.ports import free_port
+from services.common import runtime
+from services.common.config import ServiceConfig, reading_environment
 from services.common.consul_client import ConsulClient, Instance
+from services.common.errors import StoreUnavailableError
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
 from services.common.tests.processes import running, said, serves
 from services.common.tests.streams import part, watch
@@ -110,3 +114,46 @@ def test_streams_of_a_service_whose_store_is_away_are_not_healthy(consul_url, he
         port = eventually(told, seconds=30)[1]
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             assert not serves(channel)
+
+
+class Store:
+    """A store that is away for some calls."""
+
+    def __init__(self, *, away):
+        self.away = away
+        self.calls = 0
+
+    def migrate(self):
+        self.calls += 1
+        if self.calls <= self.away:
+            raise StoreUnavailableError from ConnectionError("password refused\nfor somebody")
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Return what runs a process's verb with a store; logging stays as the tests have it."""
+    monkeypatch.setattr(runtime, "configure_logging", lambda **_: None)
+    monkeypatch.setattr(runtime, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(sys, "argv", ["service", "migrate"])
+
+    def start(store):
+        with reading_environment() as env:
+            config = ServiceConfig.read(env)
+        runtime.main("service", config, verbs={"migrate": store.migrate})
+
+    return start
+
+
+def test_what_needs_a_store_that_is_starting_waits_for_it(run, log):
+    store = Store(away=2)
+    run(store)
+    assert store.calls == 3
+    assert [entry["cause"] for entry in log] == ["password refused"]
+
+
+def test_a_store_that_stays_away_ends_the_process_and_the_cause_is_named(run, log, monkeypatch):
+    monkeypatch.setattr(runtime, "PATIENCE_SECONDS", 0.01)
+    with pytest.raises(SystemExit) as caught:
+        run(Store(away=10**9))
+    assert caught.value.code == 1
+    assert (log[-1]["event"], log[-1]["cause"]) == ("gave_up", "password refused")
