@@ -41,7 +41,8 @@ class Values(TypedDict):
 
     `xds_addresses` are the control planes, the first preferred. `trusted_hops` are the
     proxies in front whose X-Forwarded-For is believed. `allowed_origins` is a regular
-    expression for the web pages that may call the shop.
+    expression for the web pages that may call the shop. `cache_folder` is made beside the
+    configuration unless it is given.
     """
 
     http_port: int
@@ -55,6 +56,8 @@ class Values(TypedDict):
     descriptor_set: Path
     trusted_hops: NotRequired[int]
     host: NotRequired[str]
+    admin_host: NotRequired[str]
+    cache_folder: NotRequired[Path]
     allowed_origins: NotRequired[str]
     jwks_cache_seconds: NotRequired[int]
 
@@ -62,18 +65,19 @@ class Values(TypedDict):
 DEFAULTS: Mapping[str, Any] = {
     "trusted_hops": 0,
     "host": "127.0.0.1",
+    "admin_host": "127.0.0.1",
     "allowed_origins": r"http://localhost(:\d+)?",
     "jwks_cache_seconds": 300,
 }
 
 
 def render_envoy(*, output: Path, **given: Unpack[Values]) -> Path:
-    """Write the configuration to `output` and return it; the edge's cache goes beside it."""
-    cache = output.parent / "edge-cache"
-    cache.mkdir(parents=True, exist_ok=True)
+    """Write the configuration to `output` and return it."""
     values = {**DEFAULTS, **given}
+    if "cache_folder" not in given:
+        values["cache_folder"] = output.parent / "edge-cache"
+        values["cache_folder"].mkdir(parents=True, exist_ok=True)
     values |= {
-        "cache_folder": cache,
         "jwks_cache": f"{values['jwks_cache_seconds']}s",
         "control_planes": [_endpoint(*address) for address in given["xds_addresses"]],
         "path_fields": methods.path_fields(given["descriptor_set"]),

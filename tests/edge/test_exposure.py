@@ -122,3 +122,16 @@ def test_how_we_are_built_is_not_told(client: httpx.Client) -> None:
     headers = client.get("/api/products/1").headers
     assert headers["server"] == "mamie-rosa"
     assert not [name for name in headers if name.startswith(("x-envoy", "grpc-", "x-http"))]
+
+
+@pytest.mark.parametrize("page", ["/ready", "/clusters", "/config_dump", "/stats/prometheus"])
+def test_the_admin_pages_can_be_read(edge: Envoy, page: str) -> None:
+    assert httpx.get(edge.admin + page).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "page", ["/quitquitquit", "/drain_listeners", "/logging?level=trace", "/runtime_modify?a=b"]
+)
+def test_no_admin_page_changes_the_process(edge: Envoy, page: str) -> None:
+    assert httpx.post(edge.admin + page).status_code == 403
+    assert httpx.get(edge.admin + "/ready").status_code == 200
