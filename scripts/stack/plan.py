@@ -21,6 +21,15 @@ from scripts.tools.gen import DESCRIPTORS
 
 PYTHONPATH = f"{ROOT}:{ROOT / 'build' / 'gen'}"
 
+ENVOY_OPTIONS = {
+    "--concurrency": "2",
+    "--log-level": "warning",
+    "--file-flush-interval-msec": "500",
+    # It tells when two answers compete for one entry, which is no trouble.
+    "--component-log-level": "cache_filter:error",
+}
+"""What compose.yaml gives it too (scripts/check compares)."""
+
 
 @dataclass
 class Plan:
@@ -149,10 +158,8 @@ def _add_edge(plan: Plan, ports: Ports) -> None:
             command=[
                 str(servers.envoy_program()),
                 *("-c", str(configuration)),
-                *("--concurrency", "2", "--log-level", "warning", "--use-dynamic-base-id"),
-                *("--file-flush-interval-msec", "500"),
-                # It tells when two answers compete for one entry, which is no trouble.
-                *("--component-log-level", "cache_filter:error"),
+                "--use-dynamic-base-id",
+                *(part for option in ENVOY_OPTIONS.items() for part in option),
             ],
             ready=lambda: _answers(plan.urls["http"]),
             after=["control_plane", "catalog-1"],

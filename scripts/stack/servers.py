@@ -10,18 +10,30 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import psycopg2
-import pymongo
 import redis
 import requests
-from psycopg2 import sql
 
+from scripts.stack import stores
 from scripts.stack.consul_package import find_consul
 from scripts.stack.neo4j import answers
 from scripts.stack.ports import Ports
 from scripts.stack.secrets import Secrets
 from scripts.stack.settings import ROOT
 from scripts.stack.units import Unit
+
+# What compose.yaml gives them too (scripts/check compares).
+POSTGRES_OPTIONS = {"shared_buffers": "64MB", "max_connections": "200", "max_wal_size": "256MB"}
+MONGODB_OPTIONS = {
+    "--replSet": stores.REPLICA_SET,
+    "--wiredTigerCacheSizeGB": "0.25",
+    "--oplogSize": "128",
+    # The writes of a process that died in the middle stand in the way of others that long.
+    "--setParameter": "transactionLifetimeLimitSeconds=2",
+}
+REDIS_OPTIONS = {"--appendonly": "yes", "--appendfsync": "always", "--save": ""}
+RABBITMQ_SETTINGS = "vm_memory_high_watermark.absolute = 400MB\n"
+# Few schedulers that do not spin while idle: this is a laptop, not a broker's machine.
+ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 
 DATABASES = ("users", "catalog", "payments", "notifications")
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -67,9 +79,7 @@ def postgres(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
         "port": port,
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
-        "shared_buffers": "64MB",
-        "max_connections": 200,
-        "max_wal_size": "256MB",
+        **POSTGRES_OPTIONS,
     }
     flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
     unit = Unit(
@@ -96,7 +106,7 @@ def _init_postgres(programs: Path, folder: Path, password: str, prefix: tuple[st
 
 def _prepared(url: str, secrets: Secrets) -> bool:
     """Tell whether the server answers and has every service's database."""
-    make_databases(url, secrets)
+    stores.make_databases(url, [database_url(url, name, secrets) for name in DATABASES])
     return True
 
 
@@ -105,27 +115,6 @@ def database_url(admin_url: str, name: str, secrets: Secrets) -> str:
     server = urlsplit(admin_url)
     login = f"{name}:{quote(secrets.get(f'postgres-{name}'))}"
     return urlunsplit(server._replace(netloc=f"{login}@{server.netloc.split('@')[-1]}", path=name))
-
-
-def make_databases(admin_url: str, secrets: Secrets) -> None:
-    """Make a database and a role for each service that keeps its data in PostgreSQL."""
-    connection = psycopg2.connect(admin_url)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        for name in DATABASES:
-            _make_database(cursor, name, secrets.get(f"postgres-{name}"))
-    connection.close()
-
-
-def _make_database(cursor, name: str, password: str) -> None:
-    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
-    verb = "ALTER" if cursor.fetchone() else "CREATE"
-    role = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}")
-    cursor.execute(role.format(sql.Identifier(name), sql.Literal(password)))
-    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
-    if not cursor.fetchone():
-        database = sql.SQL("CREATE DATABASE {0} OWNER {0}")
-        cursor.execute(database.format(sql.Identifier(name)))
 
 
 def mongodb(folder: Path, ports: Ports) -> tuple[Unit, str]:
@@ -138,41 +127,15 @@ def mongodb(folder: Path, ports: Ports) -> tuple[Unit, str]:
         "--dbpath": folder,
         "--port": port,
         "--bind_ip": "127.0.0.1",
-        "--replSet": "rs0",
-        "--wiredTigerCacheSizeGB": 0.25,
-        "--oplogSize": 128,
-        # The writes of a process that died in the middle stand in the way of others that long.
-        "--setParameter": "transactionLifetimeLimitSeconds=2",
+        **MONGODB_OPTIONS,
     }
     flags = [str(part) for option in options.items() for part in option]
     unit = Unit(
         name="mongodb",
         command=[str(program), *flags, "--nounixsocket", "--quiet"],
-        ready=lambda: _is_primary(port),
+        ready=lambda: stores.form_replica_set(f"127.0.0.1:{port}"),
     )
-    return unit, f"mongodb://127.0.0.1:{port}/orders?replicaSet=rs0"
-
-
-def _is_primary(port: int) -> bool:
-    client: pymongo.MongoClient = pymongo.MongoClient(
-        "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500
-    )
-    with client:
-        hello = client.admin.command("hello")
-        if "setName" not in hello:
-            _form_replica_set(client, f"127.0.0.1:{port}")
-        return bool(hello.get("isWritablePrimary"))
-
-
-def _form_replica_set(client: pymongo.MongoClient, host: str) -> None:
-    """Make a replica set of this one server; it may have been one before, at another port."""
-    members = [{"_id": 0, "host": host}]
-    before = client.local.system.replset.find_one()
-    if before:
-        moved = {"_id": "rs0", "members": members, "version": before["version"] + 1}
-        client.admin.command("replSetReconfig", moved, force=True)
-    else:
-        client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
+    return unit, f"mongodb://127.0.0.1:{port}/orders?replicaSet={stores.REPLICA_SET}"
 
 
 def redis_server(folder: Path, ports: Ports) -> tuple[Unit, str]:
@@ -184,9 +147,7 @@ def redis_server(folder: Path, ports: Ports) -> tuple[Unit, str]:
         "--port": port,
         "--bind": "127.0.0.1",
         "--dir": folder,
-        "--appendonly": "yes",
-        "--appendfsync": "always",
-        "--save": "",
+        **REDIS_OPTIONS,
     }
     flags = [str(part) for option in options.items() for part in option]
     url = f"redis://127.0.0.1:{port}/0"
@@ -212,7 +173,7 @@ def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
         f"prometheus.tcp.ip = 127.0.0.1\n"
         f"prometheus.tcp.port = {ports.take('rabbitmq-prometheus')}\n"
         f"stream.listeners.tcp.1 = 127.0.0.1:{ports.take('rabbitmq-stream')}\n"
-        "vm_memory_high_watermark.absolute = 400MB\n"
+        f"{RABBITMQ_SETTINGS}"
     )
     environment = {
         "HOME": str(folder),
@@ -222,8 +183,7 @@ def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
         "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
         "RABBITMQ_CONFIG_FILE": str(config),
-        # Few schedulers that do not spin while idle: this is a laptop, not a broker's machine.
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG_ARGUMENTS,
         "ERL_EPMD_PORT": str(ports.take("rabbitmq-epmd")),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
     }
