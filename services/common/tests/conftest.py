@@ -1,11 +1,14 @@
 """What the tests of the shared code ask for."""
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from pika.adapters.blocking_connection import BlockingChannel
 from structlog.testing import LogCapture
 
+from services.common import bus
 from tests.plugin import server_url
 
 
@@ -24,3 +27,31 @@ def log() -> Iterator[list]:
 def consul_url(request: pytest.FixtureRequest) -> str:
     """Return where a Consul agent is."""
     return server_url(request, "consul")
+
+
+@pytest.fixture
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """Return where RabbitMQ is."""
+    return server_url(request, "rabbitmq")
+
+
+@pytest.fixture
+def queue(broker_url: str) -> Iterator[bus.Queue]:
+    """Yield a consumer's queue that no other test knows; it is deleted afterwards."""
+    name = f"test-{uuid.uuid4().hex}"
+    queue = bus.Queue(name, [f"test.{name}"])
+    with bus.connection(broker_url, "test") as connection:
+        bus.declare_queue(connection.channel(), queue)
+    yield queue
+    with bus.connection(broker_url, "test") as connection:
+        for each in (queue.name, queue.dead):
+            connection.channel().queue_delete(each)
+
+
+@pytest.fixture
+def channel(broker_url: str) -> Iterator[BlockingChannel]:
+    """Yield a channel on which what was published is on disk."""
+    with bus.connection(broker_url, "test") as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        yield channel

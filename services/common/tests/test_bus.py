@@ -1,9 +1,7 @@
 """The bus on a real RabbitMQ: at least once, in order, five tries, nothing lost."""
 
 import threading
-import uuid
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import pika
 import pika.exceptions
@@ -14,73 +12,19 @@ from services.common.consumer import Consumer
 from services.common.errors import StoreUnavailableError
 from services.common.events import CloudEvent
 from services.common.relay import OutboxRelay
-from tests.plugin import server_url
+from services.common.tests.broker import build_event, count, running
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-
-
-def build_event(type_name, number=1, **changes):
-    values = {
-        "id": str(uuid.uuid4()),
-        "type": type_name,
-        "source": "/mamie-rosa/test",
-        "subject": f"subject-{number % 7}",
-        "time": NOW,
-        "traceparent": "",
-        "data": str(number).encode(),
-    }
-    return CloudEvent(**(values | changes))
 
 
 def events() -> list[CloudEvent]:
     return []
 
 
-@pytest.fixture
-def url(request):
-    return server_url(request, "rabbitmq")
-
-
-@pytest.fixture
-def queue(url):
-    """A consumer's queue that no other test knows; deleted afterwards."""
-    name = f"test-{uuid.uuid4().hex}"
-    queue = bus.Queue(name, [f"test.{name}"])
-    with bus.connection(url, "test") as connection:
-        bus.declare_queue(connection.channel(), queue)
-    yield queue
-    with bus.connection(url, "test") as connection:
-        for each in (queue.name, queue.dead):
-            connection.channel().queue_delete(each)
-
-
-@pytest.fixture
-def channel(url):
-    with bus.connection(url, "test") as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        yield channel
-
-
-@contextmanager
-def running(worker):
-    worker.start()
-    try:
-        yield worker
-    finally:
-        worker.stop()
-
-
-def count(channel, name):
-    return channel.queue_declare(name, passive=True).method.message_count
-
-
-def test_an_event_arrives_as_it_left(channel, queue, url):
+def test_an_event_arrives_as_it_left(channel, queue, broker_url):
     sent, received = build_event(queue.types[0], traceparent="00-a-b-01"), events()
-    with running(Consumer(queue=queue, handler=received.append, url=url)):
+    with running(Consumer(queue=queue, handler=received.append, url=broker_url)):
         bus.publish(channel, sent)
         eventually(lambda: received)
     assert received == [sent]
@@ -101,7 +45,9 @@ def test_every_event_is_kept_in_the_log(channel, queue):
     channel.cancel()
 
 
-def test_a_message_that_is_refused_is_a_dead_letter_after_exactly_five_tries(channel, queue, url):
+def test_a_message_that_is_refused_is_a_dead_letter_after_exactly_five_tries(
+    channel, queue, broker_url
+):
     tries, good = [], []
 
     def handle(event):
@@ -110,7 +56,7 @@ def test_a_message_that_is_refused_is_a_dead_letter_after_exactly_five_tries(cha
             raise ValueError("poison")
         good.append(event.data)
 
-    with running(Consumer(queue=queue, handler=handle, url=url)):
+    with running(Consumer(queue=queue, handler=handle, url=broker_url)):
         bus.publish(channel, build_event(queue.types[0], data=b"poison"))
         for number in range(20):
             bus.publish(channel, build_event(queue.types[0], number))
@@ -121,24 +67,24 @@ def test_a_message_that_is_refused_is_a_dead_letter_after_exactly_five_tries(cha
     assert count(channel, queue.name) == 0
 
 
-def test_a_message_that_is_no_event_is_a_dead_letter_too(channel, queue, url):
+def test_a_message_that_is_no_event_is_a_dead_letter_too(channel, queue, broker_url):
     properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
-    with running(Consumer(queue=queue, handler=lambda _event: None, url=url)):
+    with running(Consumer(queue=queue, handler=lambda _event: None, url=broker_url)):
         channel.basic_publish(bus.EXCHANGE, queue.types[0], b"\xff", properties, mandatory=True)
         eventually(lambda: count(channel, queue.dead) == 1)
 
 
-def test_a_consumer_that_dies_each_time_does_so_five_times(channel, queue, url):
+def test_a_consumer_that_dies_each_time_does_so_five_times(channel, queue, broker_url):
     bus.publish(channel, build_event(queue.types[0]))
     deaths = 0
     while count(channel, queue.dead) == 0:
-        with bus.connection(url, "dying") as connection:
+        with bus.connection(broker_url, "dying") as connection:
             consumed = connection.channel().consume(queue.name, inactivity_timeout=1)
             deaths += next(consumed)[0] is not None
     assert deaths == 5
 
 
-def test_what_is_away_is_waited_for_and_not_counted_as_a_try(channel, queue, url):
+def test_what_is_away_is_waited_for_and_not_counted_as_a_try(channel, queue, broker_url):
     handled = []
 
     def handle(event):
@@ -146,7 +92,7 @@ def test_what_is_away_is_waited_for_and_not_counted_as_a_try(channel, queue, url
         if len(handled) == 1:
             raise StoreUnavailableError
 
-    with running(Consumer(queue=queue, handler=handle, url=url)):
+    with running(Consumer(queue=queue, handler=handle, url=broker_url)):
         bus.publish(channel, build_event(queue.types[0]))
         eventually(lambda: len(handled) == 2)
     assert count(channel, queue.dead) == 0
@@ -177,12 +123,12 @@ class InMemoryOutbox:
             self._taken.release()
 
 
-def test_two_relays_publish_every_event_once_and_in_order(queue, url):
+def test_two_relays_publish_every_event_once_and_in_order(queue, broker_url):
     sent = [build_event(queue.types[0], number) for number in range(300)]
     outbox, received = InMemoryOutbox(sent), events()
-    relays = [OutboxRelay(outbox=outbox, url=url, name=f"test-{n}") for n in (1, 2)]
+    relays = [OutboxRelay(outbox=outbox, url=broker_url, name=f"test-{n}") for n in (1, 2)]
     with (
-        running(Consumer(queue=queue, handler=received.append, url=url)),
+        running(Consumer(queue=queue, handler=received.append, url=broker_url)),
         running(relays[0]),
         running(relays[1]),
     ):

@@ -1,0 +1,89 @@
+"""What scripts/redrive takes, and how it shows dead letters."""
+
+import time
+from datetime import UTC, datetime
+from io import StringIO
+
+import pika
+import pytest
+from rich.console import Console
+
+from scripts.stack.redrive import CONSUMERS, main, print_list
+from services.common import bus
+from services.common.dead_letters import DeadLetter
+from services.notifications import consumer as notifications
+from services.recommendations import consumer as recommendations
+
+QUEUE = bus.Queue("notifications", ())
+DIED = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+DEATH = {"x-death": [{"reason": "delivery_limit", "time": DIED}, {"reason": "rejected"}]}
+EVENT = {
+    "id": "event-1",
+    "type": "mamie_rosa.events.v1.UserCreated",
+    "source": "/mamie-rosa/users",
+    "subject": "[bold]client-1[/bold]",
+    "traceparent": "",
+    "time": DIED.isoformat(),
+}
+
+
+@pytest.fixture(autouse=True)
+def in_paris(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def letter(body=b"12345", *, headers=None, **values) -> DeadLetter:
+    return DeadLetter(1, pika.BasicProperties(headers=headers, **values), body)
+
+
+def event(**headers) -> DeadLetter:
+    return letter(headers={bus.PREFIX + name: value for name, value in EVENT.items()} | headers)
+
+
+def shown(*letters):
+    output = StringIO()
+    print_list(Console(file=output, width=180), letters, QUEUE)
+    return [" ".join(line.split()) for line in output.getvalue().splitlines()]
+
+
+def test_an_event_is_shown_with_why_and_when_it_died_last():
+    _, line, count = shown(event(**DEATH))
+    assert line == (
+        "event-1 mamie_rosa.events.v1.UserCreated [bold]client-1[/bold]"
+        " delivery_limit 2026-11-24 13:30:00 5"
+    )
+    assert count == "1 messages in mamie_rosa.notifications.dead"
+
+
+def test_what_nobody_can_read_is_shown_as_such():
+    _, named, nameless, _ = shown(letter(message_id="message-1", headers=DEATH), letter(b""))
+    assert named == "message-1 unreadable - delivery_limit 2026-11-24 13:30:00 5"
+    assert nameless == "- unreadable - - - 0"
+
+
+def test_where_nothing_is_dead_the_count_alone_says_so():
+    assert shown() == ["0 messages in mamie_rosa.notifications.dead"]
+
+
+def test_every_service_that_has_a_queue_can_be_named():
+    queues = (notifications.QUEUE, recommendations.QUEUE)
+    assert sorted(CONSUMERS) == sorted(queue.consumer for queue in queues)
+
+
+@pytest.mark.parametrize(
+    "wrong", [["catalog"], [], *(["notifications", "--limit", n] for n in ("0", "-1", "x"))]
+)
+def test_what_it_does_not_take_ends_with_status_2(wrong, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(wrong)
+    assert ended.value.code == 2
+    assert "usage: scripts/redrive" in capsys.readouterr().err
+
+
+def test_where_no_stack_runs_it_says_so_in_one_line(tmp_path, capsys):
+    assert main(["notifications", "--data", str(tmp_path)]) == 1
+    assert capsys.readouterr().out == f"no stack runs on {tmp_path}\n"

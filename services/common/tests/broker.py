@@ -1,0 +1,45 @@
+"""Messages for a real broker, and what is done with them."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pika.adapters.blocking_connection import BlockingChannel
+
+from services.common.events import CloudEvent
+from services.common.runtime import Worker
+
+Running = TypeVar("Running", bound=Worker)
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def build_event(type_name: str, number: int = 1, **changes) -> CloudEvent:
+    """Return an event that no other test knows."""
+    values: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "type": type_name,
+        "source": "/mamie-rosa/test",
+        "subject": f"subject-{number % 7}",
+        "time": NOW,
+        "traceparent": "",
+        "data": str(number).encode(),
+    }
+    return CloudEvent(**(values | changes))
+
+
+@contextmanager
+def running(worker: Running) -> Iterator[Running]:
+    """Run a consumer or a relay for a while."""
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+def count(channel: BlockingChannel, name: str) -> int:
+    """Return how many messages wait in a queue."""
+    return channel.queue_declare(name, passive=True).method.message_count
