@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ REBUILDS = ("recommendations",)
 
 
 def main() -> int:
-    """Run the service's verb beside its instances and return its exit status."""
+    """Become the service's verb, which runs beside its instances; return 1 without a stack."""
     parser = argparse.ArgumentParser(prog="scripts/replay", description=__doc__)
     parser.add_argument("service", choices=REBUILDS)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data directory")
@@ -25,7 +24,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     command = [sys.executable, "-m", f"services.{options.service}", "rebuild"]
-    return subprocess.run(command, env=os.environ | environment, check=False).returncode
+    return os.execve(sys.executable, command, os.environ | environment)  # noqa: S606
 
 
 def environment_of(stack: Stack, service: str) -> dict[str, str]:

@@ -4,26 +4,33 @@ The service may run meanwhile. What is told while the graph is being forgotten o
 have its effect now, or when it is read, or both: the graph is the same (see repository.py).
 The log is read as far as a bookmark that is put into it after the forgetting; what comes
 behind the bookmark reaches the service itself.
+
+A graph that is away is waited for. When the bus goes away, or the process is killed, the
+graph is left thinner than it was: then it has to be built again from the start.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import ConnectionClosedByBroker
+from pika.exceptions import AMQPError, ConnectionClosedByBroker
 
 from services.common import bus
 from services.common.clock import new_id, utc_now
+from services.common.errors import UnavailableError
 from services.common.events import CloudEvent
 from services.recommendations.consumer import CHANGES, EventHandler, UnusableEventError
 from services.recommendations.repository import RecommendationsRepository
 
 BOOKMARK = "mamie_rosa.log.Bookmark"
+NAME = "recommendations-rebuild"
 PREFETCH = 500
 OFFSET = "x-stream-offset"
+AWAY_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -32,20 +39,28 @@ def rebuild(*, url: str, repository: RecommendationsRepository) -> int:
     """Forget what events told, read all of them again, and return how many that were.
 
     Events that nobody can read are dead letters of the service, and are left out here too.
+    A bus that is away, or goes away, ends the process.
     """
-    repository.clear()
-    handler = EventHandler(repository=repository)
-    count = 0
-    with bus.connection(url, "recommendations-rebuild") as connection:
-        for event in _events(connection.channel()):
-            count += _handle(handler, event)
+    try:
+        count = _rebuild(url, repository)
+    except (AMQPError, OSError) as error:
+        log.error("rebuild_interrupted", error=repr(error), advice="run it again")
+        raise SystemExit(1) from None
     log.info("graph_rebuilt", events=count)
     return count
 
 
+def _rebuild(url: str, repository: RecommendationsRepository) -> int:
+    with bus.connection(url, NAME) as connection:  # of a bus that is away nothing can be learnt
+        bus.declare_log(connection.channel())
+    _when_possible(repository.clear)
+    handler = EventHandler(repository=repository)
+    with bus.connection(url, NAME) as connection:
+        return sum(_handle(handler, event) for event in _events(connection.channel()))
+
+
 def _events(channel: BlockingChannel) -> Iterator[CloudEvent]:
     """Yield the events that the graph learns from, from the oldest that is kept until now."""
-    bus.declare_log(channel)
     channel.confirm_delivery()
     bookmark = _bookmark()
     bus.publish(channel, bookmark)
@@ -96,8 +111,19 @@ def _offset(properties: Any) -> int:
 
 def _handle(handler: EventHandler, event: CloudEvent) -> bool:
     try:
-        handler.handle(event)
+        _when_possible(lambda: handler.handle(event))
     except (UnusableEventError, DecodeError) as error:
         log.warning("event_left_out", event_id=event.id, error=repr(error))
         return False
     return True
+
+
+def _when_possible(change: Callable[[], object]) -> None:
+    """Change the graph, as often as it takes while it is away."""
+    while True:
+        try:
+            change()
+            return
+        except UnavailableError as error:
+            log.warning("rebuild_waits", reason=error.reason)
+            threading.Event().wait(AWAY_SECONDS)
