@@ -10,25 +10,31 @@ import requests
 from mamie_rosa.orders.internal.v1 import orders_pb2, orders_pb2_grpc
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from scripts.stack.client import NoStackError, Stack
 from scripts.stack.settings import DEFAULT_DATA
 
 PAGE_TIMEOUT_SECONDS = 60
+PIPED_WIDTH = 180
 
 
 def main() -> int:
     """Compare all orders of a running stack and return the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/reconcile", description=__doc__)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data directory")
-    stack, console = Stack(parser.parse_args().data), Console()
+    stack = Stack(parser.parse_args().data)
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     try:
         with grpc.insecure_channel(healthy_orders(stack.url("consul"))) as channel:
             return reconcile(channel, console)
     except NoStackError as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
+        trouble = str(error)
+    except requests.RequestException:
+        trouble = "Consul does not answer, which knows where orders are; see scripts/status"
     except grpc.RpcError as error:
-        console.print(f"[red]{error.details()}[/red]", highlight=False)
+        trouble = error.details() or repr(error)
+    console.print(Text(trouble, "red"), soft_wrap=True)
     return 1
 
 
