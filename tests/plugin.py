@@ -20,17 +20,21 @@ import structlog
 
 from scripts.stack.client import Stack
 from scripts.stack.settings import ROOT
+from tests.compose.stack import ComposeStack
 
 # Events are dropped, not formatted: a test that wants them asks for `log` (structlog's own).
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
 
 
-WIDER = ("integration", "e2e", "faults")
+WIDER = ("integration", "e2e", "faults", "compose")
 """Marks of tests that need more than themselves, in the order in which they are run."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what has no mark as unit, and run what is quick first."""
+    """Mark what has no mark as unit, leave out what is not for the stack, quick ones first."""
+    in_containers = os.environ.get("MAMIE_TEST_STACK") == "compose"
+    elsewhere = "local" if in_containers else "compose"
+    items[:] = [item for item in items if not item.get_closest_marker(elsewhere)]
     for item in items:
         if not any(map(item.get_closest_marker, WIDER)):
             item.add_marker(pytest.mark.unit)
@@ -42,13 +46,14 @@ def _width(item: pytest.Item) -> int:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack | ComposeStack]:
     """Yield the tests' own stack: the whole shop on free ports, without tight rate limits.
 
-    MAMIE_TEST_STACK names the data directory of one that runs already.
+    MAMIE_TEST_STACK names the data directory of one that runs already; "compose" is the one
+    that compose.yaml runs.
     """
     if running := os.environ.get("MAMIE_TEST_STACK"):
-        yield Stack(Path(running))
+        yield ComposeStack() if running == "compose" else Stack(Path(running))
         return
     data = tmp_path_factory.mktemp("stack")
     limits = {

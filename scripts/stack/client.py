@@ -22,6 +22,7 @@ class Stack:
 
     def __init__(self, data: Path = DEFAULT_DATA) -> None:
         self.data = data.resolve()
+        self._mails: dict[str, bytes] = {}
 
     def describe(self) -> dict[str, Any]:
         """Return the state of the stack; NoStackError when none runs."""
@@ -41,6 +42,13 @@ class Stack:
         """Return the administrator's (email, password)."""
         admin = self.describe()["admin"]
         return admin["email"], admin["password"]
+
+    def mails_to(self, address: str) -> list[bytes]:
+        """Return the mails to an address that were caught, as they came."""
+        for file in (self.data / "mailbox" / "new").iterdir():
+            if file.name not in self._mails:  # each is read once: there may be thousands
+                self._mails[file.name] = file.read_bytes()
+        return [mail for mail in self._mails.values() if address.encode() in mail]
 
     def unit(self, name: str) -> dict[str, Any]:
         """Return the state of a unit, such as "catalog-2"."""

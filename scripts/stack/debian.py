@@ -18,7 +18,7 @@ def unpack(suite: str, *packages: str, into: Path) -> None:
     for folder in ("lists/partial", "archives/partial"):
         (into / folder).mkdir(parents=True, exist_ok=True)
     (into / "status").touch()
-    source = f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n"
+    source = f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n"
     (into / "sources.list").write_text(source)
     options = [
         f"-oDir::Etc::sourcelist={into}/sources.list",
@@ -35,7 +35,7 @@ def unpack(suite: str, *packages: str, into: Path) -> None:
         package.unlink()
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Return the address that this machine has Debian's main archive from."""
     listed = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(ORIGIN)"])
     for line in listed.splitlines():

@@ -14,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
-from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOS = ROOT / "protos"
@@ -91,6 +90,8 @@ def python_options(output: Path) -> list[str]:
 
 def run_protoc(protos: Path, *arguments: str) -> None:
     """Run protoc on a folder of protos; its messages go to standard error."""
+    from grpc_tools import protoc  # noqa: PLC0415 - an image has what it made, but not the tool
+
     builtin = resources.files("grpc_tools") / "_proto"
     googleapis = Path(str(resources.files("google.api") / "annotations.proto")).parents[2]
     with tempfile.NamedTemporaryFile() as validate:

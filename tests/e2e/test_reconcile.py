@@ -16,7 +16,7 @@ from services.orders.reconciliation import GRACE
 from services.payments.repository import payments
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.local]
 
 LONG_AGO = GRACE + timedelta(minutes=1)
 COMPARED = re.compile(

@@ -14,7 +14,7 @@ from tests.outage import down
 from tests.waiting import eventually
 
 # The log holds what all tests before told; each replay reads all of it.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.local, pytest.mark.timeout(600)]
 
 PACE_SECONDS = 0.05
 

@@ -68,10 +68,8 @@ def has_learnt(graph, client, order_id):
 
 def mails_about(stack, client, order_id):
     """Return the mails to a client that name an order."""
-    raw = [file.read_bytes() for file in (stack.data / "mailbox" / "new").iterdir()]
     theirs = [
         email.message_from_bytes(mail, policy=email.policy.default)
-        for mail in raw
-        if client.email.encode() in mail
+        for mail in stack.mails_to(client.email)
     ]
     return [mail for mail in theirs if order_id in text_of(mail)]

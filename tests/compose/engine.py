@@ -1,0 +1,200 @@
+"""A Docker engine of the tests' own, beside any other that runs on the machine.
+
+It is made of Debian's packages, and nothing of it is shared: neither its folders and socket
+nor its network. It lives in a network namespace, with a firewall that it may manage as it
+likes; what it publishes can be reached inside alone. What it was given goes with it; only its
+images stay in build/compose, for the next time.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.stack import debian
+from scripts.stack.settings import ROOT
+from tests.waiting import eventually
+
+FOLDER = ROOT / "build" / "compose"
+SUITE = "trixie"
+UNPACKED = ("docker.io", "docker-cli", "docker-compose", "docker-buildx", "containerd", "tini")
+"""Packages of Debian 13, whichever this machine runs; they are not installed."""
+INSTALLED = {
+    "runc": "runc",  # that of Debian 13 needs its C library
+    "iptables": "iptables",
+    "ip": "iproute2",
+    # For the images:
+    "debootstrap": "debootstrap",
+    "java": "default-jre-headless",
+    "mvn": "maven",
+}
+
+
+class EngineError(Exception):
+    """No engine can run here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How to reach an engine: the environment of its clients, and its network's name."""
+
+    environment: Mapping[str, str]
+    network: str
+
+    def inside(self, *command: str) -> list[str]:
+        """Return a command that runs where the ports are that the engine publishes."""
+        return ["nsenter", f"--net=/run/netns/{self.network}", *command]
+
+
+@contextmanager
+def engine() -> Iterator[Engine]:
+    """Yield an empty engine (but for images)."""
+    _require_root_and_cgroups()
+    _install()
+    programs = _unpack()
+    with tempfile.TemporaryDirectory(prefix="mamie-") as short, _network() as network:
+        environment = os.environ | {
+            "DOCKER_HOST": f"unix://{short}/docker.sock",
+            "DOCKER_CONFIG": str(FOLDER / "client"),
+            "PATH": f"{programs}/bin:{programs}/sbin:{os.environ['PATH']}",
+        }
+        running = Engine(environment, network)
+        with _running(Path(short), running):
+            _clear(environment)
+            try:
+                yield running
+            finally:
+                _clear(environment)
+
+
+def _require_root_and_cgroups() -> None:
+    if os.geteuid() != 0:
+        raise EngineError("A Docker engine needs root.")
+    if "cgroup" not in Path("/proc/mounts").read_text():
+        raise EngineError("A Docker engine needs control groups: /sys/fs/cgroup is not mounted.")
+
+
+def _install() -> None:
+    """Install what is missing."""
+    missing = [program for program in INSTALLED if not shutil.which(program)]
+    if not missing:
+        return
+    if not shutil.which("apt-get"):
+        raise EngineError(f"This is no Debian; install it yourself: {', '.join(missing)}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    _run("apt-get", "update", "-qq", environment=environment)
+    install = ("apt-get", "install", "-qq", "--yes", "--no-install-recommends")
+    _run(*install, *map(INSTALLED.__getitem__, missing), environment=environment)
+
+
+def _unpack() -> Path:
+    """Return where the engine's programs are, and give its client Compose and Buildx."""
+    unpacked, client = FOLDER / "docker", FOLDER / "client"
+    if not (unpacked / "usr" / "bin" / "tini-static").exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        debian.unpack(SUITE, *UNPACKED, into=unpacked)
+    client.mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        (client / "cli-plugins").symlink_to(unpacked / "usr" / "libexec" / "docker" / "cli-plugins")
+    return unpacked / "usr"
+
+
+@contextmanager
+def _network() -> Iterator[str]:
+    """Yield the name of a network namespace that leads outside, through this machine."""
+    number = _free_number()
+    name, outer, inner = f"mamie-{number}", f"mamie-{number}-o", f"mamie-{number}-i"
+    ours = f"10.{number}.255.0/30"
+    forward = Path("/proc/sys/net/ipv4/ip_forward")
+    before = forward.read_text()
+    rules = (
+        ("-t", "nat", "POSTROUTING", "-s", ours, "!", "-d", ours, "-j", "MASQUERADE"),
+        ("-t", "filter", "FORWARD", "-i", outer, "-j", "ACCEPT"),
+        ("-t", "filter", "FORWARD", "-o", outer, "-j", "ACCEPT"),
+    )
+    _run("ip", "netns", "add", name)
+    try:
+        _run("ip", "link", "add", outer, "type", "veth", "peer", "name", inner, "netns", name)
+        _run("ip", "address", "add", f"10.{number}.255.1/30", "dev", outer)
+        _run("ip", "link", "set", outer, "up")
+        _ip(name, "address", "add", f"10.{number}.255.2/30", "dev", inner)
+        _ip(name, "link", "set", inner, "up")
+        _ip(name, "link", "set", "lo", "up")
+        _ip(name, "route", "add", "default", "via", f"10.{number}.255.1")
+        for table, rule in ((rule[:2], rule[2:]) for rule in rules):
+            _run("iptables", "--wait", *table, "-I", *rule)
+        forward.write_text("1")
+        yield name
+    finally:
+        forward.write_text(before)
+        for table, rule in ((rule[:2], rule[2:]) for rule in rules):
+            with suppress(EngineError):
+                _run("iptables", "--wait", *table, "-D", *rule)
+        _run("ip", "netns", "delete", name)  # the links go with it
+
+
+def _ip(namespace: str, *arguments: str) -> None:
+    _run("ip", "-netns", namespace, *arguments)
+
+
+def _free_number() -> int:
+    """Return a number between 200 and 254 so that nothing has a route into 10.NUMBER."""
+    routes = _run("ip", "-4", "route", "show", "table", "all")
+    return next(number for number in range(200, 255) if f" 10.{number}." not in f" {routes}")
+
+
+@contextmanager
+def _running(short: Path, engine: Engine) -> Iterator[None]:
+    """Run an engine in its network, for as long as the context lasts."""
+    log = FOLDER / "engine.log"
+    (short / "daemon.json").write_text("{}")
+    command = engine.inside(
+        "setpriv",
+        "--pdeathsig=TERM",
+        "dockerd",
+        f"--host={engine.environment['DOCKER_HOST']}",
+        f"--config-file={short}/daemon.json",
+        f"--exec-root={short}/exec",
+        f"--pidfile={FOLDER}/engine.pid",
+        f"--data-root={FOLDER}/engine",
+        f"--init-path={FOLDER}/docker/usr/bin/tini-static",
+    )
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command, env=engine.environment, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        eventually(lambda: _answers(process, engine.environment, log), seconds=60)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def _answers(process: subprocess.Popen, environment: Mapping[str, str], log: Path) -> bool:
+    if process.poll() is not None:
+        last = log.read_text().splitlines()[-5:]
+        raise EngineError("\n".join([f"The engine does not start ({log}):", *last]))
+    asked = ["docker", "version"]
+    return not subprocess.run(asked, env=environment, capture_output=True, check=False).returncode
+
+
+def _clear(environment: Mapping[str, str]) -> None:
+    """Remove everything but images; one that was killed may have left something."""
+    if containers := _run("docker", "ps", "--all", "--quiet", environment=environment).split():
+        _run("docker", "rm", "--force", "--volumes", *containers, environment=environment)
+    _run("docker", "network", "prune", "--force", environment=environment)
+    # Without --all, volumes that have a name stay.
+    if volumes := _run("docker", "volume", "ls", "--quiet", environment=environment).split():
+        _run("docker", "volume", "rm", *volumes, environment=environment)
+
+
+def _run(*command: str, environment: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise EngineError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
