@@ -1,6 +1,5 @@
 """A graph of one's own, for tests and for the evaluation: they empty what they use."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +9,7 @@ from scripts.stack import servers
 from scripts.stack.neo4j import answers, community
 from scripts.stack.ports import Ports
 from scripts.stack.secrets import Secrets
+from scripts.stack.settings import read_settings
 from scripts.stack.units import RunningUnit
 
 KINDS = {"embedded": servers.bolt, "community": community}
@@ -30,5 +30,5 @@ def own_graph(kind: str, folder: Path) -> Iterator[str]:
 
 
 def kind_wanted() -> str:
-    """Return which graph MAMIE_NEO4J asks for: the embedded one without it."""
-    return "community" if os.environ.get("MAMIE_NEO4J") == "community" else "embedded"
+    """Return which graph MAMIE_NEO4J asks for; a bad value ends the process and is named."""
+    return read_settings().neo4j

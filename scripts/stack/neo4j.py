@@ -1,8 +1,8 @@
 """A real Neo4j Community for the recommendations graph, from Maven Central's jars.
 
-`python -m scripts.stack.neo4j DATA_DIR` reads the password from MAMIE_BOLT_PASSWORD and
-becomes the server that DATA_DIR/conf describes. It runs on Java 17 or 21; the jars are
-fetched once, into build/neo4j.
+`python -m scripts.stack.neo4j` fetches the jars, once, into build/neo4j; Maven compares their
+checksums. With DATA_DIR it reads the password from MAMIE_BOLT_PASSWORD and becomes the server
+that DATA_DIR/conf describes. It runs on Java 17 or 21.
 """
 
 import os
@@ -62,8 +62,8 @@ JAVA = ["java", "-Xms64m", "-Xmx256m"] + [
 ]
 HELP = """\
 Neo4j Community cannot be had here: {}
-Install Java 17 or 21 and Maven (Debian: openjdk-17-jre-headless and maven), set MAMIE_NEO4J_URL
-to a running server, or leave MAMIE_NEO4J away for the embedded graph."""
+It needs Java 17 or 21, Maven (Debian: default-jre-headless and maven), and Maven Central, once.
+Or set MAMIE_NEO4J_URL to a running server, or leave MAMIE_NEO4J away for the embedded graph."""
 
 
 class Neo4jMissingError(Exception):
@@ -109,8 +109,10 @@ def fetch(cache: Path = CACHE) -> None:
     shutil.rmtree(cache, ignore_errors=True)
     cache.mkdir(parents=True)
     (cache / "pom.xml").write_text(POM)
+    maven = ["mvn", "-q", "-B", "-C", f"-Dmaven.repo.local={cache / 'm2'}"]
     jars = ["-DincludeScope=runtime", f"-DoutputDirectory={cache / 'lib'}"]
-    _output(["mvn", "-q", "-B", "-C", "-f", str(cache / "pom.xml"), COPY, *jars])
+    _output([*maven, "-f", str(cache / "pom.xml"), COPY, *jars])
+    shutil.rmtree(cache / "m2")
     stamp.write_text(VERSION)
 
 
@@ -126,13 +128,12 @@ def _output(command: list[str]) -> str:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         output = getattr(error, "stdout", "") or getattr(error, "stderr", "") or str(error)
-        raise Neo4jMissingError(HELP.format(output.strip())) from error
+        raise Neo4jMissingError(HELP.format(output.strip().partition("\n")[0])) from error
     return done.stdout + done.stderr
 
 
-def main() -> None:
+def serve(folder: Path) -> None:
     """Set the password of a new server, and become the server."""
-    folder = Path(sys.argv[1])
     os.environ["NEO4J_HOME"] = str(folder)
     java = [*JAVA, "-cp", f"{CACHE / 'lib'}/*"]
     if not (folder / "data" / "dbms" / "auth.ini").exists():
@@ -142,6 +143,16 @@ def main() -> None:
     server = ["org.neo4j.server.CommunityEntryPoint", "--console-mode"]
     folders = [f"--home-dir={folder}", f"--config-dir={folder / 'conf'}"]
     os.execvp("java", [*java, *server, *folders])  # noqa: S606
+
+
+def main() -> None:
+    """Become the server of a folder; without one fetch the jars, or say what is missing."""
+    if sys.argv[1:]:
+        serve(Path(sys.argv[1]))
+    try:
+        fetch()
+    except Neo4jMissingError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

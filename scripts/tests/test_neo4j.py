@@ -14,7 +14,7 @@ def program(folder, name, says):
 
 def test_without_java_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(neo4j.Neo4jMissingError, match="openjdk-17-jre-headless and maven"):
+    with pytest.raises(neo4j.Neo4jMissingError, match="default-jre-headless and maven"):
         neo4j.fetch()
 
 
@@ -30,3 +30,10 @@ def test_without_maven_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(neo4j.Neo4jMissingError, match="Maven"):
         neo4j.fetch(tmp_path / "neo4j")
+
+
+def test_the_command_says_it_and_nothing_else(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["neo4j"])
+    with pytest.raises(SystemExit, match="default-jre-headless and maven"):
+        neo4j.main()

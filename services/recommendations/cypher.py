@@ -110,18 +110,20 @@ MATCH (:Client {{user_id: $user_id}})-[b:BOUGHT]->(p:Product)
 RETURN {PRODUCT}, size(b.orders) AS orders, b.trained_at AS trained_at, b.last_at AS last_at,
        {BUYERS}
 """
+# Thousands of paths are grouped here: a condition on each of them costs more than one on what
+# was grouped, and the greatest pair tells the closest purchase without sorting.
 COMPANIONS = f"""
 UNWIND $basis AS known
 MATCH (i:Product {{product_id: known.product_id}})<-[:BOUGHT]-(other)
 WHERE other.bucket < known.below AND other.user_id <> $user_id
-MATCH (other)-[:BOUGHT]->(p) WHERE p.title <> '' AND NOT p.product_id IN $bought
+MATCH (other)-[:BOUGHT]->(p)
 WITH p.product_id AS product_id, known.product_id AS because, known.weight AS weight,
      count(*) AS together
-WITH product_id, because, together, weight * together AS part ORDER BY part DESC, because
-WITH product_id, sum(part) AS strength, sum(together) AS together,
-     head(collect(because)) AS because
+WHERE NOT product_id IN $bought
+WITH product_id, sum(weight * together) AS strength, sum(together) AS together,
+     max([weight * together, because])[1] AS because
 ORDER BY strength DESC, product_id LIMIT $most
-MATCH (p:Product {{product_id: product_id}})
+MATCH (p:Product {{product_id: product_id}}) WHERE p.title <> ''
 RETURN {PRODUCT}, strength, because, together, {BUYERS}
 """
 COUNT_WITH_ANIMAL = "MATCH (c:Client {animal_type: $animal_type}) RETURN count(*) AS clients"

@@ -142,7 +142,7 @@ class InMemoryRecommendationsRepository:
             Companion(
                 product=self._product(product_id),
                 strength=sum(part.values()),
-                because=min(part, key=lambda known: (-round(part[known], 9), known)),
+                because=max(part, key=lambda known: (round(part[known], 9), known)),
                 together=together[product_id],
                 buyers=len(self._buyers(product_id)),
             )

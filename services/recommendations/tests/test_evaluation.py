@@ -70,12 +70,11 @@ class TestOnARealGraph:
     def test_ours_beats_popularity_and_chance_clearly(self, store, graph):
         held_out = measuring.split(HISTORY)
         load(graph, HISTORY, held_out.training)
-        hits = measuring.hits(measuring.ours(store), held_out.cases)
-        popular = measuring.hits(measuring.popularity(held_out.training), held_out.cases)
-        chance = measuring.hits(measuring.anything(HISTORY), held_out.cases)
-        more = [ours - theirs for ours, theirs in zip(hits, popular, strict=True)]
-        assert measuring.interval(more)[0] > 0.1
-        assert sum(popular) > sum(chance)
+        ours = measuring.hits(measuring.ours(store), held_out.cases)
+        for rival in (measuring.popularity(held_out.training), measuring.anything(HISTORY)):
+            theirs = measuring.hits(rival, held_out.cases)
+            more = [mine - other for mine, other in zip(ours, theirs, strict=True)]
+            assert measuring.interval(more)[0] > 0.1
 
     def test_what_is_loaded_at_once_is_what_events_would_have_told(self, store, graph):
         history = make_history(clients=12)
