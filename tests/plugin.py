@@ -61,8 +61,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack | ComposeS
         "MAMIE_LOGIN_RATE_LIMIT_PER_MINUTE": "1000000",
     }
     up = [str(ROOT / "scripts" / "up"), "--detach", "--data", str(data)]
-    subprocess.run(up, check=True, env=os.environ | limits)
     try:
+        subprocess.run(up, check=True, env=os.environ | limits)
         yield Stack(data)
     finally:
         subprocess.run([ROOT / "scripts" / "down", "--data", data], check=True)

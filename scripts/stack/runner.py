@@ -122,7 +122,8 @@ class Runner:
 
     def _save(self) -> None:
         """Write down which processes run, by id and start time: ids are used again."""
-        with self._lock:
+        # On a full disk, what runs goes on all the same.
+        with self._lock, contextlib.suppress(OSError):
             alive = [unit.pid for unit in list(self.units.values())]
             known = [_identify(pid) for pid in (os.getpid(), *alive) if pid]
             fresh = self._data / "state.json.new"
