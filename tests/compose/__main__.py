@@ -15,9 +15,11 @@ from contextlib import contextmanager
 
 from scripts.stack.settings import ROOT
 from tests.compose import standins
-from tests.compose.engine import engine
+from tests.compose.engine import NoEngineError, engine
 
 TESTS = ["tests/compose", "tests/e2e", "tests/faults/test_mesh.py"]
+NO_ENGINE = 77
+"""The exit status by which test harnesses know what could not be tried."""
 SETTINGS = {
     "MAMIE_TEST_STACK": "compose",
     "MAMIE_RATE_LIMIT_PER_MINUTE": "1000000",
@@ -26,6 +28,15 @@ SETTINGS = {
 
 
 def main() -> int:
+    """Return the exit status of the tests, or NO_ENGINE with the reason."""
+    try:
+        return test_containers()
+    except NoEngineError as error:
+        print(f"No Docker engine can run here: {error}", file=sys.stderr)
+        return NO_ENGINE
+
+
+def test_containers() -> int:
     """Do all of it, print how long each part took, and return the exit status of the tests."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # also then everything is put away
     tests = ["pytest", *(sys.argv[1:] or TESTS)]

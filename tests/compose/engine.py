@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,10 @@ INSTALLED = {
 
 
 class EngineError(Exception):
+    """Something about the engine went wrong; the message says what."""
+
+
+class NoEngineError(EngineError):
     """No engine can run here; the message says why."""
 
 
@@ -52,7 +56,17 @@ class Engine:
 
 @contextmanager
 def engine() -> Iterator[Engine]:
-    """Yield an empty engine (but for images)."""
+    """Yield an empty engine (but for images); NoEngineError when none can run."""
+    with ExitStack() as held:
+        try:
+            running = held.enter_context(_started())
+        except EngineError as error:
+            raise NoEngineError(str(error)) from error
+        yield running
+
+
+@contextmanager
+def _started() -> Iterator[Engine]:
     _require_root_and_cgroups()
     _install()
     programs = _unpack()
