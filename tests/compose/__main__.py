@@ -51,6 +51,7 @@ def test_containers() -> int:
         try:
             with timed("up --wait"):
                 run("docker", "compose", "up", "--detach", "--wait")
+            run("docker", "stats", "--no-stream", "--format", "table {{.Name}}\t{{.MemUsage}}")
             with timed("tests"):
                 command = running.inside(sys.executable, "-m", *tests)
                 return subprocess.run(command, cwd=ROOT, check=False).returncode
