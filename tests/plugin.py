@@ -8,7 +8,7 @@ MAMIE_TEST_MONGODB_URL and MAMIE_TEST_REDIS_URL name servers to use instead.
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -43,6 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _width(item: pytest.Item) -> int:
     return max((n for n, mark in enumerate(WIDER, 1) if item.get_closest_marker(mark)), default=0)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Return what prints a figure for people, though the test passes."""
+
+    def print_now(figure: str) -> None:
+        with capsys.disabled():
+            print(f"\n    {figure}", flush=True)
+
+    return print_now
 
 
 @pytest.fixture(scope="session")

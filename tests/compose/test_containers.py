@@ -142,10 +142,9 @@ def test_no_secret_is_in_an_image_or_an_environment(stack):
     assert not [part for part in long if any(part in text for text in told)]
 
 
-def test_our_image_is_small_and_holds_nothing_to_build_with(stack, capsys):
+def test_our_image_is_small_and_holds_nothing_to_build_with(stack, say):
     (image,) = json.loads(stack.docker("inspect", COMPOSE["x-ours"]["image"]))
-    with capsys.disabled():
-        print(f"\nour image: {image['Size'] / 1e6:.0f} MB")
+    say(f"our image: {image['Size'] / 1e6:.0f} MB")
     assert image["Size"] < LARGEST_IMAGE_BYTES
     assert image["Config"]["User"] == "10001:10001"
     labels = image["Config"]["Labels"]

@@ -142,7 +142,7 @@ def figures(stack):
     return found
 
 
-def test_hundreds_follow_at_once_and_nobody_takes_a_thread(shop, stack, alice, confirmed, capsys):
+def test_hundreds_follow_at_once_and_nobody_takes_a_thread(shop, stack, alice, confirmed, say):
     crowd = Crowd(shop, alice, confirmed)
 
     async def scenario():
@@ -159,8 +159,7 @@ def test_hundreds_follow_at_once_and_nobody_takes_a_thread(shop, stack, alice, c
     before = figures(stack)
     during = asyncio.run(scenario())
     assert crowd.statuses == dict.fromkeys(STATUSES, WATCHERS)
-    with capsys.disabled():
-        print(f"\n{WATCHERS} watchers, (threads, MiB) before: {before}, during: {during}")
+    say(f"{WATCHERS} watchers, (threads, MiB) before: {before}, during: {during}")
     for name, (threads, _) in during.items():
         assert threads - before[name][0] < 30
 

@@ -107,7 +107,7 @@ def recommended_to(person):
 
 
 def test_orders_during_a_replay_are_learnt_once_and_recommendations_keep_answering(
-    shop, stack, graph, alice
+    shop, stack, graph, alice, say
 ):
     bought = []
 
@@ -117,7 +117,7 @@ def test_orders_during_a_replay_are_learnt_once_and_recommendations_keep_answeri
     with meanwhile(order), meanwhile(partial(recommended_to, alice)) as answers:
         eventually(lambda: bought)
         replayed(stack)
-        print(f"{len(bought)} clients ordered, {len(answers)} answers during a replay")
+        say(f"{len(bought)} clients ordered, {len(answers)} answers during a replay")
     assert len(bought) > 1
     assert set(answers) == {(200, 5)}
     settle(shop, graph)

@@ -90,17 +90,19 @@ def published(stack, subjects):
     return heard
 
 
-def test_a_thousand_events_are_published_in_order_and_have_one_effect_each(stack, users, heard):
+def test_a_thousand_events_are_published_in_order_and_have_one_effect_each(
+    stack, users, heard, say
+):
     client_ids = [str(uuid.uuid4()) for _ in range(CLIENTS)]
     with killing(stack) as killed:
         # Two processes at least are killed between one change of a client and the next.
         commit_events(users, client_ids, lambda n: eventually(partial(has_at_least, killed, 2 * n)))
     eventually(lambda: waiting(users) == 0, seconds=90)
-    print(f"{len(killed)} relays and RabbitMQ twice were killed meanwhile; ", end="")
-    assert_one_effect_each(stack, heard, client_ids)
+    told = assert_one_effect_each(stack, heard, client_ids)
+    say(f"{len(killed)} relays killed, and RabbitMQ twice: {lags(heard, told)}")
 
 
-def test_in_a_calm_shop_the_same_events_have_their_effect_too(stack, users, heard):
+def test_in_a_calm_shop_the_same_events_have_their_effect_too(stack, users, heard, say):
     client_ids = [str(uuid.uuid4()) for _ in range(CLIENTS)]
     # Everybody has heard of one change before the next.
     commit_events(
@@ -108,8 +110,8 @@ def test_in_a_calm_shop_the_same_events_have_their_effect_too(stack, users, hear
         client_ids,
         lambda n: eventually(partial(have_heard, heard, client_ids, n - 1), seconds=60),
     )
-    print("nobody was killed meanwhile; ", end="")
-    assert_one_effect_each(stack, heard, client_ids)
+    told = assert_one_effect_each(stack, heard, client_ids)
+    say(f"nobody killed: {lags(heard, told)}")
 
 
 def has_at_least(things, count):
@@ -127,19 +129,20 @@ def waiting(users):
 
 
 def assert_one_effect_each(stack, heard, client_ids):
+    """Return what was published of some clients, if each event had one effect, in order."""
     eventually(partial(have_heard, heard, client_ids, CHANGES - 1), seconds=60)
     told = published(stack, set(client_ids))
     assert {len(events) for events in told.values()} == {CHANGES}
     assert all(list(e.values()) == sorted(e.values()) for e in told.values())
     assert heard.welcomes(client_ids) == dict.fromkeys(client_ids, 1)
-    print_lags(heard, told)
+    return told
 
 
-def print_lags(heard, told):
-    """Print how long after their commit events had their effect."""
+def lags(heard, told):
+    """Return in words how long after their commit events had their effect."""
     committed = {event_id: at for events in told.values() for event_id, at in events.items()}
     handled = heard.times(list(committed))
     assert handled.keys() == committed.keys()
-    lags = sorted((handled[each] - committed[each]).total_seconds() for each in committed)
-    print(f"lag of {len(lags)} events: p50 {lags[len(lags) // 2]:.2f} s, ", end="")
-    print(f"p99 {lags[int(len(lags) * 0.99)]:.2f} s, longest {lags[-1]:.2f} s")
+    found = sorted((handled[each] - committed[each]).total_seconds() for each in committed)
+    middle, late = found[len(found) // 2], found[int(len(found) * 0.99)]
+    return f"lag of {len(found)} events p50 {middle:.2f} s, p99 {late:.2f} s"

@@ -41,12 +41,14 @@ def test_killing_an_instance_fails_no_read(stack, reads):
     eventually(lambda: stack.unit("catalog-2")["state"] == "ready", seconds=30)
 
 
-def test_a_new_instance_is_used_in_under_a_second_and_leaves_without_failing_a_call(stack, reads):
+def test_a_new_instance_is_used_in_under_a_second_and_leaves_without_failing_a_call(
+    stack, reads, say
+):
     before = len(stack.instances("catalog"))
     stack.scale("catalog", before + 1)
     began, address = time.monotonic(), stack.address(f"catalog-{before + 1}")
     eventually(lambda: requests_to(stack, address) > 0, seconds=1)
-    print(f"first request {time.monotonic() - began:.2f} s after it was healthy")
+    say(f"first request {time.monotonic() - began:.2f} s after it was healthy")
     stack.scale("catalog", before)
     go_on(reads, 100)
     assert set(reads.outcomes) == {"200"}

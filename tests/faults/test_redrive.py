@@ -129,7 +129,9 @@ def listed(stack, ids):
     return shown if all(each in shown for each in ids) else None
 
 
-def test_poison_is_put_aside_after_five_tries_and_the_others_go_on(stack, connection, heard, mine):
+def test_poison_is_put_aside_after_five_tries_and_the_others_go_on(
+    stack, connection, heard, mine, say
+):
     good = [f"{mine}-{number}" for number in range(GOOD)]
     bad = sorted(f"{mine}-poison-{number}" for number in range(POISON))
     with connection.channel() as channel:
@@ -142,7 +144,7 @@ def test_poison_is_put_aside_after_five_tries_and_the_others_go_on(stack, connec
     eventually(lambda: len(heard.names(good)) == GOOD, seconds=60)
     eventually(lambda: dead(connection, mine) == bad, seconds=30)
     assert tries(stack, mine) == dict.fromkeys(bad, bus.TRIES)
-    print(f"1,000 good among 20 poison: done {time.monotonic() - began:.1f} s after the last")
+    say(f"1,000 good among 20 poison: done {time.monotonic() - began:.1f} s after the last")
 
 
 def test_dead_letters_that_are_redriven_have_their_effect_once_or_are_dead_again(

@@ -83,7 +83,7 @@ def order_at(address, person, product, code, token):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS_FORWARD)
 def test_an_order_on_its_way_is_confirmed_by_another_instance(
-    shop, stack, alice, dying, step, when
+    shop, stack, alice, dying, step, when, say
 ):
     product, code = shop.add_product(stock=10), shop.add_promotion()
     address, process = dying(step, when)
@@ -91,7 +91,7 @@ def test_an_order_on_its_way_is_confirmed_by_another_instance(
     assert process.wait(timeout=10) == -signal.SIGKILL
     killed = time.monotonic()
     alice.await_status(order_id, "CONFIRMED", seconds=TAKEOVER_SECONDS)
-    print(f"finished {time.monotonic() - killed:.1f} s after the kill")
+    say(f"finished {time.monotonic() - killed:.1f} s after the kill")
     assert alice.history(order_id) == FORWARD
     assert payments_of(stack, order_id) == [("CAPTURED", "18.00")]
     assert (shop.stock_of(product), shop.uses_of(code)) == (8, 1)

@@ -201,7 +201,7 @@ def test_an_instance_that_is_told_to_leave_ends_its_streams_well(mongodb_url, or
     assert trouble == []
 
 
-def test_three_hundred_watchers_get_everything_without_a_thread_each(mongodb_url, orders, capsys):
+def test_three_hundred_watchers_get_everything_without_a_thread_each(mongodb_url, orders, say):
     async def scenario(here):
         ids = [orders.place() for _ in range(30)]
         async with audience(here.port) as there:
@@ -225,11 +225,10 @@ def test_three_hundred_watchers_get_everything_without_a_thread_each(mongodb_url
 
     with instance(mongodb_url) as here:
         alone, many = asyncio.run(scenario(here))
-    with capsys.disabled():
-        print(  # noqa: T201 - figures for people
-            f"\n1 watcher: {alone[0]} threads, {alone[1]} MiB;"
-            f" 301 watchers: {many[0]} threads, {many[1]} MiB"
-        )
+    say(
+        f"1 watcher: {alone[0]} threads, {alone[1]} MiB;"
+        f" 301 watchers: {many[0]} threads, {many[1]} MiB"
+    )
     assert many[0] - alone[0] < 10
     assert many[1] - alone[1] < 100
 
