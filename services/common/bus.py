@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pika
+import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
+from services.common.errors import UnavailableError
 from services.common.events import CloudEvent
 
 EXCHANGE = "mamie_rosa.events"
@@ -108,9 +110,15 @@ def declare_queue(channel: BlockingChannel, queue: Queue) -> None:
 
 
 def declare(url: str, queue: Queue) -> None:
-    """Declare a consumer's queue, so that events are kept for it before it first runs."""
-    with connection(url, queue.consumer) as opened:
-        declare_queue(opened.channel(), queue)
+    """Declare a consumer's queue, so that events are kept for it before it first runs.
+
+    UnavailableError when the broker does not answer.
+    """
+    try:
+        with connection(url, queue.consumer) as opened:
+            declare_queue(opened.channel(), queue)
+    except (pika.exceptions.AMQPError, OSError) as error:
+        raise UnavailableError("RabbitMQ does not answer.") from error
 
 
 def publish(channel: BlockingChannel, event: CloudEvent) -> None:

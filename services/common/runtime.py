@@ -198,7 +198,8 @@ def _patiently(name: str, verb: Verb) -> None:
         try:
             return verb()
         except UnavailableError as error:
-            cause = str(error.__cause__ or error).strip().partition("\n")[0]
+            root = error.__cause__ or error
+            cause = str(root).strip().partition("\n")[0] or repr(root)
             if time.monotonic() > deadline:
                 log.error("gave_up", verb=name, cause=cause)
                 raise SystemExit(1) from None

@@ -149,6 +149,8 @@ def test_our_image_is_small_and_holds_nothing_to_build_with(stack, say):
     assert image["Config"]["User"] == "10001:10001"
     labels = image["Config"]["Labels"]
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.version"] == image["RepoTags"][0].partition(":")[2]
+    assert {"org.opencontainers.image.source", "org.opencontainers.image.revision"} <= set(labels)
     look = "ls /root/.cache /var/lib/apt/lists/* /app/protos /app/services/*/tests 2>/dev/null"
     find = "import shutil; print([p for p in ('gcc', 'cc', 'make') if shutil.which(p)])"
     run = ("run", "--rm", "--user=0", "--network=none", "--entrypoint")

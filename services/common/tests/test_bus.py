@@ -9,7 +9,7 @@ import pytest
 
 from services.common import bus
 from services.common.consumer import Consumer
-from services.common.errors import StoreUnavailableError
+from services.common.errors import StoreUnavailableError, UnavailableError
 from services.common.events import CloudEvent
 from services.common.relay import OutboxRelay
 from services.common.tests.broker import build_event, count, running
@@ -142,3 +142,9 @@ def test_a_relay_waits_for_a_broker_that_is_away_and_loses_nothing(queue):
     relay = OutboxRelay(outbox=outbox, url="amqp://guest:guest@127.0.0.1:1/%2F", name="test")
     with running(relay):
         assert len(outbox.events) == 1
+
+
+def test_a_queue_cannot_be_declared_where_nobody_answers():
+    nowhere = "amqp://guest:guest@127.0.0.1:1/%2F"
+    with pytest.raises(UnavailableError):
+        bus.declare(nowhere, bus.Queue("nobody", []))
