@@ -183,12 +183,13 @@ def _environment(plan: Plan, instance: str, port: int) -> dict[str, str]:
         "MAMIE_PORT": str(port),
         "MAMIE_CONSUL_URL": plan.urls["consul"],
         "MAMIE_XDS_SERVERS": plan.urls["control_plane"],
-        "MAMIE_BUS_URL": plan.urls["rabbitmq"],
     }
 
 
 def _service_environment(plan: Plan, service: Service, instance: str, port: int) -> dict[str, str]:
     environment = _environment(plan, instance, port)
+    if service.consumes if instance.endswith("-prepare") else service.on_bus:
+        environment["MAMIE_BUS_URL"] = plan.urls["rabbitmq"]
     if service.store:
         environment["MAMIE_STORE_URL"] = store_url(plan, service)
     if instance == "users-prepare":
