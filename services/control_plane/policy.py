@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 POLICY_FILE = Path(__file__).with_name("policy.yaml")
-BUDGET = "retry_budget_percent"
+BUDGET, AT_LEAST = "retry_budget_percent", "min_retry_concurrency"
 
 
 class PolicyError(ValueError):
@@ -41,8 +41,9 @@ def read_policy(path: Path = POLICY_FILE) -> Policy:
     if wrong := expected.symmetric_difference(said):
         raise PolicyError(f"{path.name}: missing or unknown: {', '.join(sorted(wrong))}")
     breakers = dict(said.pop("circuit_breakers"))
-    if BUDGET not in breakers:
-        raise PolicyError(f"{path.name}: missing: circuit_breakers.{BUDGET}")
-    budget = {"budget_percent": {"value": breakers.pop(BUDGET)}}
+    for name in (BUDGET, AT_LEAST):
+        if name not in breakers:
+            raise PolicyError(f"{path.name}: missing: circuit_breakers.{name}")
+    budget = {"budget_percent": {"value": breakers.pop(BUDGET)}, AT_LEAST: breakers.pop(AT_LEAST)}
     thresholds = {**breakers, "retry_budget": budget}
     return Policy(circuit_breakers={"thresholds": [thresholds]}, **said)

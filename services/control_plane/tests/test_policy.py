@@ -38,9 +38,19 @@ def test_a_word_that_is_unknown_is_named(file):
         read_policy(written(file, retries=3))
 
 
-def test_a_missing_retry_budget_is_named(file):
-    with pytest.raises(PolicyError, match=r"circuit_breakers\.retry_budget_percent"):
-        read_policy(written(file, circuit_breakers={"max_requests": 1}))
+@pytest.mark.parametrize("missing", ["retry_budget_percent", "min_retry_concurrency"])
+def test_a_missing_part_of_the_retry_budget_is_named(file, missing):
+    both = {"retry_budget_percent": 20, "min_retry_concurrency": 64}
+    del both[missing]
+    with pytest.raises(PolicyError, match=rf"circuit_breakers\.{missing}"):
+        read_policy(written(file, circuit_breakers={"max_requests": 1, **both}))
+
+
+def test_the_requests_that_wait_for_a_dead_instance_may_all_be_tried_again():
+    breakers = resources.cluster("a", read_policy()).circuit_breakers
+    assert breakers
+    budgets = [threshold.retry_budget for threshold in breakers.thresholds]
+    assert [budget and budget.min_retry_concurrency for budget in budgets] == [64]
 
 
 def test_an_empty_policy_is_refused(file):
