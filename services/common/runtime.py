@@ -188,7 +188,10 @@ def main(name: str, config: ServiceConfig, *, verbs: Mapping[str, Verb]) -> None
         print(usage, file=sys.stderr)  # noqa: T201
         raise SystemExit(2)
     for verb in wanted:
-        _patiently(verb, verbs[verb])
+        if verb == "serve":
+            verbs[verb]()
+        else:
+            _patiently(verb, verbs[verb])
 
 
 def _patiently(name: str, verb: Verb) -> None:
