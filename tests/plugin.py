@@ -18,8 +18,8 @@ import pytest
 import redis
 import structlog
 
+from scripts.paths import ROOT
 from scripts.stack.client import Stack
-from scripts.stack.settings import ROOT
 from tests.compose.stack import ComposeStack
 
 # Events are dropped, not formatted: a test that wants them asks for `log` (structlog's own).

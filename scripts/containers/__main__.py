@@ -16,11 +16,11 @@ import psycopg2
 import pymongo.errors
 from environs import Env, validate
 
+from scripts.edge.certificate import ensure_certificate
+from scripts.edge.render import render_envoy
+from scripts.paths import DESCRIPTORS
 from scripts.stack import stores
-from scripts.stack.certificate import ensure_certificate
-from scripts.stack.edge import render_envoy
 from scripts.stack.settings import RATE
-from scripts.tools.gen import DESCRIPTORS
 from services.common.config import EVERYWHERE, reading_environment
 
 HTTP_PORT, HTTPS_PORT, ADMIN_PORT = 8080, 8443, 9901

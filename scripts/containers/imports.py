@@ -6,9 +6,13 @@ read-only. Compiling all that is installed would make the image a sixth larger.
 
 from importlib import import_module
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 
-OTHERS = ("scripts.containers.__main__", "services.common.probe", "sqlalchemy.dialects.postgresql")
+OTHERS = (
+    "scripts.containers.__main__",
+    "services.common.rpc.probe",
+    "sqlalchemy.dialects.postgresql",
+)
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from scripts.stack import servers
+from scripts.stack.credentials import Secrets
 from scripts.stack.neo4j import answers, community
 from scripts.stack.ports import Ports
-from scripts.stack.secrets import Secrets
 from scripts.stack.settings import read_settings
 from scripts.stack.units import RunningUnit
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.evaluation.baskets import History, Order
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 from services.recommendations.domain import Product
 
 PACKAGES = ROOT / "build" / "evaluation"

@@ -13,6 +13,7 @@ import psutil
 from rich.console import Console
 from rich.live import Live
 
+from scripts.paths import ROOT
 from scripts.stack import view
 from scripts.stack.client import NoStackError, Stack
 from scripts.stack.consul_package import ConsulMissingError
@@ -21,7 +22,7 @@ from scripts.stack.plan import Plan, log_folder, make_plan
 from scripts.stack.ports import PortTakenError
 from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
 from scripts.stack.services import SERVICES
-from scripts.stack.settings import DEFAULT_DATA, ROOT, read_settings
+from scripts.stack.settings import DEFAULT_DATA, read_settings
 from scripts.stack.units import UnitFailedError
 
 SAID_PLAINLY = (

@@ -15,9 +15,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 import neo4j
 
+from scripts.paths import ROOT
+from scripts.stack.credentials import Secrets
 from scripts.stack.ports import Ports
-from scripts.stack.secrets import Secrets
-from scripts.stack.settings import ROOT
 from scripts.stack.units import Unit
 
 VERSION = "5.26.30"

@@ -9,15 +9,16 @@ import grpc
 import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from scripts.edge.certificate import ensure_certificate
+from scripts.edge.program import envoy_program
+from scripts.edge.render import render_envoy
+from scripts.paths import DESCRIPTORS, ROOT
 from scripts.stack import neo4j, servers
-from scripts.stack.certificate import ensure_certificate
-from scripts.stack.edge import render_envoy
+from scripts.stack.credentials import Secrets
 from scripts.stack.ports import Ports
-from scripts.stack.secrets import Secrets
 from scripts.stack.services import CONTROL_PLANE_PORT, SERVICES, Service
-from scripts.stack.settings import ROOT, Settings
+from scripts.stack.settings import Settings
 from scripts.stack.units import Unit
-from scripts.tools.gen import DESCRIPTORS
 
 PYTHONPATH = f"{ROOT}:{ROOT / 'build' / 'gen'}"
 
@@ -156,7 +157,7 @@ def _add_edge(plan: Plan, ports: Ports) -> None:
         Unit(
             name="envoy",
             command=[
-                str(servers.envoy_program()),
+                str(envoy_program()),
                 *("-c", str(configuration)),
                 "--use-dynamic-base-id",
                 *(part for option in ENVOY_OPTIONS.items() for part in option),

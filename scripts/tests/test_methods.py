@@ -6,18 +6,18 @@ import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
-from scripts.tools import gen, methods
+from scripts.protos import generate, methods
 
 
 @pytest.fixture(scope="module")
 def public():
-    return methods.public_methods(gen.DESCRIPTORS)
+    return methods.public_methods(generate.DESCRIPTORS)
 
 
 def test_every_http_rule_of_the_protos_is_a_public_method(public):
     rules = sum(
         len(re.findall(r"option \(google\.api\.http\)", path.read_text()))
-        for path in gen.PROTOS.rglob("mamie_rosa/**/*.proto")
+        for path in generate.PROTOS.rglob("mamie_rosa/**/*.proto")
     )
     assert len(public) == rules > 0
 
@@ -33,13 +33,13 @@ def test_a_public_method_is_known_by_its_names_and_its_path(public):
 
 def test_no_internal_service_has_a_public_method(public):
     assert [method for method in public if ".internal." in method.service] == []
-    services = methods.public_services(gen.DESCRIPTORS)
+    services = methods.public_services(generate.DESCRIPTORS)
     assert "mamie_rosa.catalog.v1.CatalogService" in services
     assert services == sorted(set(services))
 
 
 def test_every_method_is_public_or_internal(public):
-    internal = methods.internal_methods(gen.DESCRIPTORS)
+    internal = methods.internal_methods(generate.DESCRIPTORS)
     assert "/mamie_rosa.catalog.internal.v1.CatalogService/ReserveStock" in internal
     assert "/mamie_rosa.CatalogService/VerifyStock" in internal
     assert not set(internal) & {method.grpc_path for method in public}

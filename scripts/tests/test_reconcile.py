@@ -10,7 +10,7 @@ import pytest
 from mamie_rosa.orders.internal.v1 import orders_pb2, orders_pb2_grpc
 from rich.console import Console
 
-from scripts.stack.reconcile import reconcile
+from scripts.operations.reconcile import reconcile
 
 pytestmark = pytest.mark.integration
 

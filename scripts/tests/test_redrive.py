@@ -8,13 +8,13 @@ import pika
 import pytest
 from rich.console import Console
 
-from scripts.stack.redrive import CONSUMERS, main, print_list
-from services.common import bus
-from services.common.dead_letters import DeadLetter
+from scripts.operations.redrive import CONSUMERS, main, print_list
+from services.common.messaging import rabbitmq
+from services.common.messaging.dead_letters import DeadLetter
 from services.notifications import consumer as notifications
 from services.recommendations import consumer as recommendations
 
-QUEUE = bus.Queue("notifications", ())
+QUEUE = rabbitmq.Queue("notifications", ())
 DIED = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 DEATH = {"x-death": [{"reason": "delivery_limit", "time": DIED}, {"reason": "rejected"}]}
 EVENT = {
@@ -41,7 +41,9 @@ def letter(body=b"12345", *, headers=None, **values) -> DeadLetter:
 
 
 def event(**headers) -> DeadLetter:
-    return letter(headers={bus.PREFIX + name: value for name, value in EVENT.items()} | headers)
+    return letter(
+        headers={rabbitmq.PREFIX + name: value for name, value in EVENT.items()} | headers
+    )
 
 
 def shown(*letters):

@@ -20,11 +20,12 @@ from services.catalog.servicer import (
     InternalCatalogServicer,
 )
 from services.catalog.worker import ReservationSweeper
-from services.common import postgres, runtime
-from services.common.mesh import Mesh
+from services.common import runtime
+from services.common.mesh.channels import Mesh
+from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
-from services.common.relay import OutboxRelay
-from services.common.server import Servicer
+from services.common.rpc.server import Servicer
+from services.common.storage import postgres
 
 
 def serve(config: CatalogConfig) -> None:

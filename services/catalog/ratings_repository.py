@@ -11,8 +11,8 @@ from sqlalchemy.dialects import postgresql
 
 from services.catalog.domain import Rating
 from services.catalog.schema import products, ratings
-from services.common import postgres
 from services.common.clock import Clock, utc_now
+from services.common.storage import postgres
 
 ANSWERED = [ratings.c[name] for name in Rating.__dataclass_fields__]
 

@@ -27,9 +27,9 @@ from services.catalog.domain import (
     became_low,
 )
 from services.catalog.schema import adjustments, outbox, products, reservations
-from services.common import postgres
 from services.common.clock import Clock, NewId, new_id, utc_now
-from services.common.events import build_event
+from services.common.messaging.events import build_event
+from services.common.storage import postgres
 
 Decide = Callable[[Reservation | None], Change]
 """Given what an order holds, returns what it shall hold."""

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from services.common import postgres
+from services.common.storage import postgres
 
 metadata = sa.MetaData()
 

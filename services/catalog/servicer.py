@@ -14,10 +14,10 @@ from services.catalog.promotions import RunningPromotions
 from services.catalog.purchases import Purchases
 from services.catalog.ratings_repository import RatingsRepository
 from services.catalog.repository import CatalogRepository, ProductQuery
-from services.common import http, identity
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import format_amount, parse_amount
-from services.common.paging import read_page
+from services.common.rpc import authorization, rest_hints
+from services.common.rpc.paging import read_page
 
 DEFAULT_LIMIT = 20
 CURRENCY = "EUR"
@@ -54,12 +54,12 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         found, total = self._repository.search(query)
         rendered = [self._render(product) for product in found]
         page = catalog_pb2.ListProductsResponse(products=rendered, total=total, page=query.page)
-        return http.cacheable(context, page, seconds=CACHE_SECONDS)
+        return rest_hints.cacheable(context, page, seconds=CACHE_SECONDS)
 
     def GetProduct(self, request, context):
         """Return one product."""
         page = self._render(self._repository.find(request.id))
-        return http.cacheable(context, page, seconds=CACHE_SECONDS)
+        return rest_hints.cacheable(context, page, seconds=CACHE_SECONDS)
 
     def CheckStock(self, request, context):
         """Tell for each line whether its quantity is on sale."""
@@ -72,7 +72,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
 
     def CreateProduct(self, request, context):
         """Add a product."""
-        identity.require_admin()
+        authorization.require_admin()
         product = domain.Product(
             product_id=self._new_id(),
             sku=request.sku,
@@ -85,11 +85,11 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             image_url=request.image_url,
         )
         self._repository.add(product)
-        return http.created(context, self._render(product))
+        return rest_hints.created(context, self._render(product))
 
     def UpdateProduct(self, request, context):
         """Replace what a product's page says, and its price."""
-        identity.require_admin()
+        authorization.require_admin()
         product = self._repository.find(request.id)
         changed = domain.revise(
             product,
@@ -104,7 +104,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
 
     def AdjustInventory(self, request, context):
         """Change the quantity on sale by a signed amount."""
-        admin = identity.require_admin()
+        admin = authorization.require_admin()
         product = self._repository.find(request.id)
         new_quantity = self._repository.adjust(
             product.product_id, request.quantity, reason=request.reason, by=admin.user_id
@@ -115,14 +115,14 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
 
     def RateProduct(self, request, context):
         """Keep what the caller thinks of a product they have bought."""
-        caller = identity.require_user()
+        caller = authorization.require_user()
         product = self._repository.find(request.id)
         if not self._purchases.has_bought(caller.user_id, product.product_id):
             raise domain.NotBoughtError(product.product_id)
         rating = self._ratings.rate(
             product.product_id, caller.user_id, stars=request.stars, comment=request.comment
         )
-        return http.created(context, _render_rating(rating))
+        return rest_hints.created(context, _render_rating(rating))
 
     def _render(self, product: domain.Product) -> catalog_pb2.Product:
         promotion = domain.best_promotion(product.category, self._promotions.running())

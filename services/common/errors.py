@@ -13,7 +13,7 @@ MamieRosaError
     └── StoreUnavailableError  the service's own store is away
 
 Each service derives its own from these, in its `domain.py`; this module knows neither
-gRPC nor HTTP. `services.common.status` maps the nine categories, once, to both.
+gRPC nor HTTP. `services.common.rpc.status` maps the nine categories, once, to both.
 Anything else that is raised is a bug, and reaches the caller as a neutral INTERNAL.
 """
 

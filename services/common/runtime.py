@@ -11,13 +11,13 @@ from typing import Protocol
 import structlog
 
 from services.common.config import ServiceConfig
-from services.common.consul_client import ConsulClient
 from services.common.errors import UnavailableError
-from services.common.health import Check, HealthMonitor
 from services.common.logging import configure_logging
-from services.common.registration import Registration
-from services.common.server import CannotListenError, GrpcServer, Servicer
-from services.common.streaming import Source, StreamingServer
+from services.common.mesh.consul import ConsulClient
+from services.common.mesh.registration import Registration
+from services.common.rpc.health import Check, HealthMonitor
+from services.common.rpc.server import CannotListenError, GrpcServer, Servicer
+from services.common.rpc.streaming import Source, StreamingServer
 
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.5

@@ -8,9 +8,9 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.common.config import ServiceConfig, reading_environment
-from services.common.consul_client import ConsulClient
 from services.common.logging import configure_logging
-from services.common.server import OPTIONS, CannotListenError, listen
+from services.common.mesh.consul import ConsulClient
+from services.common.rpc.server import OPTIONS, CannotListenError, listen
 from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
 from services.control_plane.policy import Policy, PolicyError, read_policy

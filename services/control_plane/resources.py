@@ -21,7 +21,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions
 from envoy_data_plane.google.protobuf import Any
 
-from services.common.consul_client import Instance
+from services.common.mesh.consul import Instance
 from services.control_plane.policy import Policy, PolicyError
 
 TYPE = "type.googleapis.com/"

@@ -17,7 +17,7 @@ from functools import partial
 
 import structlog
 
-from services.common.consul_client import ConsulAwayError, ConsulClient, Instance
+from services.common.mesh.consul import ConsulAwayError, ConsulClient, Instance
 from services.control_plane.resources import Services
 
 GRACE_SECONDS = 10.0

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from mamie_rosa.notifications.v1 import notifications_pb2_grpc
 
-from services.common import bus, postgres, runtime
-from services.common.consumer import Consumer
+from services.common import runtime
+from services.common.messaging import rabbitmq
+from services.common.messaging.consumer import Consumer
 from services.common.periodic import PeriodicWorker
-from services.common.server import Servicer
+from services.common.rpc.server import Servicer
+from services.common.storage import postgres
 from services.notifications.config import NotificationsConfig, read_config
 from services.notifications.consumer import QUEUE, EventHandler
 from services.notifications.domain import Recipient
@@ -87,6 +89,6 @@ if __name__ == "__main__":
         verbs={
             "serve": partial(serve, config),
             "migrate": partial(migrate, config),
-            "declare": partial(bus.declare, config.service.bus_url, QUEUE),
+            "declare": partial(rabbitmq.declare, config.service.bus_url, QUEUE),
         },
     )

@@ -10,9 +10,9 @@ from google.protobuf import message
 from google.protobuf.timestamp_pb2 import Timestamp
 from mamie_rosa.events.v1 import events_pb2
 
-from services.common import bus
 from services.common.clock import Clock, utc_now
-from services.common.events import CloudEvent
+from services.common.messaging import rabbitmq
+from services.common.messaging.events import CloudEvent
 from services.common.money import format_amount, parse_amount
 from services.notifications import domain
 from services.notifications.domain import Audience, Channel, Client, Effect, Facts, Notice
@@ -191,4 +191,4 @@ EFFECTS: Mapping[str, tuple[type[message.Message], Callable[..., Effect]]] = {
 }
 """How each type of event is read, and what it asks for."""
 
-QUEUE = bus.Queue("notifications", tuple(EFFECTS))
+QUEUE = rabbitmq.Queue("notifications", tuple(EFFECTS))

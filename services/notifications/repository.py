@@ -18,8 +18,8 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from services.common import postgres
 from services.common.clock import NewId, new_id
+from services.common.storage import postgres
 from services.notifications.domain import (
     Audience,
     Channel,

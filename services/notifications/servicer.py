@@ -2,7 +2,7 @@
 
 from mamie_rosa.notifications.v1 import notifications_pb2, notifications_pb2_grpc
 
-from services.common import identity
+from services.common.rpc import authorization
 from services.notifications.domain import Notification
 from services.notifications.repository import NotificationsRepository
 
@@ -17,8 +17,8 @@ class NotificationsServicer(notifications_pb2_grpc.NotificationsServiceServicer)
 
     def ListNotifications(self, request, context):
         """List what was sent to one client, newest first."""
-        user_id = request.user_id or identity.require_user().user_id
-        identity.require_self_or_admin(user_id)
+        user_id = request.user_id or authorization.require_user().user_id
+        authorization.require_self_or_admin(user_id)
         page = request.page or 1
         found, total = self._repository.list_of(
             user_id, page=page, limit=request.limit or DEFAULT_LIMIT

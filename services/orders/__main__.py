@@ -7,32 +7,32 @@ from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc
 
 from services.common import runtime
-from services.common.breaker import CircuitBreaker
-from services.common.mesh import Mesh
+from services.common.mesh.breaker import CircuitBreaker
+from services.common.mesh.channels import Mesh
+from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
-from services.common.relay import OutboxRelay
-from services.common.server import Servicer
+from services.common.rpc.server import Servicer
 from services.orders.checkout import Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.config import OrdersConfig, read_config
-from services.orders.events_servicer import OrderEventsServicer
-from services.orders.feed import OrderFeed
-from services.orders.feed_repository import MongoFeedRepository
-from services.orders.outbox_repository import MongoOutbox
-from services.orders.reconciler import (
+from services.orders.outbox import MongoOutbox
+from services.orders.reconciliation.clients import sources_over
+from services.orders.reconciliation.reconciler import (
     INTERVAL_SECONDS,
     Reconciler,
     ReconciliationTurns,
     Repairs,
 )
-from services.orders.reconciliation_clients import sources_over
-from services.orders.reconciliation_repository import MongoReconciliationRepository
-from services.orders.reconciliation_servicer import ReconciliationServicer
+from services.orders.reconciliation.repository import MongoReconciliationRepository
+from services.orders.reconciliation.servicer import ReconciliationServicer
 from services.orders.repository import MongoOrdersRepository
 from services.orders.saga import Saga, Steps
 from services.orders.servicer import InternalOrdersServicer, OrdersServicer
 from services.orders.store import connect, connect_async
 from services.orders.store import migrate as make_indexes
+from services.orders.tracking.feed import OrderFeed
+from services.orders.tracking.repository import MongoFeedRepository
+from services.orders.tracking.servicer import OrderEventsServicer
 
 HARMLESS = frozenset({"PROVIDER_UNAVAILABLE"})
 """With this the payments answer, and are well: the provider failed, perhaps for one card alone.

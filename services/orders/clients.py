@@ -18,7 +18,7 @@ from mamie_rosa.promotions.internal.v1 import promotions_pb2, promotions_pb2_grp
 
 from services.common.errors import UnavailableError
 from services.common.money import format_amount, parse_amount
-from services.common.status import read_status
+from services.common.rpc.status import read_status
 from services.orders.domain import (
     IdempotencyKeyReusedError,
     Item,

@@ -1,63 +1,68 @@
-"""What the rest of the shop hears of an order's events, if anything."""
+"""The orders' outbox in MongoDB, as the relay empties it.
 
-from google.protobuf import message
-from mamie_rosa.events.v1 import events_pb2
+Events are put into it by the repository, in the transaction of what they tell.
+"""
 
-from services.common.money import format_amount
-from services.orders import domain
-from services.orders.domain import Event, Item, Order
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
 
+import pymongo
+from pymongo import errors as mongo_errors
 
-def tell(order: Order, event: Event) -> message.Message | None:
-    """Return the message that tells the shop of `event`, given the order after it.
+from services.common.clock import Clock, utc_now
+from services.common.messaging.events import CloudEvent
+from services.orders.store import MAJORITY, translated
 
-    A cancellation is told when the money is settled, for only then is the refund known.
-    """
-    match event:
-        case domain.OrderConfirmed():
-            return _created(order)
-        case domain.OrderShipped(tracking_number=number):
-            return events_pb2.OrderShipped(
-                order_id=order.order_id, user_id=order.user_id, tracking_number=number
-            )
-        case domain.OrderDelivered():
-            return events_pb2.OrderDelivered(
-                order_id=order.order_id, user_id=order.user_id, items=_lines(order)
-            )
-        case domain.PaymentSettled(refunded=refunded):
-            return events_pb2.OrderCancelled(
-                order_id=order.order_id,
-                user_id=order.user_id,
-                reason=order.cancel_reason,
-                refund_amount=format_amount(refunded),
-                currency=order.placed.currency,
-            )
-    return None
+LOCK = timedelta(seconds=3)
 
 
-def _created(order: Order) -> events_pb2.OrderCreated:
-    return events_pb2.OrderCreated(
-        order_id=order.order_id,
-        user_id=order.user_id,
-        items=_lines(order),
-        total_amount=format_amount(order.total),
-        discount=format_amount(order.placed.discount),
-        final_amount=format_amount(order.final),
-        currency=order.placed.currency,
-        placed_time=order.created_at,
-    )
+class MongoOutbox:
+    """The outbox of the orders. Whoever takes events holds a lock, `LOCK` long at most."""
+
+    def __init__(self, client: pymongo.MongoClient, *, clock: Clock = utc_now) -> None:
+        self._database = client.get_default_database(write_concern=MAJORITY)
+        self._clock = clock
+
+    @contextmanager
+    def take(self, limit: int) -> Iterator[Sequence[CloudEvent]]:
+        """Yield the oldest events and drop them at the end; nothing while others take some."""
+        with translated():
+            taken = self._oldest(limit) if self._waits() and self._lock() else []
+        yield [_to_event(document) for document in taken]
+        if taken:
+            with translated():
+                ids = [document["_id"] for document in taken]
+                self._database.outbox.delete_many({"_id": {"$in": ids}})
+                self._unlock()
+
+    def _waits(self) -> bool:
+        return self._database.outbox.find_one({}, {"_id": 1}) is not None
+
+    def _lock(self) -> bool:
+        now = self._clock()
+        free = {"_id": "outbox", "until": {"$lte": now}}
+        try:
+            self._database.locks.update_one(free, {"$set": {"until": now + LOCK}}, upsert=True)
+        except mongo_errors.DuplicateKeyError:
+            return False
+        return True
+
+    def _unlock(self) -> None:
+        self._database.locks.update_one({"_id": "outbox"}, {"$set": {"until": self._clock()}})
+
+    def _oldest(self, limit: int) -> list[dict[str, Any]]:
+        """Return the oldest events, with all that wait of the same orders, these in order.
+
+        Instances have clocks of their own: within an order only the sequence can be trusted.
+        """
+        oldest = self._database.outbox.find({}, {"subject": 1}).sort("time").limit(limit)
+        subjects = list({document["subject"] for document in oldest})
+        of_these = self._database.outbox.find({"subject": {"$in": subjects}})
+        return list(of_these.sort([("subject", 1), ("sequence", 1)]))
 
 
-def _lines(order: Order) -> list[events_pb2.OrderLine]:
-    return [_line(item) for item in order.placed.items]
-
-
-def _line(item: Item) -> events_pb2.OrderLine:
-    return events_pb2.OrderLine(
-        product_id=item.product_id,
-        sku=item.sku,
-        title=item.title,
-        quantity=item.quantity,
-        unit_price=format_amount(item.unit_price),
-        category=item.category,
-    )
+def _to_event(document: dict[str, Any]) -> CloudEvent:
+    attributes = {name: document[name] for name in CloudEvent.__dataclass_fields__}
+    return CloudEvent(**attributes)

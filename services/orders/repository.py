@@ -17,8 +17,8 @@ from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
 from services.common.clock import Clock, NewId, new_id, utc_now
-from services.common.events import build_event
-from services.orders import codec, outbox
+from services.common.messaging.events import build_event
+from services.orders import codec, integration_events
 from services.orders.domain import (
     Event,
     Order,
@@ -247,7 +247,7 @@ class MongoOrdersRepository:
         return order
 
     def _tell(self, session: ClientSession, order: Order, recorded: Recorded) -> None:
-        told = outbox.tell(order, recorded.event)
+        told = integration_events.tell(order, recorded.event)
         if told is None:
             return
         event = build_event(

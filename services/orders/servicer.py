@@ -6,10 +6,10 @@ from mamie_rosa.orders.internal.v1 import orders_pb2 as internal_pb2
 from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.orders.v1 import orders_pb2, orders_pb2_grpc
 
-from services.common import http, identity
 from services.common.context import current
 from services.common.errors import InvalidArgumentError
 from services.common.money import format_amount
+from services.common.rpc import authorization, rest_hints
 from services.orders import codec, domain
 from services.orders.checkout import Cart, Checkout
 from services.orders.domain import Address, Order, OrderStatus, Recorded
@@ -37,12 +37,12 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
 
     def CreateOrder(self, request, context):
         """Place an order for the caller."""
-        caller = identity.require_user()
+        caller = authorization.require_user()
         key = current().idempotency_key
         if len(key) > LONGEST_KEY:
             raise InvalidIdempotencyKeyError(f"Use at most {LONGEST_KEY} characters.")
         order = self._checkout.place(caller.user_id, _cart(request), key)
-        return http.created(context, _render_placed(order))
+        return rest_hints.created(context, _render_placed(order))
 
     def GetOrder(self, request, context):
         """Return an order to its owner or an administrator."""
@@ -50,8 +50,8 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
 
     def ListOrders(self, request, context):
         """List the orders of one client, newest first."""
-        user_id = request.user_id or identity.require_user().user_id
-        identity.require_self_or_admin(user_id)
+        user_id = request.user_id or authorization.require_user().user_id
+        authorization.require_self_or_admin(user_id)
         page = request.page or 1
         found, total = self._repository.list_of(
             user_id, page=page, limit=request.limit or DEFAULT_LIMIT
@@ -72,7 +72,7 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
 
     def UpdateOrderStatus(self, request, context):
         """Move an order on to PROCESSING, SHIPPED or DELIVERED."""
-        identity.require_admin()
+        authorization.require_admin()
         wanted = OrderStatus(orders_pb2.OrderStatus.Name(request.status))
         moved = self._saga.apply(
             request.id, lambda order: domain.move_on(order, wanted, request.tracking_number)
@@ -91,9 +91,9 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
         A stranger's order and one that does not exist are told apart only to those who may
         see orders at all; ids cannot be guessed.
         """
-        identity.require_user()
+        authorization.require_user()
         order = self._repository.load(order_id)
-        identity.require_self_or_admin(order.user_id)
+        authorization.require_self_or_admin(order.user_id)
         return order
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mamie_rosa.payments.internal.v1 import payments_pb2_grpc
 
-from services.common import postgres, runtime
-from services.common.server import Servicer
+from services.common import runtime
+from services.common.rpc.server import Servicer
+from services.common.storage import postgres
 from services.payments.config import PaymentsConfig, read_config
 from services.payments.provider import PostgresLedger, SandboxProvider
 from services.payments.repository import PostgresPaymentsRepository

@@ -19,11 +19,11 @@ from typing import Protocol
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from services.common import postgres
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
-from services.common.mesh import remaining_timeout
+from services.common.mesh.channels import remaining_timeout
+from services.common.storage import postgres
 from services.payments.domain import (
     NOTHING,
     Captured,

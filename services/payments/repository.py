@@ -12,7 +12,7 @@ from typing import Protocol
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from services.common import postgres
+from services.common.storage import postgres
 from services.payments.domain import Payment, PaymentNotFoundError, PaymentStatus
 
 metadata = sa.MetaData()

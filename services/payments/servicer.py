@@ -4,7 +4,7 @@ from mamie_rosa.payments.internal.v1 import payments_pb2, payments_pb2_grpc
 
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import format_amount, parse_amount
-from services.common.paging import read_page
+from services.common.rpc.paging import read_page
 from services.payments.cashier import Cashier
 from services.payments.domain import NOTHING, Payment, PaymentStatus
 from services.payments.provider import PaymentProvider

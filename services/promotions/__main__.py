@@ -6,8 +6,8 @@ from mamie_rosa.promotions.internal.v1 import promotions_pb2_grpc as internal_pb
 from mamie_rosa.promotions.v1 import promotions_pb2_grpc
 
 from services.common import runtime
-from services.common.relay import OutboxRelay
-from services.common.server import Servicer
+from services.common.messaging.relay import OutboxRelay
+from services.common.rpc.server import Servicer
 from services.promotions import demo
 from services.promotions.config import PromotionsConfig, read_config
 from services.promotions.outbox_repository import RedisOutbox

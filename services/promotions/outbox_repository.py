@@ -11,7 +11,7 @@ from typing import Any
 import redis
 from redis import exceptions as redis_errors
 
-from services.common.events import CloudEvent
+from services.common.messaging.events import CloudEvent
 from services.promotions.repository import OUTBOX, PREFIX
 from services.promotions.store import translated
 

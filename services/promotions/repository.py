@@ -29,7 +29,7 @@ import redis
 from redis.commands.core import Script
 
 from services.common.clock import Clock, NewId, new_id, utc_now
-from services.common.events import CloudEvent, build_event
+from services.common.messaging.events import CloudEvent, build_event
 from services.common.money import format_amount
 from services.promotions import outbox
 from services.promotions.domain import (

@@ -6,10 +6,10 @@ from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_pb2
 from mamie_rosa.promotions.internal.v1 import promotions_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.promotions.v1 import promotions_pb2, promotions_pb2_grpc
 
-from services.common import http, identity
 from services.common.clock import Clock, utc_now
 from services.common.money import format_amount, parse_amount
-from services.common.paging import read_page
+from services.common.rpc import authorization, rest_hints
+from services.common.rpc.paging import read_page
 from services.promotions import domain
 from services.promotions.repository import PromotionsRepository
 
@@ -26,23 +26,23 @@ class PromotionsServicer(promotions_pb2_grpc.PromotionsServiceServicer):
 
     def ValidatePromotion(self, request, context):
         """Tell what a code would take off a cart, for the caller or, to an admin, anybody."""
-        user_id = request.user_id or identity.require_user().user_id
-        identity.require_self_or_admin(user_id)
+        user_id = request.user_id or authorization.require_user().user_id
+        authorization.require_self_or_admin(user_id)
         usage = self._repository.find(domain.normalize(request.promo_code), user_id)
         total = parse_amount(request.cart_total)
         return _render_verdict(domain.assess_total(usage, total, self._clock()))
 
     def GetPromotion(self, request, context):
         """Return one promotion."""
-        identity.require_user()
+        authorization.require_user()
         return _render(self._repository.load(domain.normalize(request.code)))
 
     def CreatePromotion(self, request, context):
         """Add a promotion."""
-        identity.require_admin()
+        authorization.require_admin()
         promotion = _parse(request)
         self._repository.add(promotion)
-        return http.created(context, _render(domain.Usage(promotion=promotion)))
+        return rest_hints.created(context, _render(domain.Usage(promotion=promotion)))
 
 
 class InternalPromotionsServicer(internal_pb2_grpc.PromotionsServiceServicer):

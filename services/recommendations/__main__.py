@@ -6,9 +6,10 @@ from functools import partial
 
 from mamie_rosa.recommendations.v1 import recommendations_pb2_grpc
 
-from services.common import bus, runtime
-from services.common.consumer import Consumer
-from services.common.server import Servicer
+from services.common import runtime
+from services.common.messaging import rabbitmq
+from services.common.messaging.consumer import Consumer
+from services.common.rpc.server import Servicer
 from services.recommendations import demo
 from services.recommendations.config import RecommendationsConfig, read_config
 from services.recommendations.consumer import QUEUE, EventHandler
@@ -71,7 +72,7 @@ if __name__ == "__main__":
             "serve": partial(serve, config),
             "migrate": partial(migrate, config),
             "seed": partial(seed, config),
-            "declare": partial(bus.declare, config.service.bus_url, QUEUE),
+            "declare": partial(rabbitmq.declare, config.service.bus_url, QUEUE),
             "rebuild": partial(rebuild_graph, config),
         },
     )

@@ -7,8 +7,8 @@ import structlog
 from google.protobuf import message
 from mamie_rosa.events.v1 import events_pb2
 
-from services.common import bus
-from services.common.events import CloudEvent
+from services.common.messaging import rabbitmq
+from services.common.messaging.events import CloudEvent
 from services.recommendations.domain import (
     Change,
     ClientTold,
@@ -93,4 +93,4 @@ CHANGES: Mapping[str, tuple[type[message.Message], Callable[..., Change]]] = {
 }
 """How each type of event is read, and what it asks for."""
 
-QUEUE = bus.Queue("recommendations", tuple(CHANGES))
+QUEUE = rabbitmq.Queue("recommendations", tuple(CHANGES))

@@ -19,10 +19,10 @@ from google.protobuf.message import DecodeError
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, ConnectionClosedByBroker
 
-from services.common import bus
 from services.common.clock import new_id, utc_now
 from services.common.errors import UnavailableError
-from services.common.events import CloudEvent
+from services.common.messaging import rabbitmq
+from services.common.messaging.events import CloudEvent
 from services.recommendations.consumer import CHANGES, EventHandler, UnusableEventError
 from services.recommendations.repository import RecommendationsRepository
 
@@ -51,11 +51,13 @@ def rebuild(*, url: str, repository: RecommendationsRepository) -> int:
 
 
 def _rebuild(url: str, repository: RecommendationsRepository) -> int:
-    with bus.connection(url, NAME) as connection:  # of a bus that is away nothing can be learnt
-        bus.declare_log(connection.channel())
+    with rabbitmq.connection(
+        url, NAME
+    ) as connection:  # of a bus that is away nothing can be learnt
+        rabbitmq.declare_log(connection.channel())
     _when_possible(repository.clear)
     handler = EventHandler(repository=repository)
-    with bus.connection(url, NAME) as connection:
+    with rabbitmq.connection(url, NAME) as connection:
         return sum(_handle(handler, event) for event in _events(connection.channel()))
 
 
@@ -63,7 +65,7 @@ def _events(channel: BlockingChannel) -> Iterator[CloudEvent]:
     """Yield the events that the graph learns from, from the oldest that is kept until now."""
     channel.confirm_delivery()
     bookmark = _bookmark()
-    bus.publish(channel, bookmark)
+    rabbitmq.publish(channel, bookmark)
     for event in _log(channel):
         if event.id == bookmark.id:
             _let_go(channel)
@@ -88,14 +90,14 @@ def _log(channel: BlockingChannel) -> Iterator[CloudEvent]:
     """Yield every event of the log, and wait for more at its end."""
     channel.basic_qos(prefetch_count=PREFETCH)
     first = True
-    for method, properties, body in channel.consume(bus.LOG, arguments={OFFSET: "first"}):
+    for method, properties, body in channel.consume(rabbitmq.LOG, arguments={OFFSET: "first"}):
         channel.basic_ack(method.delivery_tag)
         if first and (offset := _offset(properties)):
             log.warning("log_begins_late", offset=offset)
         first = False
         try:
-            yield bus.read_event(properties, body)
-        except bus.NotAnEventError:
+            yield rabbitmq.read_event(properties, body)
+        except rabbitmq.NotAnEventError:
             log.warning("log_entry_left_out", offset=_offset(properties))
 
 

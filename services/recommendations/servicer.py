@@ -2,8 +2,8 @@
 
 from mamie_rosa.recommendations.v1 import recommendations_pb2, recommendations_pb2_grpc
 
-from services.common import identity
 from services.common.clock import Clock, utc_now
+from services.common.rpc import authorization
 from services.recommendations import domain
 from services.recommendations.repository import RecommendationsRepository
 
@@ -19,7 +19,7 @@ class RecommendationsServicer(recommendations_pb2_grpc.RecommendationsServiceSer
 
     def GetRecommendations(self, request, context):
         """Recommend products to one client, best first."""
-        identity.require_self_or_admin(request.id)
+        authorization.require_self_or_admin(request.id)
         limit = request.limit or DEFAULT_LIMIT
         evidence = self._repository.gather(request.id, limit)
         recommended = domain.recommend(evidence, limit, self._clock())
@@ -29,7 +29,7 @@ class RecommendationsServicer(recommendations_pb2_grpc.RecommendationsServiceSer
 
     def TrainRecommendations(self, request, context):
         """Add purchases of one client."""
-        identity.require_admin()
+        authorization.require_admin()
         updated = self._repository.train(request.user_id, request.purchased_items, self._clock())
         return recommendations_pb2.TrainRecommendationsResponse(updated=updated)
 

@@ -7,9 +7,9 @@ import grpc
 from mamie_rosa.storefront.v1 import storefront_pb2_grpc
 
 from services.common import runtime
-from services.common.breaker import CircuitBreaker
-from services.common.mesh import MARGIN_SECONDS, Mesh, OnBehalfOfCaller
-from services.common.server import Servicer
+from services.common.mesh.breaker import CircuitBreaker
+from services.common.mesh.channels import MARGIN_SECONDS, Mesh, OnBehalfOfCaller
+from services.common.rpc.server import Servicer
 from services.storefront.config import StorefrontConfig, read_config
 from services.storefront.home import HomePage
 from services.storefront.parts import (

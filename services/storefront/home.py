@@ -9,7 +9,7 @@ import structlog
 from mamie_rosa.storefront.v1 import storefront_pb2
 
 from services.common.context import current
-from services.common.mesh import remaining_timeout
+from services.common.mesh.channels import remaining_timeout
 from services.storefront.parts import Part, PartAwayError
 
 log = structlog.get_logger()

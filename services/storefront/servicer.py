@@ -6,7 +6,7 @@ from google.api import httpbody_pb2
 from google.protobuf import json_format
 from mamie_rosa.storefront.v1 import storefront_pb2, storefront_pb2_grpc
 
-from services.common import http, identity
+from services.common.rpc import authorization, rest_hints
 from services.storefront.home import HomePage
 
 
@@ -18,9 +18,9 @@ class StorefrontServicer(storefront_pb2_grpc.StorefrontServiceServicer):
 
     def GetHome(self, request, context):
         """Return everything for the caller's start page."""
-        home = self._home.compose(identity.require_user().user_id)
+        home = self._home.compose(authorization.require_user().user_id)
         body = httpbody_pb2.HttpBody(content_type="application/json", data=_render(home))
-        return http.uncacheable(context, body)
+        return rest_hints.uncacheable(context, body)
 
 
 def _render(home: storefront_pb2.Home) -> bytes:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from mamie_rosa.users.v1 import users_pb2_grpc
 
-from services.common import postgres, runtime
+from services.common import runtime
 from services.common.clock import new_id, utc_now
+from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
-from services.common.relay import OutboxRelay
-from services.common.server import Servicer
+from services.common.rpc.server import Servicer
+from services.common.storage import postgres
 from services.users.config import UsersConfig, read_config, require_admin_password
 from services.users.domain import Account, Role, User
 from services.users.key_repository import PostgresKeyRepository

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from services.common import postgres
+from services.common.storage import postgres
 from services.users.domain import SigningKey
 
 KEYS_LOCK = "signing-keys"

@@ -15,9 +15,9 @@ from google.protobuf import message
 from mamie_rosa.events.v1 import events_pb2
 from sqlalchemy.dialects import postgresql
 
-from services.common import postgres
 from services.common.clock import Clock, NewId, new_id, utc_now
-from services.common.events import build_event
+from services.common.messaging.events import build_event
+from services.common.storage import postgres
 from services.users.domain import (
     Account,
     EmailExistsError,

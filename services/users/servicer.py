@@ -3,9 +3,9 @@
 from google.api import httpbody_pb2
 from mamie_rosa.users.v1 import users_pb2, users_pb2_grpc
 
-from services.common import http, identity
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.context import Caller, current
+from services.common.rpc import authorization, rest_hints
 from services.users import domain
 from services.users.keys import Keyring
 from services.users.passwords import Passwords
@@ -54,7 +54,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         answer = users_pb2.RegisterUserResponse(
             user_id=user.user_id, token=token.value, expires_in=token.life_seconds
         )
-        return http.created(context, answer)
+        return rest_hints.created(context, answer)
 
     def LoginUser(self, request, context):
         """Sign a user in."""
@@ -66,12 +66,12 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
 
     def GetUser(self, request, context):
         """Return a profile."""
-        identity.require_self_or_admin(request.id)
+        authorization.require_self_or_admin(request.id)
         return _render(self._repository.find(request.id))
 
     def UpdateUser(self, request, context):
         """Replace the name and the preferences of a profile."""
-        caller = identity.require_self_or_admin(request.id)
+        caller = authorization.require_self_or_admin(request.id)
         user = self._repository.find(request.id)
         changed = domain.revise(
             user,

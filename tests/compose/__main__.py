@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 from tests.compose import standins
 from tests.compose.engine import NoEngineError, engine
 

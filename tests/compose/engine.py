@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.paths import ROOT
 from scripts.stack import debian
-from scripts.stack.settings import ROOT
 from tests.waiting import eventually
 
 FOLDER = ROOT / "build" / "compose"

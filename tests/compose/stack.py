@@ -17,7 +17,7 @@ import psutil
 import requests
 import yaml
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 
 PROJECT = "mamie-rosa"
 INITS = ("docker-init", "tini", "tini-static")

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import yaml
 
+from scripts.edge.program import envoy_program
+from scripts.packages import package_folder
+from scripts.paths import ROOT
 from scripts.stack import debian, neo4j
-from scripts.stack.servers import envoy_program, package_folder
-from scripts.stack.settings import ROOT
 
 IMAGES = Path(__file__).parent / "images"
 BASE = "debian:trixie-slim"

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 

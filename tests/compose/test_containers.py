@@ -11,7 +11,7 @@ import pytest
 import requests
 import yaml
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.compose

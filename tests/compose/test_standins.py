@@ -19,7 +19,7 @@ import redis
 import requests
 import yaml
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]

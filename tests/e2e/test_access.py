@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from scripts.tools.gen import DESCRIPTORS
-from scripts.tools.methods import public_methods
+from scripts.paths import DESCRIPTORS
+from scripts.protos.methods import public_methods
 from tests.shop import ADDRESS, problem
 
 pytestmark = pytest.mark.e2e

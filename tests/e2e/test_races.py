@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from services.common.postgres import create_engine
+from services.common.storage.postgres import create_engine
 from tests.shop import problem
 from tests.waiting import eventually
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 
 pytestmark = pytest.mark.e2e
 

@@ -9,10 +9,10 @@ import pymongo
 import pytest
 import sqlalchemy as sa
 
-from scripts.stack.settings import ROOT
-from services.common import postgres
+from scripts.paths import ROOT
 from services.common.clock import utc_now
-from services.orders.reconciliation import GRACE
+from services.common.storage import postgres
+from services.orders.reconciliation.domain import GRACE
 from services.payments.repository import payments
 from tests.waiting import eventually
 

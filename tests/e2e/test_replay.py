@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 from tests.graph import graph_of
 from tests.outage import down
 from tests.waiting import eventually

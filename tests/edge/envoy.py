@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from scripts.stack.certificate import ensure_certificate
-from scripts.stack.edge import render_envoy
+from scripts.edge.certificate import ensure_certificate
+from scripts.edge.program import envoy_program
+from scripts.edge.render import render_envoy
+from scripts.paths import DESCRIPTORS
 from scripts.stack.ports import free_port
-from scripts.stack.servers import envoy_program
-from scripts.tools.gen import DESCRIPTORS
 from tests.waiting import eventually
 
 

@@ -29,7 +29,7 @@ from mamie_rosa.recommendations.v1 import recommendations_pb2
 from mamie_rosa.storefront.v1 import storefront_pb2
 from mamie_rosa.users.v1 import users_pb2
 
-from services.common import http, interceptors, status
+from services.common.rpc import interceptors, rest_hints, status
 
 DECLARED = (
     *(catalog_pb2, orders_pb2, order_events_pb2, promotions_pb2, users_pb2),
@@ -131,7 +131,7 @@ def empty(method: str, _request: Any, _context: grpc.ServicerContext) -> Message
 
 def created(method: str, request: Any, context: grpc.ServicerContext) -> Message:
     """Answer as a service does that has made something."""
-    return http.created(context, empty(method, request, context))
+    return rest_hints.created(context, empty(method, request, context))
 
 
 def cached(method: str, request: Any, context: grpc.ServicerContext) -> Message:

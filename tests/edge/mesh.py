@@ -5,8 +5,8 @@ import threading
 
 import grpc
 
-from services.common.consul_client import Instance
-from services.common.server import OPTIONS
+from services.common.mesh.consul import Instance
+from services.common.rpc.server import OPTIONS
 from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
 from services.control_plane.policy import read_policy

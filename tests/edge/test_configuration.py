@@ -10,19 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.stack import edge
-from scripts.stack.edge import SOURCES, UnknownValueError
-from scripts.stack.settings import ROOT
-from scripts.tools import check_edge, methods
-from scripts.tools.check_edge import filter_config, find_problems, public_manager
-from scripts.tools.gen import DESCRIPTORS
+from scripts.edge import check, render
+from scripts.edge.check import filter_config, find_problems, public_manager
+from scripts.edge.render import SOURCES, UnknownValueError
+from scripts.paths import DESCRIPTORS, ROOT
+from scripts.protos import methods
 
 Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> Json:
-    rendered = check_edge.render_sample(tmp_path_factory.mktemp("sample"))
+    rendered = check.render_sample(tmp_path_factory.mktemp("sample"))
     said: Json = json.loads(rendered.read_text())
     return said
 
@@ -104,7 +103,7 @@ def test_http_2_has_few_streams_and_small_windows(manager: Json) -> None:
 
 def test_bodies_end_at_one_mebibyte(manager: Json) -> None:
     assert filter_config(manager, "envoy.filters.http.buffer")["max_request_bytes"] == 1 << 20
-    assert filter_config(manager, check_edge.TRANSCODER)["max_request_body_size"] == 1 << 20
+    assert filter_config(manager, check.TRANSCODER)["max_request_body_size"] == 1 << 20
 
 
 def test_the_cache_has_an_end_and_is_off_where_no_route_turns_it_on(manager: Json) -> None:
@@ -115,7 +114,7 @@ def test_the_cache_has_an_end_and_is_off_where_no_route_turns_it_on(manager: Jso
 
 
 def test_the_transcoder_is_strict(manager: Json) -> None:
-    transcoder = filter_config(manager, check_edge.TRANSCODER)
+    transcoder = filter_config(manager, check.TRANSCODER)
     assert set(transcoder["request_validation_options"].values()) == {True}
     assert len(transcoder["request_validation_options"]) == 3
     assert transcoder["ignored_query_parameters"] == methods.path_fields(DESCRIPTORS)
@@ -138,8 +137,8 @@ def routes_of(manager: Json, *, streaming: bool) -> Iterator[tuple[Json, Json]]:
     """Yield the route of each public method, with the header that tells its deadline."""
     (host,) = manager["route_config"]["virtual_hosts"]
     for method in methods.public_methods(DESCRIPTORS):
-        if (method.service in check_edge.STREAMING) == streaming:
-            entry = check_edge.first_match(host["routes"], method.grpc_path)
+        if (method.service in check.STREAMING) == streaming:
+            entry = check.first_match(host["routes"], method.grpc_path)
             added = entry.get("request_headers_to_add", host["request_headers_to_add"])
             yield entry["route"], added[0]["header"]
 
@@ -171,7 +170,7 @@ def test_every_error_of_the_table_is_documented() -> None:
 
 def test_a_value_that_nobody_gives_is_named() -> None:
     with pytest.raises(UnknownValueError, match="nobody gives RATE_LIMIT_PER_MINUTE"):
-        edge._load("limits.yaml", {})
+        render._load("limits.yaml", {})
 
 
 class TestCheck:
@@ -189,11 +188,11 @@ class TestCheck:
         assert self.problems(configuration) == ""
 
     def test_a_forgotten_service_is_found(self, broken: Json) -> None:
-        filter_config(public_manager(broken), check_edge.TRANSCODER)["services"].pop()
+        filter_config(public_manager(broken), check.TRANSCODER)["services"].pop()
         assert "is public and not in the transcoder's list" in self.problems(broken)
 
     def test_a_service_without_public_methods_is_found(self, broken: Json) -> None:
-        services = filter_config(public_manager(broken), check_edge.TRANSCODER)["services"]
+        services = filter_config(public_manager(broken), check.TRANSCODER)["services"]
         services.append("mamie_rosa.payments.internal.v1.PaymentsService")
         assert "has no public method" in self.problems(broken)
         assert "PaymentsService is internal and named" in self.problems(broken)
@@ -211,13 +210,13 @@ class TestCheck:
     def test_a_stream_that_is_cut_off_is_found(self, broken: Json) -> None:
         (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
         path = "/mamie_rosa.orders.v1.OrderEventsService/WatchOrder"
-        check_edge.first_match(host["routes"], path)["route"]["timeout"] = "5s"
+        check.first_match(host["routes"], path)["route"]["timeout"] = "5s"
         assert "WatchOrder is cut off though it streams" in self.problems(broken)
 
     def test_a_call_without_an_end_is_found(self, broken: Json) -> None:
         (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
         path = "/mamie_rosa.orders.v1.OrdersService/CreateOrder"
-        check_edge.first_match(host["routes"], path)["route"]["timeout"] = "0s"
+        check.first_match(host["routes"], path)["route"]["timeout"] = "0s"
         assert "CreateOrder is waited for without end" in self.problems(broken)
 
     def test_a_change_that_is_repeated_is_found(self, broken: Json) -> None:
@@ -226,12 +225,12 @@ class TestCheck:
         assert "CreateOrder is repeated though it changes things" in self.problems(broken)
 
     def test_a_method_without_a_token_rule_is_found(self, broken: Json) -> None:
-        tokens = filter_config(public_manager(broken), check_edge.TOKENS)
+        tokens = filter_config(public_manager(broken), check.TOKENS)
         tokens["rules"] = tokens["rules"][:-2]
         assert "neither open nor in need of a token" in self.problems(broken)
 
     def test_a_method_that_is_open_by_one_way_alone_is_found(self, broken: Json) -> None:
-        rules = filter_config(public_manager(broken), check_edge.TOKENS)["rules"]
+        rules = filter_config(public_manager(broken), check.TOKENS)["rules"]
         rules.insert(0, {"match": {"path": "/mamie_rosa.orders.v1.OrdersService/GetOrder"}})
         assert "OrdersService/GetOrder needs a token in one of" in self.problems(broken)
 
@@ -239,4 +238,4 @@ class TestCheck:
         public_manager(broken)["max_request_headers_kb"] = "many"
         file = tmp_path / "envoy.json"
         file.write_text(json.dumps(broken))
-        assert "max_request_headers_kb" in check_edge.refusal(file)[0]
+        assert "max_request_headers_kb" in check.refusal(file)[0]

@@ -6,8 +6,8 @@ import pytest
 from google.protobuf import empty_pb2
 from joserfc import jwk
 
-from scripts.tools import methods
-from scripts.tools.gen import DESCRIPTORS
+from scripts.paths import DESCRIPTORS
+from scripts.protos import methods
 from tests.edge import grpc_web, tokens
 from tests.edge.envelope import reason_of
 from tests.edge.envoy import Envoy

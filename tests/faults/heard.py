@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from mamie_rosa.events.v1 import events_pb2
 
 from scripts.stack.client import Stack
-from services.common import postgres
 from services.common.clock import new_id
-from services.common.events import CloudEvent, build_event
+from services.common.messaging.events import CloudEvent, build_event
+from services.common.storage import postgres
 
 WELCOMES = """
 SELECT user_id, count(*) FROM notifications

@@ -11,7 +11,8 @@ from threading import Event, Thread
 import pytest
 import sqlalchemy as sa
 
-from services.common import bus, postgres
+from services.common.messaging import rabbitmq
+from services.common.storage import postgres
 from services.users.repository import outbox
 from tests.faults.heard import Heard, engine_of, tell_of
 from tests.waiting import eventually
@@ -74,18 +75,18 @@ def commit_events(users, client_ids, before_change):
 def published(stack, subjects):
     """Return what the log says of some subjects: event ids in the order of their first time."""
     heard: dict[str, dict[str, datetime]] = defaultdict(dict)
-    with bus.connection(stack.url("rabbitmq"), "test") as connection:
+    with rabbitmq.connection(stack.url("rabbitmq"), "test") as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=500)
         first = {"x-stream-offset": "first"}
         for method, properties, body in channel.consume(
-            bus.LOG, arguments=first, inactivity_timeout=2
+            rabbitmq.LOG, arguments=first, inactivity_timeout=2
         ):
             if method is None:
                 break
             channel.basic_ack(method.delivery_tag)
-            if (properties.headers or {}).get(bus.PREFIX + "subject") in subjects:
-                event = bus.read_event(properties, body)
+            if (properties.headers or {}).get(rabbitmq.PREFIX + "subject") in subjects:
+                event = rabbitmq.read_event(properties, body)
                 heard[event.subject].setdefault(event.id, event.time)
     return heard
 

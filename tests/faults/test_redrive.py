@@ -14,15 +14,15 @@ import pytest
 import sqlalchemy as sa
 from mamie_rosa.events.v1 import events_pb2
 
-from scripts.stack.settings import ROOT
-from services.common import bus, dead_letters
+from scripts.paths import ROOT
+from services.common.messaging import dead_letters, rabbitmq
 from tests.faults.heard import Heard, engine_of, tell_of
 from tests.outage import down
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.faults
 
-QUEUE = bus.Queue("notifications", ())
+QUEUE = rabbitmq.Queue("notifications", ())
 GOOD, POISON = 1_000, 20
 POISONED = events_pb2.OrderShipped.DESCRIPTOR.full_name
 """A type that the notifications alone listen to."""
@@ -41,7 +41,7 @@ def heard(engine):
 
 @pytest.fixture
 def connection(stack):
-    with bus.connection(stack.url("rabbitmq"), "test") as connection:
+    with rabbitmq.connection(stack.url("rabbitmq"), "test") as connection:
         yield connection
 
 
@@ -106,12 +106,12 @@ def publish_poison(channel, message_id):
     properties = pika.BasicProperties(
         delivery_mode=pika.DeliveryMode.Persistent, message_id=message_id
     )
-    channel.basic_publish(bus.EXCHANGE, POISONED, b"\xff poison", properties, mandatory=True)
+    channel.basic_publish(rabbitmq.EXCHANGE, POISONED, b"\xff poison", properties, mandatory=True)
 
 
 def publish_refused(channel, message_id):
     event = tell_of(message_id, "Refused", is_new=True)
-    bus.publish(channel, replace(event, id=message_id))
+    rabbitmq.publish(channel, replace(event, id=message_id))
 
 
 def redrive(stack, *options):
@@ -139,11 +139,11 @@ def test_poison_is_put_aside_after_five_tries_and_the_others_go_on(
         for number, user_id in enumerate(good):
             if number % (GOOD // POISON) == 0:
                 publish_poison(channel, bad[number * POISON // GOOD])
-            bus.publish(channel, tell_of(user_id, "Good", is_new=False))
+            rabbitmq.publish(channel, tell_of(user_id, "Good", is_new=False))
     began = time.monotonic()
     eventually(lambda: len(heard.names(good)) == GOOD, seconds=60)
     eventually(lambda: dead(connection, mine) == bad, seconds=30)
-    assert tries(stack, mine) == dict.fromkeys(bad, bus.TRIES)
+    assert tries(stack, mine) == dict.fromkeys(bad, rabbitmq.TRIES)
     say(f"1,000 good among 20 poison: done {time.monotonic() - began:.1f} s after the last")
 
 
@@ -158,7 +158,7 @@ def test_dead_letters_that_are_redriven_have_their_effect_once_or_are_dead_again
             publish_refused(channel, refused_id)
             publish_poison(channel, bad_id)
         eventually(lambda: dead(connection, mine) == bad + refused, seconds=30)
-    assert tries(stack, mine) == dict.fromkeys(bad + refused, bus.TRIES)
+    assert tries(stack, mine) == dict.fromkeys(bad + refused, rabbitmq.TRIES)
     assert heard.names(refused) == []
 
     shown = eventually(lambda: listed(stack, bad + refused))
@@ -168,7 +168,7 @@ def test_dead_letters_that_are_redriven_have_their_effect_once_or_are_dead_again
     eventually(lambda: message_count(connection) == int(count))
 
     assert redrive(stack) == (0, f"{count} messages moved back to {QUEUE.name}\n")
-    once_more = dict.fromkeys(bad, 2 * bus.TRIES) | dict.fromkeys(refused, bus.TRIES)
+    once_more = dict.fromkeys(bad, 2 * rabbitmq.TRIES) | dict.fromkeys(refused, rabbitmq.TRIES)
     eventually(lambda: tries(stack, mine) == once_more, seconds=30)
     eventually(lambda: dead(connection, mine) == bad, seconds=30)
     eventually(lambda: heard.welcomes(refused) == dict.fromkeys(refused, 1))

@@ -13,7 +13,7 @@ import pytest
 import requests
 from mamie_rosa.orders.v1 import orders_pb2, orders_pb2_grpc
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 from services.orders.domain import Step
 from tests.e2e.test_races import payments_of
 from tests.outage import down

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from services.common import postgres
+from services.common.storage import postgres
 from tests.integration.order_shop import OrderShop
 
 

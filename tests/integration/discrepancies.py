@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from services.catalog.repository import reservations
 from services.common.clock import utc_now
 from services.orders.domain import Item, Order, OrderPlaced
-from services.orders.reconciliation import Kind
+from services.orders.reconciliation.domain import Kind
 from services.payments.repository import payments
 from tests.integration.order_shop import ADDRESS, ALICE, PRODUCTS, OrderShop
 

@@ -16,24 +16,24 @@ import services.payments
 from services.catalog.domain import Product
 from services.catalog.repository import PostgresCatalogRepository
 from services.catalog.servicer import InternalCatalogServicer
-from services.common import postgres
 from services.common.clock import utc_now
-from services.common.events import CloudEvent
-from services.common.mesh import open_channel
-from services.common.server import GrpcServer, Servicer
+from services.common.mesh.channels import open_channel
+from services.common.messaging.events import CloudEvent
+from services.common.rpc.server import GrpcServer, Servicer
+from services.common.storage import postgres
 from services.orders import store
 from services.orders.checkout import Cart, Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.domain import Address, Order, OrderStatus, cancel
-from services.orders.outbox_repository import MongoOutbox
-from services.orders.reconciler import Reconciler, Repairs
-from services.orders.reconciliation import Finding
-from services.orders.reconciliation_clients import (
+from services.orders.outbox import MongoOutbox
+from services.orders.reconciliation.clients import (
     payments_over_grpc,
     redemptions_over_grpc,
     reservations_over_grpc,
 )
-from services.orders.reconciliation_repository import MongoReconciliationRepository
+from services.orders.reconciliation.domain import Finding
+from services.orders.reconciliation.reconciler import Reconciler, Repairs
+from services.orders.reconciliation.repository import MongoReconciliationRepository
 from services.orders.repository import MongoOrdersRepository
 from services.orders.saga import Saga, Steps
 from services.payments.provider import PostgresLedger, SandboxProvider

@@ -8,7 +8,7 @@ from mamie_rosa.events.v1 import events_pb2
 
 from services.common.clock import utc_now
 from services.orders.domain import OrderStatus
-from services.orders.reconciliation import Kind
+from services.orders.reconciliation.domain import Kind
 from tests.integration.discrepancies import TWICE, WAYS, Planted, plant
 
 pytestmark = pytest.mark.integration

@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs on the connection that services.common.postgres.migrate opens."""
+"""Alembic's entry point: runs on the connection that services.common.storage opens."""
 
 from alembic import context
 

@@ -5,8 +5,8 @@ import pytest
 from mamie_rosa.orders.internal.v1 import orders_pb2, orders_pb2_grpc
 
 from services.catalog.purchases import OrdersAwayError, PurchasesOverGrpc
-from services.common.mesh import open_channel
-from services.common.server import GrpcServer, Servicer
+from services.common.mesh.channels import open_channel
+from services.common.rpc.server import GrpcServer, Servicer
 
 pytestmark = pytest.mark.integration
 

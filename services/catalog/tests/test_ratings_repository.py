@@ -19,7 +19,7 @@ from services.catalog.tests.fakes import (
     InMemoryRatingsRepository,
     build_product,
 )
-from services.common import postgres
+from services.common.storage import postgres
 
 FIRST, SECOND = (build_product(number) for number in (1, 2))
 MIGRATIONS = Path(services.catalog.__path__[0]) / "migrations"

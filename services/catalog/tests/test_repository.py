@@ -19,8 +19,8 @@ from services.catalog.repository import (
 )
 from services.catalog.schema import outbox
 from services.catalog.tests.fakes import InMemoryCatalogRepository, build_product
-from services.common import postgres
 from services.common.errors import StoreUnavailableError
+from services.common.storage import postgres
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FIRST, SECOND, THIRD = (build_product(number) for number in (1, 2, 3))

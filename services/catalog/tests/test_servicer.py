@@ -17,7 +17,7 @@ from services.catalog.tests.fakes import (
     InMemoryRatingsRepository,
     build_product,
 )
-from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ORDER = "11111111-1111-4111-8111-111111111111"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-from services.common.events import CloudEvent
+from services.common.messaging.events import CloudEvent
 from services.common.runtime import Worker
 
 Running = TypeVar("Running", bound=Worker)

@@ -8,7 +8,7 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 from structlog.testing import LogCapture
 
-from services.common import bus
+from services.common.messaging import rabbitmq
 from tests.plugin import server_url
 
 
@@ -36,14 +36,14 @@ def broker_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def queue(broker_url: str) -> Iterator[bus.Queue]:
+def queue(broker_url: str) -> Iterator[rabbitmq.Queue]:
     """Yield a consumer's queue that no other test knows; it is deleted afterwards."""
     name = f"test-{uuid.uuid4().hex}"
-    queue = bus.Queue(name, [f"test.{name}"])
-    with bus.connection(broker_url, "test") as connection:
-        bus.declare_queue(connection.channel(), queue)
+    queue = rabbitmq.Queue(name, [f"test.{name}"])
+    with rabbitmq.connection(broker_url, "test") as connection:
+        rabbitmq.declare_queue(connection.channel(), queue)
     yield queue
-    with bus.connection(broker_url, "test") as connection:
+    with rabbitmq.connection(broker_url, "test") as connection:
         for each in (queue.name, queue.dead):
             connection.channel().queue_delete(each)
 
@@ -51,7 +51,7 @@ def queue(broker_url: str) -> Iterator[bus.Queue]:
 @pytest.fixture
 def channel(broker_url: str) -> Iterator[BlockingChannel]:
     """Yield a channel on which what was published is on disk."""
-    with bus.connection(broker_url, "test") as connection:
+    with rabbitmq.connection(broker_url, "test") as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         yield channel

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import grpc
 from mamie_rosa import catalog_pb2, catalog_pb2_grpc
 
-from services.common.server import GrpcServer, Servicer
+from services.common.rpc.server import GrpcServer, Servicer
 
 SERVICE = "mamie_rosa.CatalogService"
 DESCRIPTOR = catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"]

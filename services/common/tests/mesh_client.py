@@ -12,7 +12,7 @@ import time
 
 import grpc
 
-from services.common.mesh import Mesh
+from services.common.mesh.channels import Mesh
 from services.common.tests.fakes import ASK, stub
 
 PAUSE_SECONDS = 0.005

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.common.events import CloudEvent
-from services.common.relay import publish_batch
+from services.common.messaging.events import CloudEvent
+from services.common.messaging.relay import publish_batch
 
 
 class OutboxPromises:

@@ -13,9 +13,9 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from scripts.paths import ROOT
 from scripts.stack.ports import free_port
-from scripts.stack.settings import ROOT
-from services.common.mesh import OPTIONS
+from services.common.mesh.channels import OPTIONS
 from tests.waiting import eventually
 
 

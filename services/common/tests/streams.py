@@ -9,9 +9,9 @@ import grpc
 from google.api.httpbody_pb2 import HttpBody
 from mamie_rosa.orders.v1 import order_events_pb2, order_events_pb2_grpc
 
-from services.common.server import Servicer
-from services.common.streaming import Context, Handler, StreamingServer
-from services.common.testing import NOBODY, Answer
+from services.common.rpc.server import Servicer
+from services.common.rpc.streaming import Context, Handler, StreamingServer
+from services.common.rpc.testing import NOBODY, Answer
 
 STREAM = "mamie_rosa.orders.v1.OrderEventsService"
 METHOD = f"/{STREAM}/WatchOrder"

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import grpc
 import pytest
 
-from services.common.breaker import FAILURES, CircuitBreaker, CircuitOpenError
 from services.common.context import CallContext, use
 from services.common.errors import StoreUnavailableError, UnavailableError
-from services.common.mesh import open_channel
-from services.common.status import DETAILS, build_status, error_info
+from services.common.mesh.breaker import FAILURES, CircuitBreaker, CircuitOpenError
+from services.common.mesh.channels import open_channel
+from services.common.rpc.status import DETAILS, build_status, error_info
 from services.common.tests.fakes import ASK, FakeCall, available, build_server, serving, stub
 from tests.waiting import eventually
 

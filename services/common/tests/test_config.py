@@ -8,7 +8,7 @@ import sys
 import pytest
 from environs import Env
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 from services.common.config import ServiceConfig, reading_environment
 
 GOOD = {"MAMIE_INSTANCE": "catalog-1", "MAMIE_STORE_URL": "postgresql://127.0.0.1:1/none"}

@@ -11,10 +11,10 @@ import pika
 import pika.exceptions
 import pytest
 
-from scripts.stack.settings import ROOT
-from services.common import bus, dead_letters
-from services.common.consumer import Consumer
-from services.common.events import CloudEvent
+from scripts.paths import ROOT
+from services.common.messaging import dead_letters, rabbitmq
+from services.common.messaging.consumer import Consumer
+from services.common.messaging.events import CloudEvent
 from services.common.tests.broker import build_event, count, running
 from tests.waiting import eventually
 
@@ -22,15 +22,16 @@ pytestmark = pytest.mark.integration
 
 REDRIVE = """
 import sys
-from services.common import bus, dead_letters
-with bus.connection(sys.argv[1], "test") as connection:
-    dead_letters.redrive(connection, bus.Queue(sys.argv[2], ()))
+from services.common.messaging import rabbitmq
+from services.common.messaging import dead_letters
+with rabbitmq.connection(sys.argv[1], "test") as connection:
+    dead_letters.redrive(connection, rabbitmq.Queue(sys.argv[2], ()))
 """
 
 
 @pytest.fixture
 def connection(broker_url):
-    with bus.connection(broker_url, "test") as connection:
+    with rabbitmq.connection(broker_url, "test") as connection:
         yield connection
 
 
@@ -47,7 +48,7 @@ def let_die(channel, queue, broker_url, number):
     told = [build_event(queue.types[0], each) for each in range(number)]
     with handling(queue, broker_url, refuse):
         for event in told:
-            bus.publish(channel, event)
+            rabbitmq.publish(channel, event)
         eventually(lambda: count(channel, queue.dead) == number, seconds=30)
     return told
 
@@ -56,7 +57,7 @@ def bury(channel, queue, number):
     """Put events into the dead-letter queue as they are, which is quicker; return their ids."""
     told = [build_event(queue.types[0], each) for each in range(number)]
     for event in told:
-        channel.basic_publish("", queue.dead, event.data, bus._properties(event))
+        channel.basic_publish("", queue.dead, event.data, rabbitmq._properties(event))
     return [event.id for event in told]
 
 
@@ -93,10 +94,10 @@ def test_it_is_a_new_message_that_is_kept_on_disk(channel, connection, queue, br
         pika.DeliveryMode.Persistent.value
     }
     assert other.message_id == "fleeting"
-    assert (properties.message_id, properties.content_type) == (event.id, bus.CONTENT_TYPE)
+    assert (properties.message_id, properties.content_type) == (event.id, rabbitmq.CONTENT_TYPE)
     # A broker that counts says 0 on its own, some only from the second time on.
     assert properties.headers.pop(dead_letters.RETURNED, 0) == 0
-    assert properties.headers == bus._properties(event).headers
+    assert properties.headers == rabbitmq._properties(event).headers
 
 
 def test_it_has_all_its_tries_again(channel, connection, queue, broker_url):
@@ -110,7 +111,7 @@ def test_it_has_all_its_tries_again(channel, connection, queue, broker_url):
     dead_letters.redrive(connection, queue)
     with handling(queue, broker_url, refuse_again):
         eventually(lambda: count(channel, queue.dead) == 1)
-    assert len(tries) == bus.TRIES
+    assert len(tries) == rabbitmq.TRIES
 
 
 def test_what_dies_again_meanwhile_is_not_moved_for_ever(channel, connection, queue, broker_url):
@@ -133,7 +134,7 @@ def test_several_at_once_move_each_once(channel, queue, broker_url):
     ids, moved = bury(channel, queue, 200), []
 
     def redrive():
-        with bus.connection(broker_url, "test") as connection:
+        with rabbitmq.connection(broker_url, "test") as connection:
             moved.append(dead_letters.redrive(connection, queue))
 
     threads = [threading.Thread(target=redrive) for _ in range(3)]

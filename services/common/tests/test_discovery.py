@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from services.common.consul_client import ConsulClient, Instance
-from services.common.health import HealthMonitor
-from services.common.registration import Registration
+from services.common.mesh.consul import ConsulClient, Instance
+from services.common.mesh.registration import Registration
+from services.common.rpc.health import HealthMonitor
 from services.common.tests.fakes import available, build_server
 from services.common.tests.processes import client, control_plane
 from tests.waiting import eventually

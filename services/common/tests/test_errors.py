@@ -9,9 +9,10 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from scripts.stack.settings import ROOT
-from services.common import errors, status
+from scripts.paths import ROOT
+from services.common import errors
 from services.common.errors import MamieRosaError
+from services.common.rpc import status
 
 CANONICAL_HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,

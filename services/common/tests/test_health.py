@@ -3,7 +3,7 @@
 import pytest
 from grpc_health.v1 import health_pb2
 
-from services.common.health import NOT_SERVING, SERVING, HealthMonitor, IsolatedHealthServicer
+from services.common.rpc.health import NOT_SERVING, SERVING, HealthMonitor, IsolatedHealthServicer
 from tests.waiting import eventually
 
 NAMES = ("", "a.B", "a.C")

@@ -6,8 +6,9 @@ from google.rpc import error_details_pb2
 from mamie_rosa import catalog_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2 as v1_pb2
 
-from services.common import context, errors, http, identity
-from services.common.testing import ADMIN, ALICE, NOBODY, InMemoryServer
+from services.common import context, errors
+from services.common.rpc import authorization, rest_hints
+from services.common.rpc.testing import ADMIN, ALICE, NOBODY, InMemoryServer
 from services.common.tests.fakes import ASK, DESCRIPTOR, ScriptedServicer, available
 from tests.waiting import eventually
 
@@ -82,7 +83,7 @@ def test_an_error_without_an_http_status_of_its_own_leaves_it_to_the_edge():
 def test_what_was_created_is_told_to_rest_clients():
     class Creating:
         def VerifyStock(self, request, context):
-            return http.created(context, available(1))
+            return rest_hints.created(context, available(1))
 
     answer = InMemoryServer(DESCRIPTOR, Creating()).call("VerifyStock", ASK)
     assert answer.http == 201
@@ -163,15 +164,15 @@ def test_a_refused_call_is_logged_with_how_it_ended(log):
 @pytest.mark.parametrize(
     ("who", "ask", "reason"),
     [
-        (NOBODY, identity.require_user, "NOT_SIGNED_IN"),
-        (ALICE, identity.require_user, ""),
-        (NOBODY, identity.require_admin, "NOT_SIGNED_IN"),
-        (ALICE, identity.require_admin, "ADMIN_ONLY"),
-        (ADMIN, identity.require_admin, ""),
-        (NOBODY, lambda: identity.require_self_or_admin(""), "NOT_SIGNED_IN"),
-        (ALICE, lambda: identity.require_self_or_admin("somebody"), "NOT_YOURS"),
-        (ALICE, lambda: identity.require_self_or_admin(ALICE["x-user-id"]), ""),
-        (ADMIN, lambda: identity.require_self_or_admin("somebody"), ""),
+        (NOBODY, authorization.require_user, "NOT_SIGNED_IN"),
+        (ALICE, authorization.require_user, ""),
+        (NOBODY, authorization.require_admin, "NOT_SIGNED_IN"),
+        (ALICE, authorization.require_admin, "ADMIN_ONLY"),
+        (ADMIN, authorization.require_admin, ""),
+        (NOBODY, lambda: authorization.require_self_or_admin(""), "NOT_SIGNED_IN"),
+        (ALICE, lambda: authorization.require_self_or_admin("somebody"), "NOT_YOURS"),
+        (ALICE, lambda: authorization.require_self_or_admin(ALICE["x-user-id"]), ""),
+        (ADMIN, lambda: authorization.require_self_or_admin("somebody"), ""),
     ],
 )
 def test_who_may_do_what_is_decided_by_the_caller(who, ask, reason):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 
 # Logging is set up once for a process, so this is one of its own.
 PROGRAM = """

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from services.common.paging import DEFAULT_PAGE_SIZE, read_page
+from services.common.rpc.paging import DEFAULT_PAGE_SIZE, read_page
 
 
 @dataclass

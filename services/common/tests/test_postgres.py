@@ -9,10 +9,10 @@ from textwrap import dedent
 import pytest
 import sqlalchemy as sa
 
-from scripts.stack.settings import ROOT
-from services.common import postgres
+from scripts.paths import ROOT
 from services.common.errors import StoreUnavailableError
-from services.common.events import CloudEvent
+from services.common.messaging.events import CloudEvent
+from services.common.storage import postgres
 
 pytestmark = pytest.mark.integration
 

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from scripts.stack.settings import ROOT
+from scripts.paths import ROOT
 
 PY_CONSUL = ROOT / "build" / "py-consul"
-TESTS = "services/common/tests/test_consul_client.py"
+TESTS = "services/common/tests/test_consul.py"
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.common.consul_client import ConsulAwayError, ConsulClient, Instance
-from services.common.registration import Registration
+from services.common.mesh.consul import ConsulAwayError, ConsulClient, Instance
+from services.common.mesh.registration import Registration
 from services.common.tests.fakes import Door
 from tests.waiting import eventually
 

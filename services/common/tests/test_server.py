@@ -9,9 +9,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.common.errors import UnprocessableError
-from services.common.health import SERVING, HealthMonitor
-from services.common.server import CannotListenError
-from services.common.status import HTTP_CODE, read_status
+from services.common.rpc.health import SERVING, HealthMonitor
+from services.common.rpc.server import CannotListenError
+from services.common.rpc.status import HTTP_CODE, read_status
 from services.common.tests.fakes import (
     ASK,
     SERVICE,

@@ -1,6 +1,6 @@
 """Server-Sent Events on the wire."""
 
-from services.common import sse
+from services.common.rpc import sse
 
 
 def test_an_event_has_its_id_its_name_and_its_data_in_one_line():

@@ -11,13 +11,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mamie_rosa import catalog_pb2_grpc
 from mamie_rosa.orders.v1 import order_events_pb2
 
-from services.common import context, identity
+from services.common import context
 from services.common.errors import UnprocessableError
-from services.common.health import NOT_SERVING, SERVING, HealthMonitor
-from services.common.server import CannotListenError, GrpcServer, Servicer, WrongServerError
-from services.common.status import HTTP_CODE, read_status
-from services.common.streaming import StreamingServer, guarded
-from services.common.testing import ALICE
+from services.common.rpc import authorization
+from services.common.rpc.health import NOT_SERVING, SERVING, HealthMonitor
+from services.common.rpc.server import CannotListenError, GrpcServer, Servicer, WrongServerError
+from services.common.rpc.status import HTTP_CODE, read_status
+from services.common.rpc.streaming import StreamingServer, guarded
+from services.common.rpc.testing import ALICE
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available, build_server, serving
 from services.common.tests.streams import (
     METHOD,
@@ -86,7 +87,7 @@ class TestAroundAStream:
     def test_the_caller_is_known_from_the_first_part_to_the_last(self):
         async def naming(_request, _context):
             for _ in range(2):
-                yield part(identity.require_user().user_id)
+                yield part(authorization.require_user().user_id)
                 await asyncio.sleep(0)
 
         _, parts = answering(naming, ALICE)

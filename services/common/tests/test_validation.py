@@ -5,7 +5,7 @@ from google.protobuf import any_pb2, struct_pb2, wrappers_pb2
 from google.rpc import error_details_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
 
-from services.common.validation import InvalidFieldsError, validate
+from services.common.rpc.validation import InvalidFieldsError, validate
 
 
 def fields(request):

@@ -10,7 +10,7 @@ from mamie_rosa import catalog_pb2_grpc
 
 from services.common import runtime
 from services.common.config import ServiceConfig, reading_environment
-from services.common.server import Servicer
+from services.common.rpc.server import Servicer
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available
 from services.common.tests.streams import FakeSource, part, scripted
 

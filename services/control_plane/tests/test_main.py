@@ -10,7 +10,7 @@ import grpc
 import pytest
 from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
 
-from services.common.consul_client import ConsulClient
+from services.common.mesh.consul import ConsulClient
 from services.common.tests.fakes import available, build_server, serving
 from services.common.tests.processes import control_plane, running, said, serves
 from services.control_plane.ads import METHOD, SERVICE, DiscoveryServer

@@ -13,7 +13,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 )
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions
 
-from services.common.consul_client import Instance
+from services.common.mesh.consul import Instance
 from services.control_plane.policy import read_policy
 from services.control_plane.resources import (
     CLUSTER,

@@ -5,7 +5,7 @@ import queue
 
 import pytest
 
-from services.common.consul_client import ConsulAwayError, Instance
+from services.common.mesh.consul import ConsulAwayError, Instance
 from services.control_plane.watcher import Mesh, Watcher
 
 ONE, TWO = Instance("catalog-1", "127.0.0.1", 1), Instance("catalog-2", "127.0.0.1", 2)

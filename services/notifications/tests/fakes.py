@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.clock import new_id
-from services.common.events import build_event
+from services.common.messaging.events import build_event
 from services.notifications.domain import (
     Audience,
     Channel,

@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 from mamie_rosa.events.v1 import events_pb2
 
-from services.common import bus
 from services.common.clock import utc_now
-from services.common.consumer import Consumer
+from services.common.messaging import rabbitmq
+from services.common.messaging.consumer import Consumer
 from services.notifications.consumer import QUEUE, EventHandler
 from services.notifications.domain import Channel, Recipient, Status
 from services.notifications.mail import SmtpMailer, parse_sender, parse_smtp_url
@@ -47,9 +47,9 @@ def bus_url(request):
 @pytest.fixture
 def queue(bus_url):
     """A queue of these tests alone, for the events that the service asks for."""
-    queue = bus.Queue(f"test-{uuid.uuid4().hex}", QUEUE.types)
+    queue = rabbitmq.Queue(f"test-{uuid.uuid4().hex}", QUEUE.types)
     yield queue
-    with bus.connection(bus_url, "test") as connection:
+    with rabbitmq.connection(bus_url, "test") as connection:
         for each in (queue.name, queue.dead):
             connection.channel().queue_delete(each)
 
@@ -95,11 +95,11 @@ def publish(repository, sink, queue, bus_url):
     worker = SendingWorker(sender=build_sender(repository, sink), poll_seconds=1)
     handler = EventHandler(repository=repository, wake=worker.wake)
     consumer = Consumer(queue=queue, handler=handler.handle, url=bus_url)
-    with bus.connection(bus_url, "test") as connection, running(worker, consumer):
+    with rabbitmq.connection(bus_url, "test") as connection, running(worker, consumer):
         channel = connection.channel()
         channel.confirm_delivery()
-        bus.declare_queue(channel, queue)
-        yield lambda event: bus.publish(channel, event)
+        rabbitmq.declare_queue(channel, queue)
+        yield lambda event: rabbitmq.publish(channel, event)
 
 
 def news(data):

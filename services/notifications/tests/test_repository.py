@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from services.common import postgres
 from services.common.errors import StoreUnavailableError
+from services.common.storage import postgres
 from services.notifications import domain
 from services.notifications.domain import Audience, Channel, Effect, Notice, Status, Wording
 from services.notifications.repository import (

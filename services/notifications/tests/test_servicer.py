@@ -6,7 +6,7 @@ import grpc
 import pytest
 from mamie_rosa.notifications.v1 import notifications_pb2
 
-from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
 from services.notifications import domain
 from services.notifications.domain import Effect, Notice, Wording
 from services.notifications.servicer import NotificationsServicer

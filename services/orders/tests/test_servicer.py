@@ -8,7 +8,7 @@ import pytest
 from mamie_rosa.orders.internal.v1 import orders_pb2 as internal_pb2
 from mamie_rosa.orders.v1 import orders_pb2
 
-from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
 from services.orders.checkout import Checkout
 from services.orders.saga import Saga, Steps
 from services.orders.servicer import InternalOrdersServicer, OrdersServicer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import services.payments
-from services.common import postgres
+from services.common.storage import postgres
 
 MIGRATIONS = Path(services.payments.__path__[0]) / "migrations"
 

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from mamie_rosa.payments.internal.v1 import payments_pb2
 
-from services.common.testing import InMemoryServer
+from services.common.rpc.testing import InMemoryServer
 from services.payments import provider
 from services.payments.cashier import Cashier
 from services.payments.domain import Payment, PaymentClosedError, PaymentStatus

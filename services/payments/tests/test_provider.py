@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from services.common import postgres
 from services.common.context import CallContext, use
+from services.common.storage import postgres
 from services.payments.domain import Captured, Closed, Declined, ProviderUnavailableError
 from services.payments.provider import (
     PostgresLedger,

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
-from services.common import postgres
 from services.common.errors import StoreUnavailableError
+from services.common.storage import postgres
 from services.payments import provider, repository
 from services.payments.domain import PaymentClosedError, PaymentNotFoundError, PaymentStatus
 from services.payments.repository import PostgresPaymentsRepository

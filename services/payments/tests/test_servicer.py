@@ -6,7 +6,7 @@ import structlog
 from mamie_rosa.payments.internal.v1 import payments_pb2
 from structlog.testing import capture_logs
 
-from services.common.testing import InMemoryServer
+from services.common.rpc.testing import InMemoryServer
 from services.payments.provider import SandboxProvider
 from services.payments.servicer import PaymentsServicer
 from services.payments.tests.fakes import (

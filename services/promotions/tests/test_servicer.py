@@ -8,7 +8,7 @@ import pytest
 from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_pb2
 from mamie_rosa.promotions.v1 import promotions_pb2
 
-from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
 from services.promotions import demo
 from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
 from services.promotions.tests.fakes import NOW, InMemoryPromotionsRepository, build_promotion

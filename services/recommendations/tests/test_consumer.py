@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from mamie_rosa.events.v1 import events_pb2
 
-from services.common.events import CloudEvent, build_event
+from services.common.messaging.events import CloudEvent, build_event
 from services.recommendations.consumer import QUEUE, EventHandler, UnusableEventError, change_of
 from services.recommendations.domain import ClientTold, OrderPlaced, OrderUndone, Product
 from services.recommendations.tests.fakes import NOW, InMemoryRecommendationsRepository

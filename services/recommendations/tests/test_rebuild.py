@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 from mamie_rosa.events.v1 import events_pb2
 
-from services.common import bus
-from services.common.consumer import Consumer
-from services.common.events import CloudEvent, build_event
+from services.common.messaging import rabbitmq
+from services.common.messaging.consumer import Consumer
+from services.common.messaging.events import CloudEvent, build_event
 from services.recommendations.consumer import QUEUE, EventHandler
 from services.recommendations.rebuild import rebuild
 from services.recommendations.tests.fakes import NOW
@@ -76,7 +76,7 @@ def url(request):
 
 @pytest.fixture
 def channel(url):
-    with bus.connection(url, "test") as connection:
+    with rabbitmq.connection(url, "test") as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         yield channel
@@ -91,16 +91,16 @@ def learning(url, store, seen):
         handler.handle(event)
         seen.add(event.id)
 
-    queue = bus.Queue(f"test-{uuid.uuid4().hex}", QUEUE.types)
-    with bus.connection(url, "test") as connection:
-        bus.declare_queue(connection.channel(), queue)
+    queue = rabbitmq.Queue(f"test-{uuid.uuid4().hex}", QUEUE.types)
+    with rabbitmq.connection(url, "test") as connection:
+        rabbitmq.declare_queue(connection.channel(), queue)
     consumer = Consumer(queue=queue, handler=handle, url=url)
     consumer.start()
     try:
         yield
     finally:
         consumer.stop()
-        with bus.connection(url, "test") as connection:
+        with rabbitmq.connection(url, "test") as connection:
             for name in (queue.name, queue.dead):
                 connection.channel().queue_delete(name)
 
@@ -120,7 +120,7 @@ def edges(graph, shop):
 def publish(channel, events):
     told = list(events)
     for event in told:
-        bus.publish(channel, event)
+        rabbitmq.publish(channel, event)
     return {event.id for event in told}
 
 
@@ -140,7 +140,7 @@ def test_a_service_that_learns_meanwhile_does_not_spoil_it(store, graph, channel
     halfway = threading.Event()
 
     def go_on():
-        with bus.connection(url, "test") as connection:
+        with rabbitmq.connection(url, "test") as connection:
             other = connection.channel()
             other.confirm_delivery()
             for number, event in enumerate(shop.events(200)):
@@ -164,7 +164,7 @@ def test_what_nobody_can_read_is_left_out(store, graph, channel, url):
     shop = Shop(seed=3)
     broken = CloudEvent(str(uuid.uuid4()), QUEUE.types[0], "/test", "x", NOW, "", b"\xff")
     publish(channel, [broken])
-    channel.basic_publish(bus.EXCHANGE, QUEUE.types[0], b"no event", mandatory=True)
+    channel.basic_publish(rabbitmq.EXCHANGE, QUEUE.types[0], b"no event", mandatory=True)
     publish(channel, shop.events(20))
     rebuild(url=url, repository=store)
     assert edges(graph, shop)

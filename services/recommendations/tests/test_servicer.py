@@ -4,7 +4,7 @@ import grpc
 import pytest
 from mamie_rosa.recommendations.v1 import recommendations_pb2
 
-from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
 from services.recommendations.domain import ClientTold
 from services.recommendations.servicer import RecommendationsServicer
 from services.recommendations.tests.fakes import (

@@ -13,9 +13,9 @@ from mamie_rosa.users.v1 import users_pb2, users_pb2_grpc
 
 from services.common.context import CallContext, Caller, current, use
 from services.common.errors import UnavailableError
-from services.common.identity import NotYoursError
-from services.common.mesh import open_channel
-from services.common.server import GrpcServer, Servicer
+from services.common.mesh.channels import open_channel
+from services.common.rpc.authorization import NotYoursError
+from services.common.rpc.server import GrpcServer, Servicer
 from services.storefront.__main__ import build_parts
 from services.storefront.parts import PartAwayError
 from services.storefront.tests.fakes import (

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from mamie_rosa.storefront.v1 import storefront_pb2
 
-from services.common.testing import ADMIN, ALICE, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, NOBODY, InMemoryServer
 from services.storefront.servicer import StorefrontServicer
 from services.storefront.tests.fakes import (
     NAMES,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import services.users
-from services.common import postgres
-from services.common.events import CloudEvent
+from services.common.messaging.events import CloudEvent
+from services.common.storage import postgres
 from services.common.tests.outbox_promises import OutboxPromises
 from services.users.repository import outbox as table
 

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from mamie_rosa.events.v1 import events_pb2
 
 import services.users
-from services.common import postgres
 from services.common.clock import new_id
 from services.common.errors import StoreUnavailableError
+from services.common.storage import postgres
 from services.users import domain
 from services.users.domain import FAILURE_LIMIT, Account, Failures, Language, Role, SigningKey
 from services.users.key_repository import PostgresKeyRepository

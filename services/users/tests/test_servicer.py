@@ -8,7 +8,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from mamie_rosa.users.v1 import users_pb2
 
-from services.common.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
 from services.users.domain import FAILURE_LIMIT, Account, Language, Role
 from services.users.keys import Keyring, KeyRotation
 from services.users.passwords import Passwords

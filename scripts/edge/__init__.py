@@ -1,0 +1,1 @@
+"""The edge: renders and checks Envoy's configuration."""

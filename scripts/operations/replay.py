@@ -1,0 +1,43 @@
+"""The command behind scripts/replay: builds a service's store again out of the log."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from scripts.paths import ROOT
+from scripts.stack.client import NoStackError, Stack
+from scripts.stack.settings import DEFAULT_DATA
+
+REBUILDS = ("recommendations",)
+"""Services that have a verb for it."""
+
+
+def main() -> int:
+    """Become the service's verb, which runs beside its instances; return 1 without a stack."""
+    parser = argparse.ArgumentParser(prog="scripts/replay", description=__doc__)
+    parser.add_argument("service", choices=REBUILDS)
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data directory")
+    options = parser.parse_args()
+    try:
+        environment = environment_of(Stack(options.data), options.service)
+    except NoStackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", f"services.{options.service}", "rebuild"]
+    return os.execve(sys.executable, command, os.environ | environment)  # noqa: S606
+
+
+def environment_of(stack: Stack, service: str) -> dict[str, str]:
+    """Return the variables with which a verb of a service runs on a running stack."""
+    state = stack.describe()
+    return {
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'build' / 'gen'}",
+        "MAMIE_INSTANCE": f"{service}-replay",
+        "MAMIE_BUS_URL": state["urls"]["rabbitmq"],
+        "MAMIE_STORE_URL": state["stores"][service],
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

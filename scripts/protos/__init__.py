@@ -1,0 +1,1 @@
+"""The protos: generated code, the descriptor set and what it says about the methods."""

@@ -1,1 +1,0 @@
-"""Tools behind scripts/gen, scripts/check and scripts/test."""

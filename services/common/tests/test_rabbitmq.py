@@ -1,0 +1,152 @@
+"""The bus on a real RabbitMQ: at least once, in order, five tries, nothing lost."""
+
+import threading
+from contextlib import contextmanager
+
+import pika
+import pika.exceptions
+import pytest
+
+from services.common.errors import StoreUnavailableError, UnavailableError
+from services.common.messaging import rabbitmq
+from services.common.messaging.consumer import Consumer
+from services.common.messaging.events import CloudEvent
+from services.common.messaging.relay import OutboxRelay
+from services.common.tests.broker import build_event, count, running
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+
+def events() -> list[CloudEvent]:
+    return []
+
+
+def test_an_event_arrives_as_it_left(channel, queue, broker_url):
+    sent, received = build_event(queue.types[0], traceparent="00-a-b-01"), events()
+    with running(Consumer(queue=queue, handler=received.append, url=broker_url)):
+        rabbitmq.publish(channel, sent)
+        eventually(lambda: received)
+    assert received == [sent]
+
+
+def test_every_event_is_kept_in_the_log(channel, queue):
+    sent = build_event(queue.types[0])
+    rabbitmq.publish(channel, sent)
+    channel.basic_qos(prefetch_count=100)
+    for method, properties, body in channel.consume(
+        rabbitmq.LOG, arguments={"x-stream-offset": "first"}, inactivity_timeout=5
+    ):
+        assert method, "the log ended without the event"
+        channel.basic_ack(method.delivery_tag)
+        if properties.message_id == sent.id:
+            assert rabbitmq.read_event(properties, body) == sent
+            break
+    channel.cancel()
+
+
+def test_a_message_that_is_refused_is_a_dead_letter_after_exactly_five_tries(
+    channel, queue, broker_url
+):
+    tries, good = [], []
+
+    def handle(event):
+        if event.data == b"poison":
+            tries.append(event.id)
+            raise ValueError("poison")
+        good.append(event.data)
+
+    with running(Consumer(queue=queue, handler=handle, url=broker_url)):
+        rabbitmq.publish(channel, build_event(queue.types[0], data=b"poison"))
+        for number in range(20):
+            rabbitmq.publish(channel, build_event(queue.types[0], number))
+        eventually(lambda: count(channel, queue.dead) == 1)
+        eventually(lambda: len(good) == 20)
+    assert len(tries) == 5
+    assert good == [str(number).encode() for number in range(20)]
+    assert count(channel, queue.name) == 0
+
+
+def test_a_message_that_is_no_event_is_a_dead_letter_too(channel, queue, broker_url):
+    properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
+    with running(Consumer(queue=queue, handler=lambda _event: None, url=broker_url)):
+        channel.basic_publish(
+            rabbitmq.EXCHANGE, queue.types[0], b"\xff", properties, mandatory=True
+        )
+        eventually(lambda: count(channel, queue.dead) == 1)
+
+
+def test_a_consumer_that_dies_each_time_does_so_five_times(channel, queue, broker_url):
+    rabbitmq.publish(channel, build_event(queue.types[0]))
+    deaths = 0
+    while count(channel, queue.dead) == 0:
+        with rabbitmq.connection(broker_url, "dying") as connection:
+            consumed = connection.channel().consume(queue.name, inactivity_timeout=1)
+            deaths += next(consumed)[0] is not None
+    assert deaths == 5
+
+
+def test_what_is_away_is_waited_for_and_not_counted_as_a_try(channel, queue, broker_url):
+    handled = []
+
+    def handle(event):
+        handled.append(event.id)
+        if len(handled) == 1:
+            raise StoreUnavailableError
+
+    with running(Consumer(queue=queue, handler=handle, url=broker_url)):
+        rabbitmq.publish(channel, build_event(queue.types[0]))
+        eventually(lambda: len(handled) == 2)
+    assert count(channel, queue.dead) == 0
+
+
+def test_an_event_that_nobody_keeps_is_not_confirmed(channel):
+    with pytest.raises(pika.exceptions.UnroutableError):
+        channel.basic_publish("", "nobody-has-this-queue", b"", mandatory=True)
+
+
+class InMemoryOutbox:
+    """An outbox in a list, exclusive as a store's own."""
+
+    def __init__(self, events):
+        self.events = list(events)
+        self._taken = threading.Lock()
+
+    @contextmanager
+    def take(self, limit):
+        if not self._taken.acquire(blocking=False):
+            yield []
+            return
+        try:
+            batch = self.events[:limit]
+            yield batch
+            del self.events[: len(batch)]
+        finally:
+            self._taken.release()
+
+
+def test_two_relays_publish_every_event_once_and_in_order(queue, broker_url):
+    sent = [build_event(queue.types[0], number) for number in range(300)]
+    outbox, received = InMemoryOutbox(sent), events()
+    relays = [OutboxRelay(outbox=outbox, url=broker_url, name=f"test-{n}") for n in (1, 2)]
+    with (
+        running(Consumer(queue=queue, handler=received.append, url=broker_url)),
+        running(relays[0]),
+        running(relays[1]),
+    ):
+        eventually(lambda: len(received) >= 300, seconds=20)
+    assert received == sent
+    assert outbox.events == []
+
+
+def test_a_relay_waits_for_a_broker_that_is_away_and_loses_nothing(queue):
+    outbox = InMemoryOutbox([build_event(queue.types[0])])
+    relay = OutboxRelay(outbox=outbox, url="amqp://guest:guest@127.0.0.1:1/%2F", name="test")
+    with running(relay):
+        assert len(outbox.events) == 1
+
+
+def test_a_queue_cannot_be_declared_where_nobody_answers():
+    nowhere = "amqp://guest:guest@127.0.0.1:1/%2F"
+    with pytest.raises(UnavailableError):
+        rabbitmq.declare(nowhere, rabbitmq.Queue("nobody", []))

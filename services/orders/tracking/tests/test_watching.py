@@ -1,0 +1,258 @@
+"""Orders that are watched on a real instance, with a real store behind it."""
+
+import asyncio
+import json
+import signal
+import uuid
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import grpc
+import pytest
+
+from services.common.tests.fakes import Door
+from services.common.tests.processes import running, said
+from services.orders import store
+from services.orders.domain import (
+    OrderConfirmed,
+    OrderDelivered,
+    OrderPreparationStarted,
+    OrderShipped,
+    PaymentCaptured,
+    PaymentStarted,
+)
+from services.orders.repository import MongoOrdersRepository
+from services.orders.tests.fakes import build_placed
+from services.orders.tracking.tests.watching import Audience, Event
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+ALICE = "alice"
+FORWARD = [
+    PaymentStarted(),
+    PaymentCaptured(payment_id="p"),
+    OrderConfirmed(),
+    OrderPreparationStarted(),
+    OrderShipped(tracking_number="TRACK"),
+    OrderDelivered(),
+]
+WHOLE = [
+    (1, "PENDING"),
+    (2, "PAYMENT_PROCESSING"),
+    (4, "CONFIRMED"),
+    (5, "PROCESSING"),
+    (6, "SHIPPED"),
+    (7, "DELIVERED"),
+]
+CONFIRMED = WHOLE[2]
+
+
+class Orders:
+    """Orders that stand still until the test moves them."""
+
+    def __init__(self, client):
+        self._repository = MongoOrdersRepository(client)
+
+    def place(self):
+        """Keep an order that no saga will ever drive, and return its id."""
+        order_id = str(uuid.uuid4())
+        never = build_placed().hold_expires_at.replace(year=2099)
+        placed = build_placed(user_id=ALICE, hold_expires_at=never)
+        self._repository.place(order_id, placed, payment_token="t", due_at=never)
+        return order_id
+
+    def append(self, order_id, *events):
+        order = self._repository.load(order_id)
+        never = order.placed.hold_expires_at
+        return self._repository.append(order, events, due_at=never)
+
+    async def move(self, order_id, *events):
+        return await asyncio.to_thread(self.append, order_id, *events)
+
+
+@pytest.fixture
+def client(mongodb_url):
+    with store.connect(mongodb_url) as client:
+        store.migrate(client)
+        yield client
+
+
+@pytest.fixture
+def orders(client):
+    return Orders(client)
+
+
+class Instance:
+    """A running instance of orders."""
+
+    def __init__(self, process):
+        self.process = process
+        self.port = eventually(self._port, seconds=30)
+
+    def _port(self):
+        for line in said(self.process).splitlines():
+            if "service_started" in line:
+                return json.loads(line)["ports"]["order-events"]
+        assert self.process.poll() is None, said(self.process)
+        return None
+
+    def figures(self):
+        """Return (threads, resident MiB) as the kernel knows them."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        return int(fields["Threads"]), int(fields["VmRSS"].split()[0]) // 1024
+
+
+@contextmanager
+def instance(mongodb_url):
+    """Run an instance of orders without the rest of the shop."""
+    nowhere = "127.0.0.1:1"
+    settings = {
+        "INSTANCE": "orders-1",
+        "STORE_URL": mongodb_url,
+        "CONSUL_URL": f"http://{nowhere}",
+        "BUS_URL": f"amqp://{nowhere}/%2F",
+        "XDS_SERVERS": nowhere,
+        "DRAIN_SECONDS": "0",
+    }
+    with running("services.orders", "serve", **settings) as process:
+        yield Instance(process)
+
+
+@asynccontextmanager
+async def audience(port, user_id=ALICE):
+    here = Audience(port, user_id)
+    yield here
+    await here.close()
+
+
+def test_changes_arrive_as_they_happen_and_the_stream_ends_with_the_order(mongodb_url, orders):
+    async def scenario(port):
+        order_id = orders.place()
+        async with audience(port) as here:
+            watcher = here.watch(order_id)
+            await watcher.until(WHOLE[0])
+            for sequence, event in enumerate(FORWARD, 2):
+                await orders.move(order_id, event)
+                if told := [each for each in WHOLE if each[0] == sequence]:
+                    await watcher.until(told[0])
+            await watcher.end()
+        assert watcher.events == WHOLE
+
+    with instance(mongodb_url) as here:
+        asyncio.run(scenario(here.port))
+
+
+def test_who_is_cut_off_and_resumes_elsewhere_misses_none_and_repeats_none(mongodb_url, orders):
+    async def scenario(first_port, second_port):
+        order_id = orders.place()
+        seen: list[Event] = []
+        async with audience(first_port) as first, audience(second_port) as second:
+            for number, event in enumerate(FORWARD):
+                last = seen[-1][0] if seen else 0
+                watcher = (first, second)[number % 2].watch(order_id, last=last)
+                if not seen:
+                    await watcher.until(WHOLE[0])
+                after = await orders.move(order_id, event)
+                if told := [each for each in WHOLE if each[0] == after.sequence]:
+                    await watcher.until(told[0])
+                seen += watcher.events
+                await watcher.leave()
+        assert seen == WHOLE
+
+    with instance(mongodb_url) as first, instance(mongodb_url) as second:
+        asyncio.run(scenario(first.port, second.port))
+
+
+def test_a_stranger_and_an_unknown_order_are_refused(mongodb_url, orders):
+    async def scenario(port):
+        order_id = orders.place()
+        async with audience(port, "bob") as strangers, audience(port) as owners:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await strangers.watch(order_id).end()
+            assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await owners.watch("nothing").end()
+            assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+    with instance(mongodb_url) as here:
+        asyncio.run(scenario(here.port))
+
+
+def test_an_instance_that_is_told_to_leave_ends_its_streams_well(mongodb_url, orders):
+    async def scenario(here):
+        order_id = orders.place()
+        async with audience(here.port) as there:
+            watchers = [there.watch(order_id) for _ in range(20)]
+            for watcher in watchers:
+                await watcher.until(WHOLE[0])
+            here.process.send_signal(signal.SIGTERM)
+            for watcher in watchers:
+                await watcher.end()
+
+    with instance(mongodb_url) as here:
+        asyncio.run(scenario(here))
+        assert here.process.wait(timeout=20) == 0
+        text = said(here.process)
+    assert "service_stopped" in text
+    trouble = [line for line in text.splitlines() if "Traceback" in line and "pika" not in line]
+    assert trouble == []
+
+
+def test_three_hundred_watchers_get_everything_without_a_thread_each(mongodb_url, orders, say):
+    async def scenario(here):
+        ids = [orders.place() for _ in range(30)]
+        async with audience(here.port) as there:
+            first = there.watch(ids[0])
+            await first.until(WHOLE[0])
+            alone = here.figures()
+            watchers = [(there.watch(order_id), order_id) for order_id in ids * 10]
+            for watcher, _ in watchers:
+                await watcher.until(WHOLE[0])
+            many = here.figures()
+            for order_id in ids:
+                await orders.move(order_id, *FORWARD[:3])
+            for watcher, _ in watchers:
+                await watcher.until(CONFIRMED)
+            for order_id in ids:
+                await orders.move(order_id, *FORWARD[3:])
+            for watcher, _ in watchers:
+                await watcher.end()
+            assert all(watcher.events == WHOLE for watcher, _ in watchers)
+        return alone, many
+
+    with instance(mongodb_url) as here:
+        alone, many = asyncio.run(scenario(here))
+    say(
+        f"1 watcher: {alone[0]} threads, {alone[1]} MiB;"
+        f" 301 watchers: {many[0]} threads, {many[1]} MiB"
+    )
+    assert many[0] - alone[0] < 10
+    assert many[1] - alone[1] < 100
+
+
+def test_a_store_that_was_away_has_lost_nobody_anything(mongodb_url, orders):
+    parts = urlsplit(mongodb_url)
+    door = Door(parts.hostname, parts.port)
+    door.open()
+    # Told of a replica set, a client would go around the door to its members.
+    url = f"mongodb://127.0.0.1:{door.port}{parts.path}?directConnection=true"
+
+    async def scenario(port):
+        order_id = orders.place()
+        async with audience(port) as here:
+            watcher = here.watch(order_id)
+            await watcher.until(WHOLE[0])
+            door.shut()
+            await orders.move(order_id, *FORWARD[:3])
+            door.open()
+            await watcher.until(CONFIRMED)
+            await orders.move(order_id, *FORWARD[3:])
+            await watcher.end()
+            assert watcher.events == WHOLE
+
+    with instance(url) as here:
+        asyncio.run(scenario(here.port))
+    door.shut()
