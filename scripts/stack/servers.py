@@ -50,7 +50,7 @@ UNPRIVILEGED = (
 
 
 def can_connect(port: int) -> bool:
-    """Tell whether somebody listens on a port of this machine."""
+    """Return whether somebody listens on a port of this machine."""
     with socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
 
@@ -93,7 +93,7 @@ def _init_postgres(programs: Path, folder: Path, password: str, prefix: tuple[st
 
 
 def _prepared(url: str, secrets: Secrets) -> bool:
-    """Tell whether the server answers and has every service's database."""
+    """Return whether the server answers and has every service's database."""
     stores.make_databases(url, [database_url(url, name, secrets) for name in DATABASES])
     return True
 
@@ -240,7 +240,7 @@ def consul(folder: Path, ports: Ports, http_port: int | None) -> tuple[Unit, str
 
 
 def _consul_knows_itself(url: str) -> bool:
-    """Tell whether there is a leader and this node is in its catalogue."""
+    """Return whether there is a leader and this node is in its catalogue."""
     nodes = requests.get(f"{url}/v1/catalog/nodes", timeout=1)
     return nodes.ok and bool(nodes.json())
 

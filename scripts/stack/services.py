@@ -19,7 +19,7 @@ class Service:
 
     @property
     def consumes(self) -> bool:
-        """Tell whether it listens to the bus; its queue is there before anybody publishes."""
+        """Return whether it listens to the bus; its queue is there before anybody publishes."""
         return "declare" in self.prepare
 
     @property

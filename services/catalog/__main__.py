@@ -16,15 +16,15 @@ from services.catalog.repository import PostgresCatalogRepository
 from services.catalog.schema import outbox
 from services.catalog.servicer import (
     CatalogServicer,
-    FirstCatalogServicer,
     InternalCatalogServicer,
+    LegacyCatalogServicer,
 )
 from services.catalog.worker import ReservationSweeper
 from services.common import runtime
 from services.common.mesh.channels import Mesh
 from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.common.storage import postgres
 
 
@@ -43,20 +43,20 @@ def serve(config: CatalogConfig) -> None:
     runtime.serve(
         name="catalog",
         config=config.service,
-        servicers=[
-            Servicer(
+        bindings=[
+            ServiceBinding(
                 "mamie_rosa.catalog.v1.CatalogService",
                 servicer,
                 catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
             ),
-            Servicer(
+            ServiceBinding(
                 "mamie_rosa.catalog.internal.v1.CatalogService",
                 InternalCatalogServicer(repository=repository),
                 internal_pb2_grpc.add_CatalogServiceServicer_to_server,
             ),
-            Servicer(
+            ServiceBinding(
                 "mamie_rosa.CatalogService",
-                FirstCatalogServicer(repository=repository),
+                LegacyCatalogServicer(repository=repository),
                 first_pb2_grpc.add_CatalogServiceServicer_to_server,
             ),
         ],

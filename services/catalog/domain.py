@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from services.common.errors import (
     AlreadyExistsError,
-    ConflictError,
+    FailedPreconditionError,
     NotFoundError,
     PermissionDeniedError,
     UnprocessableError,
@@ -47,7 +47,7 @@ class SkuExistsError(AlreadyExistsError):
         super().__init__(f"The sku {sku} belongs to another product.", sku=sku)
 
 
-class StockBelowZeroError(ConflictError):
+class StockBelowZeroError(FailedPreconditionError):
     """An adjustment would take more than is on sale."""
 
     reason = "STOCK_BELOW_ZERO"
@@ -78,7 +78,7 @@ class ReservationNotFoundError(NotFoundError):
         super().__init__(f"The order {order_id} holds no stock.", orderId=order_id)
 
 
-class ReservationClosedError(ConflictError):
+class ReservationClosedError(FailedPreconditionError):
     """The order's stock was put back on sale, for good."""
 
     reason = "RESERVATION_CLOSED"
@@ -181,7 +181,7 @@ class Reservation:
 
     @property
     def has_stock(self) -> bool:
-        """Tell whether its units are off sale."""
+        """Return whether its units are off sale."""
         return self.state in (ReservationState.HELD, ReservationState.COMMITTED)
 
 
@@ -264,14 +264,14 @@ def revise(
 
 
 def availability(product: Product | None, quantity: int) -> Availability:
-    """Tell whether a quantity of a product can be sold now."""
+    """Return whether a quantity of a product can be sold now."""
     if product is None:
         return Availability.UNKNOWN_PRODUCT
     return Availability.AVAILABLE if product.stock >= quantity else Availability.INSUFFICIENT
 
 
 def became_low(*, before: int, after: int) -> bool:
-    """Tell whether a change of stock made a product nearly sold out."""
+    """Return whether a change of stock made a product nearly sold out."""
     return after <= LOW_STOCK < before
 
 

@@ -18,7 +18,7 @@ from services.catalog.domain import Promotion
 log = structlog.get_logger()
 
 
-class RunningPromotions(Protocol):
+class ActivePromotions(Protocol):
     """Knows the promotions that run now."""
 
     def running(self) -> Sequence[Promotion]:
@@ -63,7 +63,7 @@ class PromotionsOverGrpc:
         try:
             answer = self._stub.ListActivePromotions(request, timeout=self._timeout_seconds)
         except grpc.RpcError as error:
-            log.info("promotions_away", code=error.code().name)
+            log.info("promotions_unavailable", code=error.code().name)
             return
         self._promotions = [
             Promotion(

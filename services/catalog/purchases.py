@@ -10,10 +10,10 @@ from services.common.errors import UnavailableError
 TIMEOUT_SECONDS = 2.0
 
 
-class OrdersAwayError(UnavailableError):
+class OrdersUnavailableError(UnavailableError):
     """The orders service cannot be reached, or has not answered in time."""
 
-    reason = "SERVICE_AWAY"
+    reason = "SERVICE_UNAVAILABLE"
 
     def __init__(self) -> None:
         super().__init__("The orders service does not answer; try again.", service="orders")
@@ -23,7 +23,7 @@ class Purchases(Protocol):
     """Knows who has bought what."""
 
     def has_bought(self, user_id: str, product_id: str) -> bool:
-        """Tell whether a client has bought a product; OrdersAwayError when nobody can tell."""
+        """Return whether a customer bought a product; OrdersUnavailableError if unknown."""
 
 
 class PurchasesOverGrpc:
@@ -34,10 +34,10 @@ class PurchasesOverGrpc:
         self._timeout_seconds = timeout_seconds
 
     def has_bought(self, user_id: str, product_id: str) -> bool:
-        """Tell whether a client has bought a product; OrdersAwayError when nobody can tell."""
+        """Return whether a customer bought a product; OrdersUnavailableError if unknown."""
         request = orders_pb2.VerifyPurchaseRequest(user_id=user_id, product_id=product_id)
         try:
             answer = self._stub.VerifyPurchase(request, timeout=self._timeout_seconds)
         except grpc.RpcError as error:
-            raise OrdersAwayError from error
+            raise OrdersUnavailableError from error
         return answer.has_bought

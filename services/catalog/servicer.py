@@ -10,7 +10,7 @@ from mamie_rosa.catalog.internal.v1 import catalog_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 
 from services.catalog import domain
-from services.catalog.promotions import RunningPromotions
+from services.catalog.promotions import ActivePromotions
 from services.catalog.purchases import Purchases
 from services.catalog.ratings_repository import RatingsRepository
 from services.catalog.repository import CatalogRepository, ProductQuery
@@ -33,7 +33,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         *,
         repository: CatalogRepository,
         ratings: RatingsRepository,
-        promotions: RunningPromotions,
+        promotions: ActivePromotions,
         purchases: Purchases,
         new_id: NewId = new_id,
     ) -> None:
@@ -149,7 +149,7 @@ class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
         self._clock = clock
 
     def VerifyStock(self, request, context):
-        """Tell whether a quantity of a product is on sale, and at what price."""
+        """Return whether a quantity of a product is on sale, and at what price."""
         product = self._repository.find(request.product_id)
         return internal_pb2.VerifyStockResponse(
             available=product.stock >= request.quantity,
@@ -199,14 +199,14 @@ class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
         )
 
 
-class FirstCatalogServicer(first_pb2_grpc.CatalogServiceServicer):
+class LegacyCatalogServicer(first_pb2_grpc.CatalogServiceServicer):
     """The contract that the owner published first."""
 
     def __init__(self, *, repository: CatalogRepository) -> None:
         self._repository = repository
 
     def VerifyStock(self, request, context):
-        """Tell whether a quantity of a product is on sale."""
+        """Return whether a quantity of a product is on sale."""
         product = self._repository.find(request.product_id)
         return first_pb2.StockCheckResponse(
             available=0 < request.quantity <= product.stock, available_quantity=product.stock

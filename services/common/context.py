@@ -24,7 +24,7 @@ class Caller:
 
     @property
     def is_admin(self) -> bool:
-        """Tell whether the caller may do what only administrators may."""
+        """Return whether the caller may do what only administrators may."""
         return self.role == "admin"
 
 

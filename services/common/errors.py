@@ -6,14 +6,15 @@ MamieRosaError
 ├── PermissionDeniedError      the caller may not do this
 ├── NotFoundError              what was named does not exist
 ├── AlreadyExistsError         what should be new exists
-├── ConflictError              the state of things forbids it
+├── ConflictError              another writer was faster; read again, then retry
+├── FailedPreconditionError    the state has to change first
 ├── UnprocessableError         the request is right, but cannot be done
 ├── ResourceExhaustedError     too much at once; try later
 └── UnavailableError           a dependency is away; try later
     └── StoreUnavailableError  the service's own store is away
 
 Each service derives its own from these, in its `domain.py`; this module knows neither
-gRPC nor HTTP. `services.common.rpc.status` maps the nine categories, once, to both.
+gRPC nor HTTP. `services.common.rpc.status` maps the ten categories, once, to both.
 Anything else that is raised is a bug, and reaches the caller as a neutral INTERNAL.
 """
 
@@ -67,9 +68,18 @@ class AlreadyExistsError(MamieRosaError):
 
 
 class ConflictError(MamieRosaError):
-    """The state of things forbids it, or somebody else was faster."""
+    """Another writer changed the same thing at the same moment.
+
+    The caller may restart the read-modify-write: read again, decide again, write again.
+    """
 
     reason = "CONFLICT"
+
+
+class FailedPreconditionError(MamieRosaError):
+    """The state forbids it; the same request fails until the state changes."""
+
+    reason = "FAILED_PRECONDITION"
 
 
 class UnprocessableError(MamieRosaError):

@@ -16,7 +16,7 @@ from services.common.logging import configure_logging
 from services.common.mesh.consul import ConsulClient
 from services.common.mesh.registration import Registration
 from services.common.rpc.health import Check, HealthMonitor
-from services.common.rpc.server import CannotListenError, GrpcServer, Servicer
+from services.common.rpc.server import CannotListenError, GrpcServer, ServiceBinding
 from services.common.rpc.streaming import Source, StreamingServer
 
 PATIENCE_SECONDS = 30.0
@@ -40,7 +40,7 @@ class Streaming:
     """What a process streams, on a second server; `name` is that one's in Consul."""
 
     name: str
-    servicers: Sequence[Servicer]
+    bindings: Sequence[ServiceBinding]
     source: Source
 
 
@@ -48,7 +48,7 @@ def serve(
     *,
     name: str,
     config: ServiceConfig,
-    servicers: Sequence[Servicer],
+    bindings: Sequence[ServiceBinding],
     checks: Mapping[str, Check],
     workers: Sequence[Worker] = (),
     streaming: Streaming | None = None,
@@ -59,7 +59,7 @@ def serve(
     have `drain_seconds` to notice, streams end, calls in flight finish, workers stop.
     """
     stopping = _stop_on_signals()
-    endpoints = list(_endpoints(name, config, servicers, checks, streaming))
+    endpoints = list(_endpoints(name, config, bindings, checks, streaming))
     for endpoint in endpoints:
         endpoint.start()
     for worker in workers:
@@ -122,17 +122,17 @@ class _Endpoint:
 def _endpoints(
     name: str,
     config: ServiceConfig,
-    servicers: Sequence[Servicer],
+    bindings: Sequence[ServiceBinding],
     checks: Mapping[str, Check],
     streaming: Streaming | None,
 ) -> Iterator[_Endpoint]:
-    main = _build_server(config, servicers)
+    main = _build_server(config, bindings)
     yield _Endpoint(main, name=name, instance=config.instance, config=config, checks=checks)
     if streaming:
         # On any free port: whoever calls it has asked Consul, which knows instances by ids,
         # whatever they are instances of.
         second = StreamingServer(
-            servicers=streaming.servicers, source=streaming.source, host=config.host
+            bindings=streaming.bindings, source=streaming.source, host=config.host
         )
         instance = f"{config.instance}-{streaming.name}"
         yield _Endpoint(
@@ -150,11 +150,11 @@ def _leave(endpoints: Sequence[_Endpoint], config: ServiceConfig) -> None:
         endpoint.stop(config.stop_grace_seconds)
 
 
-def _build_server(config: ServiceConfig, servicers: Sequence[Servicer]) -> GrpcServer:
+def _build_server(config: ServiceConfig, bindings: Sequence[ServiceBinding]) -> GrpcServer:
     """Return the server; a port that is taken ends the process and is named."""
     try:
         return GrpcServer(
-            servicers=servicers,
+            bindings=bindings,
             host=config.host,
             port=config.port,
             worker_threads=config.worker_threads,

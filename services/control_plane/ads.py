@@ -126,7 +126,7 @@ class DiscoveryServer:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether there is anything to tell."""
+        """Return whether there is anything to tell."""
         return self._resources is not None
 
     def publish(self, resources: Resources) -> None:

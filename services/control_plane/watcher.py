@@ -17,7 +17,7 @@ from functools import partial
 
 import structlog
 
-from services.common.mesh.consul import ConsulAwayError, ConsulClient, Instance
+from services.common.mesh.consul import ConsulClient, ConsulUnavailableError, Instance
 from services.control_plane.resources import Services
 
 GRACE_SECONDS = 10.0
@@ -118,7 +118,7 @@ class Watcher:
         while not self._loop.is_closed():
             try:
                 new_index, answer = query(index)
-            except ConsulAwayError as error:
+            except ConsulUnavailableError as error:
                 self._is_away(error)
                 index = None
                 threading.Event().wait(self._retry_seconds)
@@ -130,7 +130,7 @@ class Watcher:
             # An index that goes back means that Consul began anew: ask from the start.
             index = new_index if index is None or int(new_index) >= int(index) else None
 
-    def _is_away(self, error: ConsulAwayError) -> None:
+    def _is_away(self, error: ConsulUnavailableError) -> None:
         if not self._away:
-            log.warning("consul_away", error=str(error))
+            log.warning("consul_unavailable", error=str(error))
         self._away = True

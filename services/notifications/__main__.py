@@ -9,7 +9,7 @@ from services.common import runtime
 from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Consumer
 from services.common.periodic import PeriodicWorker
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.common.storage import postgres
 from services.notifications.config import NotificationsConfig, read_config
 from services.notifications.consumer import QUEUE, EventHandler
@@ -22,9 +22,9 @@ from services.notifications.repository import (
 )
 from services.notifications.servicer import NotificationsServicer
 from services.notifications.sms import SendLogSms
-from services.notifications.worker import Housekeeper, Sender, SendingWorker
+from services.notifications.worker import RetentionJob, Sender, SendingWorker
 
-TIDYING_INTERVAL_SECONDS = 60
+RETENTION_INTERVAL_SECONDS = 60
 """Each time a thousand events can be forgotten: more than a million a day."""
 
 
@@ -39,12 +39,12 @@ def serve(config: NotificationsConfig) -> None:
         sender=_build_sender(config, repository), poll_seconds=config.poll_interval_seconds
     )
     handler = EventHandler(repository=repository, wake=worker.wake)
-    housekeeper = Housekeeper(repository=repository)
+    retention = RetentionJob(repository=repository)
     runtime.serve(
         name="notifications",
         config=config.service,
-        servicers=[
-            Servicer(
+        bindings=[
+            ServiceBinding(
                 "mamie_rosa.notifications.v1.NotificationsService",
                 NotificationsServicer(repository=repository),
                 notifications_pb2_grpc.add_NotificationsServiceServicer_to_server,
@@ -55,9 +55,9 @@ def serve(config: NotificationsConfig) -> None:
             Consumer(queue=QUEUE, handler=handler.handle, url=config.service.bus_url),
             worker,
             PeriodicWorker(
-                name="housekeeper",
-                work=housekeeper.tidy,
-                interval_seconds=TIDYING_INTERVAL_SECONDS,
+                name="retention",
+                work=retention.run,
+                interval_seconds=RETENTION_INTERVAL_SECONDS,
             ),
         ],
     )

@@ -18,10 +18,10 @@ from typing import Any
 LANGUAGES = ("fr", "en")
 DEFAULT_LANGUAGE = "fr"
 
-TELLING_TIME = timedelta(days=90)
+MAX_EVENT_AGE = timedelta(days=90)
 """How old an event may be when it is told; after that it is too late for a mail about it."""
 
-HANDLED_KEPT = TELLING_TIME + timedelta(days=1)
+PROCESSED_EVENT_RETENTION = MAX_EVENT_AGE + timedelta(days=1)
 """How long the id of an event is remembered.
 
 A message can be delivered again at any time: a dead letter waits until somebody sends it on.
@@ -29,7 +29,7 @@ While it may still be told, its id is remembered, and afterwards nothing is told
 forgetting an id never leads to a second mail. The day more is for clocks that differ.
 """
 
-LOG_KEPT = timedelta(days=400)
+SEND_LOG_RETENTION = timedelta(days=400)
 """How long a client can look up what was sent to them: a year, and the season of last year."""
 
 Facts = Mapping[str, Any]
@@ -163,8 +163,8 @@ class RetryPolicy:
 
 
 def is_too_late(event_time: datetime, now: datetime) -> bool:
-    """Tell whether nobody shall be told any more of what happened then."""
-    return now - event_time >= TELLING_TIME
+    """Return whether nobody shall be told any more of what happened then."""
+    return now - event_time >= MAX_EVENT_AGE
 
 
 def choose_language(wanted: str) -> str:
@@ -173,7 +173,7 @@ def choose_language(wanted: str) -> str:
 
 
 def is_wanted(notification: Notification, client: Client | None) -> bool:
-    """Tell whether to send it; a client who is not known yet may want it."""
+    """Return whether to send it; a client who is not known yet may want it."""
     if notification.audience is Audience.ADMIN or client is None:
         return True
     return client.notifications_enabled

@@ -72,10 +72,10 @@ class NotificationsRepository(Protocol):
     def forget(self, notification: Notification) -> None:
         """Drop a notification that its client does not want."""
 
-    def forget_handled(self, *, before: datetime, limit: int) -> int:
+    def delete_processed_events(self, *, before: datetime, limit: int) -> int:
         """Forget events that were handled before a time, at most `limit`; return how many."""
 
-    def forget_finished(self, *, before: datetime, limit: int) -> int:
+    def delete_finished(self, *, before: datetime, limit: int) -> int:
         """Forget notifications of before a time that were sent or given up; return how many.
 
         At most `limit`.
@@ -150,11 +150,11 @@ class PostgresNotificationsRepository:
         with postgres.transaction(self._engine) as connection:
             connection.execute(sa.delete(notifications).where(_is_open(notification)))
 
-    def forget_handled(self, *, before: datetime, limit: int) -> int:
+    def delete_processed_events(self, *, before: datetime, limit: int) -> int:
         """Forget events that were handled before a time, at most `limit`; return how many."""
         return self._delete(handled_events, handled_events.c.handled_at < before, limit)
 
-    def forget_finished(self, *, before: datetime, limit: int) -> int:
+    def delete_finished(self, *, before: datetime, limit: int) -> int:
         """Forget notifications of before a time that were sent or given up; return how many."""
         finished = notifications.c.status != sa.literal_column(f"'{Status.PENDING}'")
         return self._delete(notifications, finished & (notifications.c.created_at < before), limit)

@@ -152,21 +152,21 @@ class SendingWorker:
             log.exception("sending_interrupted")
 
 
-class Housekeeper:
+class RetentionJob:
     """Forgets what nobody needs any more. Several may do so at once."""
 
     def __init__(self, *, repository: NotificationsRepository, clock: Clock = utc_now) -> None:
         self._repository = repository
         self._clock = clock
 
-    def tidy(self) -> None:
+    def run(self) -> None:
         """Forget old events and notifications; so many at a time that nobody waits for it."""
         now = self._clock()
-        events = self._repository.forget_handled(
-            before=now - domain.HANDLED_KEPT, limit=FORGOTTEN_AT_ONCE
+        events = self._repository.delete_processed_events(
+            before=now - domain.PROCESSED_EVENT_RETENTION, limit=FORGOTTEN_AT_ONCE
         )
-        finished = self._repository.forget_finished(
-            before=now - domain.LOG_KEPT, limit=FORGOTTEN_AT_ONCE
+        finished = self._repository.delete_finished(
+            before=now - domain.SEND_LOG_RETENTION, limit=FORGOTTEN_AT_ONCE
         )
         if events or finished:
             log.info("forgotten", events=events, notifications=finished)

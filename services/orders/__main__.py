@@ -11,7 +11,7 @@ from services.common.mesh.breaker import CircuitBreaker
 from services.common.mesh.channels import Mesh
 from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.orders.checkout import Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.config import OrdersConfig, read_config
@@ -34,7 +34,7 @@ from services.orders.tracking.feed import OrderFeed
 from services.orders.tracking.repository import MongoFeedRepository
 from services.orders.tracking.servicer import OrderEventsServicer
 
-HARMLESS = frozenset({"PROVIDER_UNAVAILABLE"})
+IGNORED_REASONS = frozenset({"PROVIDER_UNAVAILABLE"})
 """With this the payments answer, and are well: the provider failed, perhaps for one card alone.
 
 A provider that answers nobody is noticed by the time that it takes.
@@ -47,7 +47,7 @@ class Others:
     def __init__(self, mesh: Mesh) -> None:
         self.catalog = CatalogOverGrpc(mesh.channel("catalog"))
         self.promotions = PromotionsOverGrpc(mesh.channel("promotions"))
-        breaker = CircuitBreaker(harmless=HARMLESS)
+        breaker = CircuitBreaker(ignored_reasons=IGNORED_REASONS)
         self.payments = PaymentsOverGrpc(mesh.channel("payments", breaker))
 
 
@@ -64,9 +64,9 @@ def serve(config: OrdersConfig) -> None:
     runtime.serve(
         name="orders",
         config=config.service,
-        servicers=[
+        bindings=[
             *build_servicers(repository, checkout, saga),
-            Servicer(
+            ServiceBinding(
                 "mamie_rosa.orders.internal.v1.ReconciliationService",
                 ReconciliationServicer(reconciler=reconciler),
                 internal_pb2_grpc.add_ReconciliationServiceServicer_to_server,
@@ -130,15 +130,15 @@ def build_turns(
 
 def build_servicers(
     repository: MongoOrdersRepository, checkout: Checkout, saga: Saga
-) -> Sequence[Servicer]:
+) -> Sequence[ServiceBinding]:
     """Return what answers about orders."""
     return [
-        Servicer(
+        ServiceBinding(
             "mamie_rosa.orders.v1.OrdersService",
             OrdersServicer(repository=repository, checkout=checkout, saga=saga),
             orders_pb2_grpc.add_OrdersServiceServicer_to_server,
         ),
-        Servicer(
+        ServiceBinding(
             "mamie_rosa.orders.internal.v1.OrdersService",
             InternalOrdersServicer(repository=repository),
             internal_pb2_grpc.add_OrdersServiceServicer_to_server,
@@ -149,12 +149,12 @@ def build_servicers(
 def build_streaming(config: OrdersConfig) -> runtime.Streaming:
     """Return what is served to those who follow orders."""
     feed = OrderFeed(repository=MongoFeedRepository(connect_async(config.store_url)))
-    servicer = Servicer(
+    servicer = ServiceBinding(
         "mamie_rosa.orders.v1.OrderEventsService",
         OrderEventsServicer(feed=feed),
         order_events_pb2_grpc.add_OrderEventsServiceServicer_to_server,
     )
-    return runtime.Streaming(name="order-events", servicers=[servicer], source=feed)
+    return runtime.Streaming(name="order-events", bindings=[servicer], source=feed)
 
 
 def migrate(config: OrdersConfig) -> None:

@@ -1,7 +1,7 @@
 """The services that an order needs, as the business sees them, and over gRPC.
 
 Each client answers in words of the domain. Refusals are answers or domain errors; that a
-service cannot be reached, or has not answered in time, is ServiceAwayError: the outcome is
+service cannot be reached, or has not answered in time, is ServiceUnavailableError: the outcome is
 then unknown, and the same call may be made again.
 """
 
@@ -32,10 +32,10 @@ REQUEST_TIMEOUT_SECONDS = 2.0
 PAYMENT_TIMEOUT_SECONDS = 5.0
 
 
-class ServiceAwayError(UnavailableError):
+class ServiceUnavailableError(UnavailableError):
     """A service that an order needs cannot be reached, or has not answered in time."""
 
-    reason = "SERVICE_AWAY"
+    reason = "SERVICE_UNAVAILABLE"
 
     def __init__(self, service: str) -> None:
         super().__init__(f"The {service} service does not answer; try again.", service=service)
@@ -125,7 +125,7 @@ class CatalogOverGrpc:
         """Return the offer for a quantity of a product, by id or sku; None if unknown."""
         request = catalog_pb2.VerifyStockRequest(product_id=product, quantity=quantity)
         try:
-            with away("catalog"):
+            with translate_errors("catalog"):
                 answer = self._stub.VerifyStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
         except RefusedError as refusal:
             if refusal.reason == "PRODUCT_NOT_FOUND":
@@ -142,19 +142,19 @@ class CatalogOverGrpc:
         request = catalog_pb2.ReserveStockRequest(
             order_id=order_id, items=lines, hold_seconds=hold_seconds
         )
-        with away("catalog", RESERVATION_REFUSALS):
+        with translate_errors("catalog", RESERVATION_REFUSALS):
             self._stub.ReserveStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
     def commit(self, order_id: str) -> None:
         """Sell what the order holds; RefusedError when it cannot be sold any more."""
         request = catalog_pb2.CommitStockRequest(order_id=order_id)
-        with away("catalog"):
+        with translate_errors("catalog"):
             self._stub.CommitStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
     def release(self, order_id: str) -> None:
         """Put back on sale what the order holds or has bought."""
         request = catalog_pb2.ReleaseStockRequest(order_id=order_id)
-        with away("catalog"):
+        with translate_errors("catalog"):
             self._stub.ReleaseStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
 
@@ -173,7 +173,7 @@ class PromotionsOverGrpc:
         request = promotions_pb2.ValidatePromoRequest(
             promo_code=promo_code, user_id=user_id, lines=lines
         )
-        with away("promotions"):
+        with translate_errors("promotions"):
             answer = self._stub.ValidatePromo(request, timeout=REQUEST_TIMEOUT_SECONDS)
         if not answer.is_valid:
             raise PromoInvalidError(promo_code, answer.reason)
@@ -184,13 +184,13 @@ class PromotionsOverGrpc:
         request = promotions_pb2.RedeemPromoRequest(
             order_id=order_id, promo_code=promo_code, user_id=user_id
         )
-        with away("promotions"):
+        with translate_errors("promotions"):
             self._stub.RedeemPromo(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
     def release(self, order_id: str, promo_code: str) -> None:
         """Give back the use of a code."""
         request = promotions_pb2.ReleasePromoRequest(order_id=order_id, promo_code=promo_code)
-        with away("promotions"):
+        with translate_errors("promotions"):
             self._stub.ReleasePromo(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
 
@@ -211,7 +211,7 @@ class PaymentsOverGrpc:
             currency=currency,
             payment_token=token,
         )
-        with away("payments"):
+        with translate_errors("payments"):
             payment = self._stub.ProcessPayment(request, timeout=PAYMENT_TIMEOUT_SECONDS)
         if payment.status == payments_pb2.Payment.DECLINED:
             return Declined(payment.decline_reason)
@@ -220,7 +220,7 @@ class PaymentsOverGrpc:
     def settle(self, order_id: str, reason: str) -> Decimal:
         """Return the money, if any was taken, and see that none is taken later."""
         request = payments_pb2.RefundPaymentRequest(order_id=order_id, reason=reason)
-        with away("payments"):
+        with translate_errors("payments"):
             payment = self._stub.RefundPayment(request, timeout=PAYMENT_TIMEOUT_SECONDS)
         return parse_amount(payment.refunded_amount)
 
@@ -247,18 +247,18 @@ REFUSING = frozenset(
 
 
 @contextmanager
-def away(service: str, refusals: Mapping[str, Refusal] | None = None) -> Iterator[None]:
+def translate_errors(service: str, refusals: Mapping[str, Refusal] | None = None) -> Iterator[None]:
     """Translate what a call may end with.
 
     A refusal becomes the error that `refusals` has for its reason, else RefusedError;
-    everything else ServiceAwayError.
+    everything else ServiceUnavailableError.
     """
     try:
         yield
     except grpc.RpcError as error:
         reason, facts = read_status(error)
         if error.code() not in REFUSING or not reason:
-            raise ServiceAwayError(service) from error
+            raise ServiceUnavailableError(service) from error
         refusal = (refusals or {}).get(reason)
         raise (refusal(facts) if refusal else RefusedError(reason)) from error
 

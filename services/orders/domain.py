@@ -23,6 +23,7 @@ from typing import Any
 from services.common.errors import (
     AlreadyExistsError,
     ConflictError,
+    FailedPreconditionError,
     NotFoundError,
     UnprocessableError,
 )
@@ -130,7 +131,7 @@ class IdempotencyKeyReusedError(AlreadyExistsError):
         super().__init__("This Idempotency-Key was used for another order; take a new one.")
 
 
-class OrderNotCancellableError(ConflictError):
+class OrderNotCancellableError(FailedPreconditionError):
     """It is too late to cancel the order."""
 
     reason = "ORDER_NOT_CANCELLABLE"
@@ -139,7 +140,7 @@ class OrderNotCancellableError(ConflictError):
         super().__init__(f"An order that is {status} cannot be cancelled.", status=status)
 
 
-class WrongTransitionError(ConflictError):
+class WrongTransitionError(FailedPreconditionError):
     """The order cannot go from where it stands to where it was sent."""
 
     reason = "WRONG_TRANSITION"
@@ -330,7 +331,7 @@ class Order:
 
     @property
     def is_bought(self) -> bool:
-        """Tell whether its products are the client's: paid, sold and not given back."""
+        """Return whether its products are the client's: paid, sold and not given back."""
         return self.status in BOUGHT
 
     @property

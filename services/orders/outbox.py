@@ -13,7 +13,7 @@ from pymongo import errors as mongo_errors
 
 from services.common.clock import Clock, utc_now
 from services.common.messaging.events import CloudEvent
-from services.orders.store import MAJORITY, translated
+from services.orders.store import MAJORITY, translate_errors
 
 LOCK = timedelta(seconds=3)
 
@@ -28,11 +28,11 @@ class MongoOutbox:
     @contextmanager
     def take(self, limit: int) -> Iterator[Sequence[CloudEvent]]:
         """Yield the oldest events and drop them at the end; nothing while others take some."""
-        with translated():
+        with translate_errors():
             taken = self._oldest(limit) if self._waits() and self._lock() else []
         yield [_to_event(document) for document in taken]
         if taken:
-            with translated():
+            with translate_errors():
                 ids = [document["_id"] for document in taken]
                 self._database.outbox.delete_many({"_id": {"$in": ids}})
                 self._unlock()

@@ -31,7 +31,7 @@ from services.orders.domain import (
     fold,
     next_step,
 )
-from services.orders.store import MAJORITY, translated
+from services.orders.store import MAJORITY, translate_errors
 
 SNAPSHOT = ReadConcern("snapshot")
 TRAIL_LENGTH = 200
@@ -121,7 +121,7 @@ class MongoOrdersRepository:
     def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
         """Return a page of a client's orders, newest first, and how many there are."""
         mine = {"user_id": user_id}
-        with translated():
+        with translate_errors():
             total = self._database.orders.count_documents(mine)
             newest_first = self._database.orders.find(mine, {"_id": 1}).sort(
                 [("created_at", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
@@ -137,7 +137,7 @@ class MongoOrdersRepository:
             "data.user_id": user_id,
             "data.items.product_id": product_id,
         }
-        with translated():
+        with translate_errors():
             ids = self._database.events.distinct("order_id", placed)
         return [fold(order_id, history) for order_id, history in self._histories(ids).items()]
 
@@ -179,30 +179,30 @@ class MongoOrdersRepository:
     def begin_step(self, order_id: str, step: Step, *, by: str, now: datetime) -> None:
         """Record that a step is about to be tried."""
         tried = {"began": step, "by": by, "at": now}
-        with translated():
+        with translate_errors():
             self._database.sagas.update_one({"_id": order_id}, _to_trail([tried]))
 
     def payment_token(self, order_id: str) -> str:
         """Return the token that an order is paid with; empty once it is at rest."""
-        with translated():
+        with translate_errors():
             saga = self._database.sagas.find_one({"_id": order_id}, {"payment_token": 1})
         return (saga or {}).get("payment_token", "")
 
     def postpone(self, order_id: str, *, due_at: datetime, why: str) -> None:
         """Let anybody drive an order again from `due_at`."""
         change = {"$set": {"due_at": due_at, "waits_for": why}}
-        with translated():
+        with translate_errors():
             self._database.sagas.update_one({"_id": order_id}, change)
 
     def extend(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
         """Keep others from driving these orders until `due_at`."""
         not_at_rest = {"_id": {"$in": list(order_ids)}, "due_at": {"$ne": None}}
-        with translated():
+        with translate_errors():
             self._database.sagas.update_many(not_at_rest, {"$set": {"due_at": due_at}})
 
     def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
         """Return an order that anybody may drive and keep others off until `due_at`."""
-        with translated():
+        with translate_errors():
             saga = self._database.sagas.find_one_and_update(
                 {"due_at": {"$lte": now}},
                 {"$set": {"due_at": due_at}},
@@ -213,13 +213,13 @@ class MongoOrdersRepository:
 
     def ping(self) -> None:
         """Raise when the store cannot be used."""
-        with translated():
+        with translate_errors():
             self._client.admin.command("ping")
 
     def _histories(self, order_ids: Sequence[str]) -> dict[str, list[Recorded]]:
         histories: dict[str, list[Recorded]] = {}
         wanted = {"order_id": {"$in": list(order_ids)}}
-        with translated():
+        with translate_errors():
             found = self._database.events.find(wanted).sort([("order_id", 1), ("sequence", 1)])
             for document in found:
                 histories.setdefault(document["order_id"], []).append(codec.to_recorded(document))
@@ -227,7 +227,7 @@ class MongoOrdersRepository:
 
     def _transact(self, order_id: str, write: Any) -> Any:
         """Run `write` in a transaction; it may run again after a conflict inside the store."""
-        with translated(), self._client.start_session() as session:
+        with translate_errors(), self._client.start_session() as session:
             try:
                 return session.with_transaction(
                     write, read_concern=SNAPSHOT, write_concern=MAJORITY

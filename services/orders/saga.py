@@ -24,7 +24,7 @@ from services.orders.clients import (
     Payments,
     Promotions,
     RefusedError,
-    ServiceAwayError,
+    ServiceUnavailableError,
 )
 from services.orders.domain import (
     Event,
@@ -89,7 +89,7 @@ class Steps:
     def take(self, step: Step, order: Order) -> Sequence[Event]:
         """Do a step and return what happened.
 
-        A refusal on the way forward gives the order up. ServiceAwayError when the outcome is
+        A refusal on the way forward gives the order up. ServiceUnavailableError when the outcome is
         unknown, RefusedError on the way back: the step is then done again later.
         """
         try:
@@ -212,7 +212,7 @@ class Saga:
             self._drive(order_id)
         except OrderChangedError:
             log.info("order_changed_meanwhile", order_id=order_id)  # who changed it drives it
-        except ServiceAwayError as error:
+        except ServiceUnavailableError as error:
             self._postpone(order_id, error.metadata["service"])
         except RefusedError as error:
             self._postpone(order_id, error.reason)

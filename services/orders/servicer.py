@@ -104,7 +104,7 @@ class InternalOrdersServicer(internal_pb2_grpc.OrdersServiceServicer):
         self._repository = repository
 
     def VerifyPurchase(self, request, context):
-        """Tell whether a client has bought a product."""
+        """Return whether a client has bought a product."""
         orders = self._repository.with_product(request.user_id, request.product_id)
         has_bought = any(order.is_bought for order in orders)
         return internal_pb2.VerifyPurchaseResponse(has_bought=has_bought)

@@ -51,7 +51,7 @@ def migrate(client: pymongo.MongoClient) -> None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn the driver's "cannot reach the store" into StoreUnavailableError."""
     try:
         yield

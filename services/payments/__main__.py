@@ -6,7 +6,7 @@ from pathlib import Path
 from mamie_rosa.payments.internal.v1 import payments_pb2_grpc
 
 from services.common import runtime
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.common.storage import postgres
 from services.payments.config import PaymentsConfig, read_config
 from services.payments.provider import PostgresLedger, SandboxProvider
@@ -26,8 +26,8 @@ def serve(config: PaymentsConfig) -> None:
     runtime.serve(
         name="payments",
         config=config.service,
-        servicers=[
-            Servicer(
+        bindings=[
+            ServiceBinding(
                 "mamie_rosa.payments.internal.v1.PaymentsService",
                 PaymentsServicer(repository=repository, provider=provider),
                 payments_pb2_grpc.add_PaymentsServiceServicer_to_server,

@@ -27,7 +27,7 @@ from enum import StrEnum
 
 from services.common.errors import (
     AlreadyExistsError,
-    ConflictError,
+    FailedPreconditionError,
     NotFoundError,
     UnavailableError,
 )
@@ -44,7 +44,7 @@ class PaymentNotFoundError(NotFoundError):
         super().__init__(f"There is no payment of order {order_id}.", orderId=order_id)
 
 
-class PaymentClosedError(ConflictError):
+class PaymentClosedError(FailedPreconditionError):
     """The order was refunded or voided, for good."""
 
     reason = "PAYMENT_CLOSED"
@@ -103,7 +103,7 @@ class Payment:
 
     @property
     def is_closed(self) -> bool:
-        """Tell whether the order shall not be paid any more."""
+        """Return whether the order shall not be paid any more."""
         return self.status in (PaymentStatus.CLOSING, PaymentStatus.REFUNDED, PaymentStatus.VOIDED)
 
     @property

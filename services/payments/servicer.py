@@ -5,8 +5,8 @@ from mamie_rosa.payments.internal.v1 import payments_pb2, payments_pb2_grpc
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import format_amount, parse_amount
 from services.common.rpc.paging import read_page
-from services.payments.cashier import Cashier
 from services.payments.domain import NOTHING, Payment, PaymentStatus
+from services.payments.processor import PaymentProcessor
 from services.payments.provider import PaymentProvider
 from services.payments.repository import PaymentsRepository
 
@@ -23,7 +23,7 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
         new_id: NewId = new_id,
     ) -> None:
         self._repository = repository
-        self._cashier = Cashier(repository=repository, provider=provider)
+        self._cashier = PaymentProcessor(repository=repository, provider=provider)
         self._clock = clock
         self._new_id = new_id
 

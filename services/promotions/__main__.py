@@ -7,7 +7,7 @@ from mamie_rosa.promotions.v1 import promotions_pb2_grpc
 
 from services.common import runtime
 from services.common.messaging.relay import OutboxRelay
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.promotions import demo
 from services.promotions.config import PromotionsConfig, read_config
 from services.promotions.outbox_repository import RedisOutbox
@@ -23,13 +23,13 @@ def serve(config: PromotionsConfig) -> None:
     runtime.serve(
         name="promotions",
         config=config.service,
-        servicers=[
-            Servicer(
+        bindings=[
+            ServiceBinding(
                 "mamie_rosa.promotions.v1.PromotionsService",
                 PromotionsServicer(repository=repository),
                 promotions_pb2_grpc.add_PromotionsServiceServicer_to_server,
             ),
-            Servicer(
+            ServiceBinding(
                 "mamie_rosa.promotions.internal.v1.PromotionsService",
                 InternalPromotionsServicer(repository=repository),
                 internal_pb2_grpc.add_PromotionsServiceServicer_to_server,

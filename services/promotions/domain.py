@@ -19,7 +19,7 @@ from enum import StrEnum
 
 from services.common.errors import (
     AlreadyExistsError,
-    ConflictError,
+    FailedPreconditionError,
     NotFoundError,
     UnprocessableError,
 )
@@ -113,7 +113,7 @@ REFUSED: Mapping[str, type[CodeRefusedError]] = {
 """The error of each refusal that a redemption may end with: all that need no cart."""
 
 
-class RedemptionReleasedError(ConflictError):
+class RedemptionReleasedError(FailedPreconditionError):
     """The order gave the code back, for good."""
 
     reason = "REDEMPTION_RELEASED"
@@ -122,7 +122,7 @@ class RedemptionReleasedError(ConflictError):
         super().__init__(f"The order {order_id} gave its code back.", orderId=order_id)
 
 
-class RedemptionMismatchError(ConflictError):
+class RedemptionMismatchError(FailedPreconditionError):
     """The order used another code, or is somebody else's."""
 
     reason = "REDEMPTION_MISMATCH"
@@ -196,7 +196,7 @@ class Verdict:
 
     @property
     def is_valid(self) -> bool:
-        """Tell whether the code applies."""
+        """Return whether the code applies."""
         return self.refusal is None
 
 
@@ -242,7 +242,7 @@ def refuse_use(usage: Usage, now: datetime) -> Refusal | None:
 
 
 def is_running(usage: Usage, now: datetime) -> bool:
-    """Tell whether a promotion has started, has not ended and is not used up."""
+    """Return whether a promotion has started, has not ended and is not used up."""
     return refuse_use(usage, now) is None
 
 

@@ -13,7 +13,7 @@ from redis import exceptions as redis_errors
 
 from services.common.messaging.events import CloudEvent
 from services.promotions.repository import OUTBOX, PREFIX
-from services.promotions.store import translated
+from services.promotions.store import translate_errors
 
 OUTBOX_LOCK = f"{PREFIX}:outbox-lock"
 LOCK_SECONDS = 3
@@ -29,11 +29,11 @@ class RedisOutbox:
     def take(self, limit: int) -> Iterator[Sequence[CloudEvent]]:
         """Yield the oldest events and drop them at the end; nothing while others take some."""
         lock = self._client.lock(OUTBOX_LOCK, timeout=LOCK_SECONDS, blocking=False)
-        with translated():
+        with translate_errors():
             entries = self._oldest(limit) if self._waits() and lock.acquire() else []
         yield [_to_event(fields) for _, fields in entries]
         if entries:
-            with translated(), suppress(redis_errors.LockNotOwnedError):
+            with translate_errors(), suppress(redis_errors.LockNotOwnedError):
                 self._client.xdel(OUTBOX, *(position for position, _ in entries))
                 lock.release()
 

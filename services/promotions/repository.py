@@ -44,7 +44,7 @@ from services.promotions.domain import (
     Usage,
     is_running,
 )
-from services.promotions.store import translated
+from services.promotions.store import translate_errors
 
 PREFIX = "promotions"
 BY_END = f"{PREFIX}:by-end"
@@ -113,7 +113,7 @@ class RedisPromotionsRepository:
 
     def find(self, code: str, user_id: str = "") -> Usage | None:
         """Return a promotion and its uses, in all and by a client; None without one."""
-        with translated(), self._client.pipeline() as both:
+        with translate_errors(), self._client.pipeline() as both:
             both.hgetall(_promotion_key(code))
             both.hget(_uses_key(code), user_id)
             fields, by_user = both.execute()
@@ -127,7 +127,7 @@ class RedisPromotionsRepository:
 
     def running(self, now: datetime, limit: int) -> Sequence[Promotion]:
         """Return the promotions that run now, those that take most off first."""
-        with translated():
+        with translate_errors():
             not_ended: Any = self._client.zrangebyscore(BY_END, f"({_to_micros(now)}", "+inf")
             best_first = [_ranked_code(rank) for rank in sorted(not_ended)]
             running = (u.promotion for u in self._load_all(best_first) if is_running(u, now))
@@ -141,7 +141,7 @@ class RedisPromotionsRepository:
         fields = _flat(_from_promotion(promotion) | {"used": used})
         event = _flat(_from_event(self._created(promotion))) if told else []
         index: list[Any] = [_rank(promotion), _to_micros(promotion.valid_until)]
-        with translated():
+        with translate_errors():
             outcome = self._add(
                 keys=[_promotion_key(promotion.code), BY_END, OUTBOX],
                 args=[self._new_id(), *index, len(fields), *fields, *event],
@@ -152,13 +152,13 @@ class RedisPromotionsRepository:
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
         """Count one use of a code for an order; see the protocol for the errors."""
         arguments: list[Any] = [code, order_id.lower(), user_id, _to_micros(now)]
-        with translated():
+        with translate_errors():
             outcome = self._redeem(keys=_redemption_keys(order_id, code), args=arguments)
         _raise_refusal(outcome.decode(), order_id, code)
 
     def release(self, order_id: str, code: str) -> None:
         """Give back the use of a code by an order, and see that it is not used later."""
-        with translated():
+        with translate_errors():
             outcome = self._release(
                 keys=_redemption_keys(order_id, code), args=[code, order_id.lower()]
             )
@@ -166,7 +166,7 @@ class RedisPromotionsRepository:
 
     def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
         """Return redemptions by the id of their order, from an order on; "" is before all."""
-        with translated(), self._client.pipeline(transaction=False) as batch:
+        with translate_errors(), self._client.pipeline(transaction=False) as batch:
             ids: Any = self._client.zrangebylex(BY_ORDER, f"[{order_id}", "+", 0, limit)
             for found in ids:
                 batch.hgetall(_order_key(found.decode()))
@@ -174,7 +174,7 @@ class RedisPromotionsRepository:
 
     def ping(self) -> None:
         """Raise when the store cannot be used."""
-        with translated():
+        with translate_errors():
             self._client.ping()
 
     def _load_all(self, codes: Sequence[str]) -> Iterator[Usage]:

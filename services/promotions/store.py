@@ -37,7 +37,7 @@ def connect(url: str) -> redis.Redis:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn the driver's "cannot use the store" into StoreUnavailableError."""
     try:
         yield

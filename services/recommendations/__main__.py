@@ -9,7 +9,7 @@ from mamie_rosa.recommendations.v1 import recommendations_pb2_grpc
 from services.common import runtime
 from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Consumer
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.recommendations import demo
 from services.recommendations.config import RecommendationsConfig, read_config
 from services.recommendations.consumer import QUEUE, EventHandler
@@ -33,8 +33,8 @@ def serve(config: RecommendationsConfig) -> None:
         runtime.serve(
             name="recommendations",
             config=config.service,
-            servicers=[
-                Servicer(
+            bindings=[
+                ServiceBinding(
                     "mamie_rosa.recommendations.v1.RecommendationsService",
                     RecommendationsServicer(repository=repository),
                     recommendations_pb2_grpc.add_RecommendationsServiceServicer_to_server,

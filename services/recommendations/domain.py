@@ -48,7 +48,7 @@ ANIMALS: Mapping[str, str] = {
 class ProductUnknownError(InvalidArgumentError):
     """The graph does not know products that a call names."""
 
-    reason = "PRODUCT_UNKNOWN"
+    reason = "PRODUCT_NOT_FOUND"
 
     def __init__(self, names: Iterable[str]) -> None:
         listed = ", ".join(sorted(names))
@@ -183,7 +183,7 @@ def normalize_animal(text: str) -> str:
 
 
 def is_consumable(product: Product) -> bool:
-    """Tell whether a product is used up: food, treats, litter, by its category or its title."""
+    """Return whether a product is used up: food, treats, litter, by its category or its title."""
     return bool(CONSUMABLE.search(product.category) or CONSUMABLE.search(product.title))
 
 

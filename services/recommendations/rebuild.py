@@ -30,7 +30,7 @@ BOOKMARK = "mamie_rosa.log.Bookmark"
 NAME = "recommendations-rebuild"
 PREFETCH = 500
 OFFSET = "x-stream-offset"
-AWAY_SECONDS = 1.0
+RETRY_DELAY_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -90,14 +90,16 @@ def _log(channel: BlockingChannel) -> Iterator[CloudEvent]:
     """Yield every event of the log, and wait for more at its end."""
     channel.basic_qos(prefetch_count=PREFETCH)
     first = True
-    for method, properties, body in channel.consume(rabbitmq.LOG, arguments={OFFSET: "first"}):
+    for method, properties, body in channel.consume(
+        rabbitmq.EVENT_LOG, arguments={OFFSET: "first"}
+    ):
         channel.basic_ack(method.delivery_tag)
         if first and (offset := _offset(properties)):
             log.warning("log_begins_late", offset=offset)
         first = False
         try:
             yield rabbitmq.read_event(properties, body)
-        except rabbitmq.NotAnEventError:
+        except rabbitmq.MalformedEventError:
             log.warning("log_entry_left_out", offset=_offset(properties))
 
 
@@ -128,4 +130,4 @@ def _when_possible(change: Callable[[], object]) -> None:
             return
         except UnavailableError as error:
             log.warning("rebuild_waits", reason=error.reason)
-            threading.Event().wait(AWAY_SECONDS)
+            threading.Event().wait(RETRY_DELAY_SECONDS)

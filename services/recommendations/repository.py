@@ -89,7 +89,7 @@ def connect(url: str) -> tuple[neo4j.Driver, str]:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn the driver's "cannot use the store" into StoreUnavailableError."""
     try:
         yield
@@ -111,7 +111,7 @@ class BoltRecommendationsRepository:
 
     def migrate(self) -> None:
         """Make the constraints and indexes that are not there yet."""
-        with translated(), self._session() as session:
+        with translate_errors(), self._session() as session:
             for statement in cypher.SCHEMA:
                 session.run(statement).consume()
 
@@ -144,7 +144,7 @@ class BoltRecommendationsRepository:
 
     def gather(self, user_id: str, limit: int) -> Evidence:
         """Return what is known about what a client may like, as far as `limit` can need it."""
-        with translated(), self._session() as session:
+        with translate_errors(), self._session() as session:
             return session.execute_read(evidence.gather, user_id, limit)
 
     def clear(self) -> None:
@@ -155,7 +155,7 @@ class BoltRecommendationsRepository:
 
     def ping(self) -> None:
         """Raise when the store cannot be used."""
-        with translated(), self._session() as session:
+        with translate_errors(), self._session() as session:
             session.run(cypher.PING).consume()
 
     def _session(self) -> neo4j.Session:
@@ -163,7 +163,7 @@ class BoltRecommendationsRepository:
 
     def _write(self, work: Callable[[Transaction], Any]) -> Any:
         """Do work in a transaction; again when somebody else makes the same node meanwhile."""
-        with translated(), self._session() as session:
+        with translate_errors(), self._session() as session:
             for _ in range(RACES - 1):
                 try:
                     return session.execute_write(work)

@@ -9,7 +9,7 @@ from mamie_rosa.storefront.v1 import storefront_pb2_grpc
 from services.common import runtime
 from services.common.mesh.breaker import CircuitBreaker
 from services.common.mesh.channels import MARGIN_SECONDS, Mesh, OnBehalfOfCaller
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.storefront.config import StorefrontConfig, read_config
 from services.storefront.home import HomePage
 from services.storefront.parts import (
@@ -34,8 +34,8 @@ def serve(config: StorefrontConfig) -> None:
     runtime.serve(
         name="storefront",
         config=config.service,
-        servicers=[
-            Servicer(
+        bindings=[
+            ServiceBinding(
                 "mamie_rosa.storefront.v1.StorefrontService",
                 StorefrontServicer(home=home),
                 storefront_pb2_grpc.add_StorefrontServiceServicer_to_server,

@@ -9,7 +9,7 @@ from services.common import runtime
 from services.common.clock import new_id, utc_now
 from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.common.storage import postgres
 from services.users.config import UsersConfig, read_config, require_admin_password
 from services.users.domain import Account, Role, User
@@ -20,7 +20,7 @@ from services.users.repository import PostgresUsersRepository, outbox
 from services.users.servicer import UsersServicer
 from services.users.sign_in import SignIn
 from services.users.tokens import TokenIssuer
-from services.users.worker import Housekeeper
+from services.users.worker import RetentionJob
 
 
 def serve(config: UsersConfig) -> None:
@@ -38,11 +38,11 @@ def serve(config: UsersConfig) -> None:
         keyring=keyring,
         tokens=TokenIssuer(keyring=keyring),
     )
-    housekeeper = Housekeeper(repository=repository, rotation=rotation)
+    retention = RetentionJob(repository=repository, rotation=rotation)
     worker = PeriodicWorker(
-        name="housekeeper",
-        work=housekeeper.tidy,
-        interval_seconds=config.housekeeping_interval_seconds,
+        name="retention",
+        work=retention.run,
+        interval_seconds=config.retention_interval_seconds,
     )
     relay = OutboxRelay(
         outbox=postgres.PostgresOutbox(engine, outbox), url=config.service.bus_url, name="users"
@@ -51,7 +51,7 @@ def serve(config: UsersConfig) -> None:
     runtime.serve(
         name="users",
         config=config.service,
-        servicers=[Servicer("mamie_rosa.users.v1.UsersService", servicer, add_to_server)],
+        bindings=[ServiceBinding("mamie_rosa.users.v1.UsersService", servicer, add_to_server)],
         checks={"postgres": repository.ping},
         workers=[worker, relay],
     )

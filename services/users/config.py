@@ -27,7 +27,7 @@ class UsersConfig:
     hash_queue: int
     hash_wait_seconds: float
     keys: KeyPolicy
-    housekeeping_interval_seconds: float
+    retention_interval_seconds: float
     admin_email: str
     admin_password: str
 
@@ -42,8 +42,8 @@ def read_config() -> UsersConfig:
             hash_queue=env.int("HASH_QUEUE", 6, validate=validate.Range(0, 256)),
             hash_wait_seconds=env.float("HASH_WAIT_SECONDS", 1.0, validate=validate.Range(0, 10)),
             keys=_read_key_policy(env),
-            housekeeping_interval_seconds=env.float(
-                "HOUSEKEEPING_INTERVAL_SECONDS", 10.0, validate=validate.Range(0.1, 3600)
+            retention_interval_seconds=env.float(
+                "RETENTION_INTERVAL_SECONDS", 10.0, validate=validate.Range(0.1, 3600)
             ),
             admin_email=env.str("ADMIN_EMAIL", "admin@mamie-rosa.example"),
             admin_password=env.str("ADMIN_PASSWORD", ""),

@@ -139,7 +139,7 @@ class Failures:
     since: datetime
 
     def is_over(self, now: datetime) -> bool:
-        """Tell whether the window is over, and with it what happened in it."""
+        """Return whether the window is over, and with it what happened in it."""
         return self.since + FAILURE_WINDOW <= now
 
 
@@ -254,7 +254,7 @@ def public_keys(keys: Sequence[SigningKey], now: datetime) -> Sequence[SigningKe
 
 
 def is_key_due(keys: Sequence[SigningKey], now: datetime, policy: KeyPolicy) -> bool:
-    """Tell whether it is time to make the next key, or the first."""
+    """Return whether it is time to make the next key, or the first."""
     return not keys or now >= in_order(keys)[-1].signs_from + policy.life - policy.lead
 
 

@@ -27,7 +27,7 @@ class Hasher(Protocol):
         """Return True; VerifyMismatchError when the password is another."""
 
     def check_needs_rehash(self, hash: str) -> bool:
-        """Tell whether the hash was made with other parameters."""
+        """Return whether the hash was made with other parameters."""
 
 
 def build_hasher() -> Hasher:
@@ -65,7 +65,7 @@ class Passwords:
             return self._hasher.hash(password)
 
     def check(self, password: str, password_hash: str | None) -> Verdict:
-        """Tell whether a password is the hashed one; None works as hard and is never right."""
+        """Return whether a password is the hashed one; None works as hard and is never right."""
         with self._slot():
             matches = self._matches(password, password_hash or self._nobodys_hash)
             if password_hash is None or not matches:

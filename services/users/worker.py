@@ -6,7 +6,7 @@ from services.users.keys import KeyRotation
 from services.users.repository import UsersRepository
 
 
-class Housekeeper:
+class RetentionJob:
     """Does what is due. Several may do so at once: each thing is done once."""
 
     def __init__(
@@ -16,7 +16,7 @@ class Housekeeper:
         self._rotation = rotation
         self._clock = clock
 
-    def tidy(self) -> None:
+    def run(self) -> None:
         """Rotate keys if due, and forget failures whose window is over."""
         self._rotation.rotate_if_due()
         self._repository.forget_failures(before=self._clock() - FAILURE_WINDOW)

@@ -104,7 +104,7 @@ def test_a_service_reaches_its_own_servers_alone(stack, service):
 
 
 def reaches(service, server):
-    """Tell whether a service can connect to a server, by any of its addresses."""
+    """Return whether a service can connect to a server, by any of its addresses."""
     port = str(SERVERS[service_of(server)])
     return any(
         can_connect(service, network["IPAddress"], port)

@@ -105,6 +105,6 @@ def test_nothing_is_rated_while_orders_are_away(shop, stack, alice, product):
     buy(alice, product)
     with down(stack, *stack.instances("orders")):
         eventually(lambda: rate(alice, product, 5).status_code == 503, seconds=30)
-        assert problem(rate(alice, product, 5)) == (503, "SERVICE_AWAY")
+        assert problem(rate(alice, product, 5)) == (503, "SERVICE_UNAVAILABLE")
         assert ratings_of(shop, product) == {"average": 0, "count": 0}
     eventually(lambda: rate(alice, product, 5).status_code == 201, seconds=30)

@@ -59,7 +59,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory, mesh: Mesh, key: jwk.ECKey) -
 
 
 def has_keys(envoy: Envoy, key: jwk.ECKey) -> bool:
-    """Tell whether an edge can judge tokens."""
+    """Return whether an edge can judge tokens."""
     path = f"{envoy.http}/api/users/{tokens.ALICE}"
     return httpx.get(path, headers=tokens.bearer(tokens.sign(key))).status_code == 200
 

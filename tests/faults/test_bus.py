@@ -80,7 +80,7 @@ def published(stack, subjects):
         channel.basic_qos(prefetch_count=500)
         first = {"x-stream-offset": "first"}
         for method, properties, body in channel.consume(
-            rabbitmq.LOG, arguments=first, inactivity_timeout=2
+            rabbitmq.EVENT_LOG, arguments=first, inactivity_timeout=2
         ):
             if method is None:
                 break
@@ -120,7 +120,7 @@ def has_at_least(things, count):
 
 
 def have_heard(heard, client_ids, change):
-    """Tell whether a change of each client was heard of; before the first there is none."""
+    """Return whether a change of each client was heard of; before the first there is none."""
     return change < 0 or heard.names(client_ids) == [f"Version {change}"] * CLIENTS
 
 

@@ -54,7 +54,7 @@ def test_orders_are_confirmed_and_what_follows_catches_up(shop, stack, graph, aw
 
 
 def is_summed_up(client, order_id):
-    """Tell whether the one order of a client was summed up to them, once."""
+    """Return whether the one order of a client was summed up to them, once."""
     answer = client.get("/api/notifications")
     if answer.status_code != 200:
         return False

@@ -143,7 +143,7 @@ def test_poison_is_put_aside_after_five_tries_and_the_others_go_on(
     began = time.monotonic()
     eventually(lambda: len(heard.names(good)) == GOOD, seconds=60)
     eventually(lambda: dead(connection, mine) == bad, seconds=30)
-    assert tries(stack, mine) == dict.fromkeys(bad, rabbitmq.TRIES)
+    assert tries(stack, mine) == dict.fromkeys(bad, rabbitmq.MAX_DELIVERY_ATTEMPTS)
     say(f"1,000 good among 20 poison: done {time.monotonic() - began:.1f} s after the last")
 
 
@@ -158,7 +158,7 @@ def test_dead_letters_that_are_redriven_have_their_effect_once_or_are_dead_again
             publish_refused(channel, refused_id)
             publish_poison(channel, bad_id)
         eventually(lambda: dead(connection, mine) == bad + refused, seconds=30)
-    assert tries(stack, mine) == dict.fromkeys(bad + refused, rabbitmq.TRIES)
+    assert tries(stack, mine) == dict.fromkeys(bad + refused, rabbitmq.MAX_DELIVERY_ATTEMPTS)
     assert heard.names(refused) == []
 
     shown = eventually(lambda: listed(stack, bad + refused))
@@ -168,7 +168,9 @@ def test_dead_letters_that_are_redriven_have_their_effect_once_or_are_dead_again
     eventually(lambda: message_count(connection) == int(count))
 
     assert redrive(stack) == (0, f"{count} messages moved back to {QUEUE.name}\n")
-    once_more = dict.fromkeys(bad, 2 * rabbitmq.TRIES) | dict.fromkeys(refused, rabbitmq.TRIES)
+    once_more = dict.fromkeys(bad, 2 * rabbitmq.MAX_DELIVERY_ATTEMPTS) | dict.fromkeys(
+        refused, rabbitmq.MAX_DELIVERY_ATTEMPTS
+    )
     eventually(lambda: tries(stack, mine) == once_more, seconds=30)
     eventually(lambda: dead(connection, mine) == bad, seconds=30)
     eventually(lambda: heard.welcomes(refused) == dict.fromkeys(refused, 1))

@@ -48,7 +48,7 @@ class Way:
     has_promo: bool | None = None
 
     def fits(self, order: Order) -> bool:
-        """Tell whether the stores can be made to differ in this way about an order."""
+        """Return whether the stores can be made to differ in this way about an order."""
         is_bought = "bought" if order.is_bought else "cancelled"
         has_promo = bool(order.placed.promo_code)
         return self.needs == is_bought and self.has_promo in (None, has_promo)

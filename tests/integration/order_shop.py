@@ -19,7 +19,7 @@ from services.catalog.servicer import InternalCatalogServicer
 from services.common.clock import utc_now
 from services.common.mesh.channels import open_channel
 from services.common.messaging.events import CloudEvent
-from services.common.rpc.server import GrpcServer, Servicer
+from services.common.rpc.server import GrpcServer, ServiceBinding
 from services.common.storage import postgres
 from services.orders import store
 from services.orders.checkout import Cart, Checkout
@@ -156,14 +156,16 @@ class OrderShop:
         provider = SandboxProvider(
             ledger=PostgresLedger(self.payments_engine), slow_seconds=0.1, timeout_seconds=2
         )
-        cashier = PaymentsServicer(repository=self.payments, provider=provider)
+        processor = PaymentsServicer(repository=self.payments, provider=provider)
         catalog = InternalCatalogServicer(repository=self.products)
         promotions = InternalPromotionsServicer(repository=self.promotions)
         return GrpcServer(
-            servicers=[
-                Servicer(PAYMENTS, cashier, payments_grpc.add_PaymentsServiceServicer_to_server),
-                Servicer(CATALOG, catalog, catalog_grpc.add_CatalogServiceServicer_to_server),
-                Servicer(
+            bindings=[
+                ServiceBinding(
+                    PAYMENTS, processor, payments_grpc.add_PaymentsServiceServicer_to_server
+                ),
+                ServiceBinding(CATALOG, catalog, catalog_grpc.add_CatalogServiceServicer_to_server),
+                ServiceBinding(
                     PROMOTIONS, promotions, promotions_grpc.add_PromotionsServiceServicer_to_server
                 ),
             ],

@@ -16,7 +16,7 @@ from services.catalog.domain import (
     SkuExistsError,
     StockBelowZeroError,
 )
-from services.catalog.purchases import OrdersAwayError
+from services.catalog.purchases import OrdersUnavailableError
 from services.catalog.repository import Decide, ProductQuery
 from services.common.clock import Clock
 
@@ -158,7 +158,7 @@ class FakePurchases:
 
     def has_bought(self, user_id: str, product_id: str) -> bool:
         if self.is_away:
-            raise OrdersAwayError
+            raise OrdersUnavailableError
         return (user_id, product_id) in self._purchases
 
 

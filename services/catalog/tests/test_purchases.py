@@ -4,9 +4,9 @@ import grpc
 import pytest
 from mamie_rosa.orders.internal.v1 import orders_pb2, orders_pb2_grpc
 
-from services.catalog.purchases import OrdersAwayError, PurchasesOverGrpc
+from services.catalog.purchases import OrdersUnavailableError, PurchasesOverGrpc
 from services.common.mesh.channels import open_channel
-from services.common.rpc.server import GrpcServer, Servicer
+from services.common.rpc.server import GrpcServer, ServiceBinding
 
 pytestmark = pytest.mark.integration
 
@@ -23,7 +23,7 @@ class Orders(orders_pb2_grpc.OrdersServiceServicer):
 def port():
     add = orders_pb2_grpc.add_OrdersServiceServicer_to_server
     server = GrpcServer(
-        servicers=[Servicer("mamie_rosa.orders.internal.v1.OrdersService", Orders(), add)],
+        bindings=[ServiceBinding("mamie_rosa.orders.internal.v1.OrdersService", Orders(), add)],
         host="127.0.0.1",
         port=0,
         worker_threads=1,
@@ -43,5 +43,5 @@ def test_orders_tell_who_has_bought_what(port):
 
 
 def test_orders_that_are_away_are_said_so():
-    with grpc.insecure_channel("127.0.0.1:1") as channel, pytest.raises(OrdersAwayError):
+    with grpc.insecure_channel("127.0.0.1:1") as channel, pytest.raises(OrdersUnavailableError):
         PurchasesOverGrpc(channel).has_bought("alice", "kibble")

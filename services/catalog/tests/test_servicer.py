@@ -9,7 +9,11 @@ from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
 
 from services.catalog.domain import Promotion
-from services.catalog.servicer import CatalogServicer, FirstCatalogServicer, InternalCatalogServicer
+from services.catalog.servicer import (
+    CatalogServicer,
+    InternalCatalogServicer,
+    LegacyCatalogServicer,
+)
 from services.catalog.tests.fakes import (
     FakePurchases,
     FixedPromotions,
@@ -147,7 +151,7 @@ def test_inventory_changes_by_a_signed_quantity(catalog):
 def test_inventory_never_goes_below_zero(catalog):
     request = catalog_pb2.AdjustInventoryRequest(id="sku_001", quantity=-11, reason="typo")
     answer = catalog.call("AdjustInventory", request, ADMIN)
-    assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "STOCK_BELOW_ZERO")
+    assert (answer.code, answer.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "STOCK_BELOW_ZERO")
     assert answer.facts == {"availableQuantity": "10"}
 
 
@@ -202,7 +206,7 @@ def test_a_rating_that_breaks_the_rules_is_refused(catalog, broken):
 def test_nothing_is_rated_while_nobody_can_tell_who_bought(catalog, purchases):
     purchases.is_away = True
     answer = catalog.call("RateProduct", RATE, ALICE)
-    assert (answer.code, answer.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_AWAY")
+    assert (answer.code, answer.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
     assert answer.facts == {"service": "orders"}
 
 
@@ -248,7 +252,7 @@ def test_selling_what_was_never_held_is_not_found(stock):
 
 @pytest.mark.parametrize(("quantity", "available"), [(10, True), (11, False), (0, False)])
 def test_the_first_contract_is_kept(repository, quantity, available):
-    server = InMemoryServer(FIRST, FirstCatalogServicer(repository=repository))
+    server = InMemoryServer(FIRST, LegacyCatalogServicer(repository=repository))
     request = first_pb2.StockCheckRequest(product_id="sku_001", quantity=quantity)
     answer = server.call("VerifyStock", request).response
     assert answer == first_pb2.StockCheckResponse(available=available, available_quantity=10)

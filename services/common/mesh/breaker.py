@@ -40,7 +40,7 @@ FAILURES = frozenset(
 
 
 def _is_cut_short(timeout: float | None) -> bool:
-    """Tell whether a call gets less time than we would give it, for its caller has less."""
+    """Return whether a call gets less time than we would give it, for its caller has less."""
     allowed = remaining_timeout(current(), timeout)
     return allowed is not None and (timeout is None or allowed < timeout)
 
@@ -80,12 +80,12 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
         *,
         threshold: int = 3,
         open_seconds: float = 1.0,
-        harmless: Collection[str] = (),
+        ignored_reasons: Collection[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._threshold = threshold
         self._open_seconds = open_seconds
-        self._harmless = harmless
+        self._ignored_reasons = ignored_reasons
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._failures = 0
@@ -95,7 +95,7 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
 
     @property
     def is_open(self) -> bool:
-        """Tell whether calls fail at once, or all but one."""
+        """Return whether calls fail at once, or all but one."""
         with self._lock:
             return self._has_opened()
 
@@ -125,7 +125,7 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
         code = done.code()
         if impatient and code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return grpc.StatusCode.CANCELLED
-        if code in FAILURES and read_status(done)[0] in self._harmless:
+        if code in FAILURES and read_status(done)[0] in self._ignored_reasons:
             return grpc.StatusCode.OK
         return code
 

@@ -21,7 +21,7 @@ DEAD_AFTER = "1m"
 """How long an instance may fail its check before Consul forgets it; one minute is the least."""
 
 
-class ConsulAwayError(Exception):
+class ConsulUnavailableError(Exception):
     """The agent does not answer, or not sensibly (no leader, starting, restarting)."""
 
 
@@ -35,7 +35,7 @@ class Instance:
 
 
 class ConsulClient:
-    """A client of one Consul agent; every failure to reach it is a ConsulAwayError."""
+    """A client of one Consul agent; every failure to reach it is a ConsulUnavailableError."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 2.0) -> None:
         self._agent = urlsplit(url)
@@ -51,7 +51,7 @@ class ConsulClient:
                 towards.connect((self._agent.hostname, self._agent.port or DEFAULT_PORT))
                 return towards.getsockname()[0]
         except OSError as error:
-            raise ConsulAwayError(repr(error)) from error
+            raise ConsulUnavailableError(repr(error)) from error
 
     def register(
         self, *, name: str, instance_id: str, address: str, port: int, health_service: str
@@ -84,7 +84,7 @@ class ConsulClient:
         return _ask(self._quick.agent.services)
 
     def is_in_catalogue(self, name: str, instance: Instance) -> bool:
-        """Tell whether the whole of Consul knows an instance, healthy or not, at its address."""
+        """Return whether the whole of Consul knows an instance, healthy or not, at its address."""
         _, nodes = _ask(self._quick.catalog.service, name)
         known = (
             Instance(node["ServiceID"], node["ServiceAddress"], node["ServicePort"])
@@ -129,9 +129,9 @@ def _ask(call, *args, **kwargs) -> Any:
     try:
         answer = call(*args, **kwargs)
     except (requests.RequestException, ConsulException, ValueError, KeyError) as error:
-        raise ConsulAwayError(repr(error)) from error
+        raise ConsulUnavailableError(repr(error)) from error
     if answer is None or (isinstance(answer, tuple) and answer[-1] is None):
-        raise ConsulAwayError("the agent does not know what it was asked")
+        raise ConsulUnavailableError("the agent does not know what it was asked")
     return answer
 
 

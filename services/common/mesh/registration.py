@@ -4,7 +4,7 @@ import threading
 
 import structlog
 
-from services.common.mesh.consul import ConsulAwayError, ConsulClient, Instance
+from services.common.mesh.consul import ConsulClient, ConsulUnavailableError, Instance
 
 VERIFY_SECONDS = 2.0
 
@@ -50,8 +50,8 @@ class Registration:
         self._thread.join()
         try:
             self._consul.deregister(self._instance)
-        except ConsulAwayError as error:
-            log.warning("consul_away", error=str(error))
+        except ConsulUnavailableError as error:
+            log.warning("consul_unavailable", error=str(error))
 
     def _run(self) -> None:
         while not self._leaving.is_set():
@@ -68,8 +68,8 @@ class Registration:
             if not self._consul.is_in_catalogue(self._name, here):
                 self._register(address)
             self._became("registered")
-        except ConsulAwayError as error:
-            self._became("consul_away", error=str(error))
+        except ConsulUnavailableError as error:
+            self._became("consul_unavailable", error=str(error))
 
     def _register(self, address: str) -> None:
         self._consul.register(

@@ -2,9 +2,9 @@
 
 The handler runs in a thread of its own, so that however long it takes the connection's
 heartbeats are answered. A message is acknowledged when its handler has returned. When the
-handler raises, the message is handed over again, `rabbitmq.TRIES` times in all, and is then a
-dead letter; the others go on. What is not an event at all is tried just as often, for the
-reason may be ours.
+handler raises, the message is redelivered, `rabbitmq.MAX_DELIVERY_ATTEMPTS` times in all, and is
+then a dead letter; the rest of the queue goes on. A message that is no event is tried just as
+often: the reason may be ours.
 
 Handlers remember the ids of events, in the transaction of their effect: whatever is
 delivered twice has one effect.
@@ -25,7 +25,7 @@ from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
 
 POLL_SECONDS = 0.5
-AWAY_SECONDS = 1.0
+RETRY_DELAY_SECONDS = 1.0
 
 Handler = Callable[[CloudEvent], object]
 """Does what an event asks for. UnavailableError means "not now": it is waited for, not counted."""
@@ -60,7 +60,7 @@ class Consumer:
                 self._consume()
             except (pika.exceptions.AMQPError, OSError) as error:
                 log.warning("consumer_interrupted", error=repr(error))
-                self._stopping.wait(AWAY_SECONDS)
+                self._stopping.wait(RETRY_DELAY_SECONDS)
 
     def _consume(self) -> None:
         with rabbitmq.connection(self._url, self._queue.consumer) as connection:
@@ -91,7 +91,8 @@ class Consumer:
     ) -> None:
         """Handle a message, in the handler's thread; settle it in the connection's."""
         done = self._succeeds(properties, body)
-        last = (properties.headers or {}).get("x-delivery-count", 0) + 1 >= rabbitmq.TRIES
+        attempts = (properties.headers or {}).get("x-delivery-count", 0) + 1
+        last = attempts >= rabbitmq.MAX_DELIVERY_ATTEMPTS
 
         def settle() -> None:
             if done:
@@ -120,5 +121,5 @@ class Consumer:
                 return
             except UnavailableError as error:
                 log.warning("handler_waits", event_id=event.id, reason=error.reason)
-                if self._stopping.wait(AWAY_SECONDS):
+                if self._stopping.wait(RETRY_DELAY_SECONDS):
                     raise

@@ -43,7 +43,7 @@ class DeadLetter:
         """Return the event that it is, None when nobody can read it."""
         try:
             return rabbitmq.read_event(self.properties, self.body)
-        except rabbitmq.NotAnEventError:
+        except rabbitmq.MalformedEventError:
             return None
 
     @property

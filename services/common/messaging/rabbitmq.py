@@ -22,9 +22,9 @@ from services.common.errors import UnavailableError
 from services.common.messaging.events import CloudEvent
 
 EXCHANGE = "mamie_rosa.events"
-LOG = "mamie_rosa.log"
+EVENT_LOG = "mamie_rosa.log"
 DEAD_LETTERS = "mamie_rosa.dead"
-TRIES = 5
+MAX_DELIVERY_ATTEMPTS = 5
 """How often a message is handed to its consumer before it is a dead letter."""
 LOG_BYTES = 1024**3
 HEARTBEAT_SECONDS = 30
@@ -33,7 +33,7 @@ PREFIX = "cloudEvents_"
 ATTRIBUTES = ("id", "type", "source", "subject", "traceparent")
 
 
-class NotAnEventError(ValueError):
+class MalformedEventError(ValueError):
     """A message lacks what makes it a CloudEvent."""
 
 
@@ -80,8 +80,8 @@ def declare_log(channel: BlockingChannel) -> None:
     """Declare the exchange, and the stream that keeps every event (the newest gigabyte)."""
     channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
     stream = {"x-queue-type": "stream", "x-max-length-bytes": LOG_BYTES}
-    channel.queue_declare(LOG, durable=True, arguments=stream)
-    channel.queue_bind(LOG, EXCHANGE, routing_key="#")
+    channel.queue_declare(EVENT_LOG, durable=True, arguments=stream)
+    channel.queue_bind(EVENT_LOG, EXCHANGE, routing_key="#")
 
 
 def declare_queue(channel: BlockingChannel, queue: Queue) -> None:
@@ -98,7 +98,7 @@ def declare_queue(channel: BlockingChannel, queue: Queue) -> None:
         "x-queue-type": "quorum",
         "x-single-active-consumer": True,
         # A message that kills its consumer each time is counted by the broker.
-        "x-delivery-limit": TRIES - 1,
+        "x-delivery-limit": MAX_DELIVERY_ATTEMPTS - 1,
         "x-dead-letter-exchange": DEAD_LETTERS,
         "x-dead-letter-routing-key": queue.name,
         "x-dead-letter-strategy": "at-least-once",
@@ -143,11 +143,11 @@ def _properties(event: CloudEvent) -> pika.BasicProperties:
 
 
 def read_event(properties: pika.BasicProperties, body: bytes) -> CloudEvent:
-    """Return the event that a message carries; NotAnEventError when it is none."""
+    """Return the event that a message carries; MalformedEventError when it is none."""
     headers = properties.headers or {}
     try:
         attributes = {name: headers[PREFIX + name] for name in ATTRIBUTES}
         moment = datetime.fromisoformat(headers[PREFIX + "time"])
     except (KeyError, TypeError, ValueError) as error:
-        raise NotAnEventError(f"not a CloudEvent: {error!r}") from error
+        raise MalformedEventError(f"not a CloudEvent: {error!r}") from error
     return CloudEvent(time=moment, data=body, **attributes)

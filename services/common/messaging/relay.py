@@ -20,8 +20,8 @@ from services.common.messaging.events import CloudEvent
 
 BATCH = 100
 IDLE_SECONDS = 0.2
-AWAY_SECONDS = 1.0
-TROUBLE = (pika.exceptions.AMQPError, StoreUnavailableError, OSError)
+RETRY_DELAY_SECONDS = 1.0
+TRANSIENT_ERRORS = (pika.exceptions.AMQPError, StoreUnavailableError, OSError)
 
 log = structlog.get_logger()
 
@@ -60,9 +60,9 @@ class OutboxRelay:
         while not self._stopping.is_set():
             try:
                 self._relay()
-            except TROUBLE as error:
+            except TRANSIENT_ERRORS as error:
                 log.warning("relay_interrupted", error=repr(error))
-                self._stopping.wait(AWAY_SECONDS)
+                self._stopping.wait(RETRY_DELAY_SECONDS)
 
     def _relay(self) -> None:
         with rabbitmq.connection(self._url, self._name) as connection:

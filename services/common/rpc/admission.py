@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from services.common.rpc import status
-from services.common.rpc.interceptors import OURS, abort, with_behavior
+from services.common.rpc.interceptors import SERVICE_PATH_PREFIX, abort, with_behavior
 
 OVERLOADED = status.build_status(
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -42,7 +42,7 @@ class AdmissionInterceptor(grpc.ServerInterceptor):
     def intercept_service(self, continuation, handler_call_details):
         """Return the method's handler, or the refusal."""
         handler = continuation(handler_call_details)
-        ours = handler_call_details.method.startswith(OURS)
+        ours = handler_call_details.method.startswith(SERVICE_PATH_PREFIX)
         if handler is None or not ours or self._waiting() < self._limit:
             return handler
         return with_behavior(handler, _refuse)

@@ -25,7 +25,7 @@ from services.common.rpc.validation import InvalidFieldsError, validate
 Around = Callable[[str, message.Message, grpc.ServicerContext], AbstractContextManager[Any]]
 Behavior = Callable[[Any, grpc.ServicerContext], Any]
 
-OURS = "/mamie_rosa."
+SERVICE_PATH_PREFIX = "/mamie_rosa."
 INTERNAL_MESSAGE = "Something went wrong on our side. Quote the request id {} when you report it."
 
 log = structlog.get_logger()
@@ -85,7 +85,7 @@ class _AbortedError(Exception):
 
 
 @contextmanager
-def errors_translated(
+def abort_on_error(
     method: str, _request: message.Message, context: grpc.ServicerContext
 ) -> Iterator[None]:
     """Abort the call with the status of the error that was raised.
@@ -155,7 +155,7 @@ def validated(
     yield
 
 
-AROUND_EVERY_CALL: Sequence[Around] = (call_context, logged, errors_translated, validated)
+AROUND_EVERY_CALL: Sequence[Around] = (call_context, logged, abort_on_error, validated)
 
 
 def guarded(behavior: Behavior, method: str) -> Behavior:
@@ -177,7 +177,7 @@ class GuardInterceptor(grpc.ServerInterceptor):
         """Return the method's handler, guarded; others as they are."""
         method = handler_call_details.method
         handler = continuation(handler_call_details)
-        if handler is None or not method.startswith(OURS):
+        if handler is None or not method.startswith(SERVICE_PATH_PREFIX):
             return handler
         return with_behavior(handler, guarded(handler.unary_unary, method))
 

@@ -25,7 +25,7 @@ OPTIONS: Mapping[str, int] = {
 
 
 @dataclass(frozen=True)
-class Servicer:
+class ServiceBinding:
     """A servicer, and what protoc generated for it. `name` is the full service name."""
 
     name: str
@@ -48,16 +48,16 @@ def _shape(method: MethodDescriptor) -> str:
 class WrongServerError(TypeError):
     """A service has methods that its server is not for: a fault of whoever wires them."""
 
-    def __init__(self, servicer: Servicer, wanted: str) -> None:
-        found = ", ".join(sorted(servicer.shapes))
-        super().__init__(f"{servicer.name} has {found} methods; this server is for {wanted} alone")
+    def __init__(self, binding: ServiceBinding, wanted: str) -> None:
+        found = ", ".join(sorted(binding.shapes))
+        super().__init__(f"{binding.name} has {found} methods; this server is for {wanted} alone")
 
 
-def require_shape(servicers: Sequence[Servicer], wanted: str) -> None:
+def require_shape(bindings: Sequence[ServiceBinding], wanted: str) -> None:
     """Raise WrongServerError unless all methods are of the wanted kind."""
-    for servicer in servicers:
-        if servicer.shapes - {wanted}:
-            raise WrongServerError(servicer, wanted)
+    for binding in bindings:
+        if binding.shapes - {wanted}:
+            raise WrongServerError(binding, wanted)
 
 
 class CannotListenError(Exception):
@@ -87,22 +87,22 @@ class GrpcServer:
     def __init__(
         self,
         *,
-        servicers: Sequence[Servicer],
+        bindings: Sequence[ServiceBinding],
         host: str,
         port: int,
         worker_threads: int,
         queue_limit: int,
     ) -> None:
-        require_shape(servicers, "unary")
+        require_shape(bindings, "unary")
         pool = CountingThreadPool(worker_threads, "rpc")
         admission = AdmissionInterceptor(waiting=lambda: pool.waiting, limit=queue_limit)
         self._server = grpc.server(
             pool, interceptors=[admission, GuardInterceptor()], options=list(OPTIONS.items())
         )
-        self.names = [servicer.name for servicer in servicers]
+        self.names = [binding.name for binding in bindings]
         self.health = IsolatedHealthServicer()
-        for servicer in servicers:
-            servicer.add_to_server(servicer.servicer, self._server)
+        for binding in bindings:
+            binding.add_to_server(binding.servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
         reflection.enable_server_reflection(
             (*self.names, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server

@@ -37,6 +37,7 @@ TABLE: Mapping[type[errors.MamieRosaError], Mapped] = {
     errors.NotFoundError: Mapped(grpc.StatusCode.NOT_FOUND),
     errors.AlreadyExistsError: Mapped(grpc.StatusCode.ALREADY_EXISTS),
     errors.ConflictError: Mapped(grpc.StatusCode.ABORTED),
+    errors.FailedPreconditionError: Mapped(grpc.StatusCode.FAILED_PRECONDITION, http=409),
     errors.UnprocessableError: Mapped(grpc.StatusCode.FAILED_PRECONDITION, http=422),
     errors.ResourceExhaustedError: Mapped(grpc.StatusCode.RESOURCE_EXHAUSTED),
     errors.UnavailableError: Mapped(grpc.StatusCode.UNAVAILABLE),

@@ -21,8 +21,14 @@ from grpc_reflection.v1alpha import reflection
 
 from services.common.errors import MamieRosaError
 from services.common.rpc.admission import OVERLOADED
-from services.common.rpc.interceptors import OURS, Refusal, call_context, crash, refusal
-from services.common.rpc.server import OPTIONS, Servicer, listen, require_shape
+from services.common.rpc.interceptors import (
+    SERVICE_PATH_PREFIX,
+    Refusal,
+    call_context,
+    crash,
+    refusal,
+)
+from services.common.rpc.server import OPTIONS, ServiceBinding, listen, require_shape
 from services.common.rpc.validation import validate
 
 Context = grpc.aio.ServicerContext
@@ -55,21 +61,21 @@ class StreamingServer:
     def __init__(
         self,
         *,
-        servicers: Sequence[Servicer],
+        bindings: Sequence[ServiceBinding],
         source: Source,
         host: str,
         port: int = 0,
         stream_limit: int = STREAM_LIMIT,
     ) -> None:
-        require_shape(servicers, "stream")
-        self.names = [servicer.name for servicer in servicers]
+        require_shape(bindings, "stream")
+        self.names = [binding.name for binding in bindings]
         self._source = source
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="streams", daemon=True)
         self._thread.start()
         self.health = _LoopHealth(self._call)
         try:
-            self._server, self.port = self._call(self._build(servicers, host, port, stream_limit))
+            self._server, self.port = self._call(self._build(bindings, host, port, stream_limit))
         except BaseException:
             self._end_loop()
             raise
@@ -84,13 +90,13 @@ class StreamingServer:
         self._end_loop()
 
     async def _build(
-        self, servicers: Sequence[Servicer], host: str, port: int, stream_limit: int
+        self, bindings: Sequence[ServiceBinding], host: str, port: int, stream_limit: int
     ) -> tuple[grpc.aio.Server, int]:
         server = grpc.aio.server(
             interceptors=[StreamGuard(limit=stream_limit)], options=tuple(OPTIONS.items())
         )
-        for servicer in servicers:
-            servicer.add_to_server(servicer.servicer, server)  # type: ignore[arg-type]
+        for binding in bindings:
+            binding.add_to_server(binding.servicer, server)  # type: ignore[arg-type]
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
         reflection.enable_server_reflection(
             (*self.names, "grpc.health.v1.Health", reflection.SERVICE_NAME), server
@@ -149,7 +155,7 @@ class StreamGuard(grpc.aio.ServerInterceptor):
         """Return the method's handler, guarded; others as they are."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None or not method.startswith(OURS):
+        if handler is None or not method.startswith(SERVICE_PATH_PREFIX):
             return handler
         return grpc.unary_stream_rpc_method_handler(
             self._admitted(guarded(handler.unary_stream, method)),

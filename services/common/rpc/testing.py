@@ -1,4 +1,4 @@
-"""Servicer tests without a socket: grpcio-testing with the real interceptors around."""
+"""ServiceBinding tests without a socket: grpcio-testing with the real interceptors around."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast

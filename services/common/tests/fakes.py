@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import grpc
 from mamie_rosa import catalog_pb2, catalog_pb2_grpc
 
-from services.common.rpc.server import GrpcServer, Servicer
+from services.common.rpc.server import GrpcServer, ServiceBinding
 
 SERVICE = "mamie_rosa.CatalogService"
 DESCRIPTOR = catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"]
@@ -36,7 +36,7 @@ def build_server(
     """Return a server of VerifyStock; it has not started."""
     add = catalog_pb2_grpc.add_CatalogServiceServicer_to_server
     return GrpcServer(
-        servicers=[Servicer(SERVICE, ScriptedServicer(behavior), add)],
+        bindings=[ServiceBinding(SERVICE, ScriptedServicer(behavior), add)],
         host="127.0.0.1",
         port=port,
         worker_threads=worker_threads,

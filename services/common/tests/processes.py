@@ -67,7 +67,7 @@ class ControlPlane:
 
 
 def serves(channel: grpc.Channel) -> bool:
-    """Tell whether a server says that it serves."""
+    """Return whether a server says that it serves."""
     health = health_pb2_grpc.HealthStub(channel)
     try:
         answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True)

@@ -9,7 +9,7 @@ import grpc
 from google.api.httpbody_pb2 import HttpBody
 from mamie_rosa.orders.v1 import order_events_pb2, order_events_pb2_grpc
 
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.common.rpc.streaming import Context, Handler, StreamingServer
 from services.common.rpc.testing import NOBODY, Answer
 
@@ -104,10 +104,10 @@ class ScriptedStream(order_events_pb2_grpc.OrderEventsServiceServicer):
             yield part
 
 
-def scripted(parts: Parts) -> Servicer:
+def scripted(parts: Parts) -> ServiceBinding:
     """Return a service that streams whatever `parts` yields."""
     add = order_events_pb2_grpc.add_OrderEventsServiceServicer_to_server
-    return Servicer(STREAM, ScriptedStream(parts), add)
+    return ServiceBinding(STREAM, ScriptedStream(parts), add)
 
 
 def part(text: str) -> HttpBody:

@@ -45,7 +45,7 @@ class Circuit:
         self.breaker = CircuitBreaker(
             threshold=3,
             open_seconds=1.0,
-            harmless={"SOMEBODY_ELSE_IS_AWAY"},
+            ignored_reasons={"SOMEBODY_ELSE_IS_AWAY"},
             monotonic=lambda: self.now,
         )
 
@@ -241,7 +241,7 @@ def test_calls_are_not_serialised():
 class ProviderAwayError(UnavailableError):
     """Somebody behind the service is away."""
 
-    reason = "PROVIDER_AWAY"
+    reason = "PROVIDER_UNAVAILABLE"
 
     def __init__(self):
         super().__init__("The provider is away.")
@@ -291,7 +291,7 @@ class TestOnAChannel:
         def refuse(_request):
             raise error
 
-        breaker = CircuitBreaker(harmless={ProviderAwayError.reason})
+        breaker = CircuitBreaker(ignored_reasons={ProviderAwayError.reason})
         server = build_server(refuse)
         with (
             serving(server),

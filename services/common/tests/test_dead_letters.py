@@ -111,7 +111,7 @@ def test_it_has_all_its_tries_again(channel, connection, queue, broker_url):
     dead_letters.redrive(connection, queue)
     with handling(queue, broker_url, refuse_again):
         eventually(lambda: count(channel, queue.dead) == 1)
-    assert len(tries) == rabbitmq.TRIES
+    assert len(tries) == rabbitmq.MAX_DELIVERY_ATTEMPTS
 
 
 def test_what_dies_again_meanwhile_is_not_moved_for_ever(channel, connection, queue, broker_url):

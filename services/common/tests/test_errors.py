@@ -34,6 +34,7 @@ CATEGORIES = {
     errors.NotFoundError: ("NOT_FOUND", 404),
     errors.AlreadyExistsError: ("ALREADY_EXISTS", 409),
     errors.ConflictError: ("ABORTED", 409),
+    errors.FailedPreconditionError: ("FAILED_PRECONDITION", 409),
     errors.UnprocessableError: ("FAILED_PRECONDITION", 422),
     errors.ResourceExhaustedError: ("RESOURCE_EXHAUSTED", 429),
     errors.UnavailableError: ("UNAVAILABLE", 503),
@@ -85,7 +86,7 @@ def test_every_error_belongs_to_a_category_that_is_mapped(all_errors):
     assert [cls for cls in all_errors if not set(cls.__mro__) & set(status.TABLE)] == []
 
 
-def test_all_nine_categories_are_in_the_table_of_this_test():
+def test_all_ten_categories_are_in_the_table_of_this_test():
     assert set(CATEGORIES) == set(status.TABLE)
 
 

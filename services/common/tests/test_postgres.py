@@ -89,7 +89,7 @@ class TestMigrations:
         seconds = postgres.STATEMENT_TIMEOUT_MS / 1000 + 0.3
         add_revision(migrations, "0002", "0001", "second", seconds=seconds)
         migrate = [
-            "import sys; from pathlib import Path; from services.common import postgres;"
+            "import sys; from pathlib import Path; from services.common.storage import postgres;"
             "postgres.migrate(url=sys.argv[1], directory=Path(sys.argv[2]))"
         ]
         with ThreadPoolExecutor(3) as processes:

@@ -35,7 +35,7 @@ def test_every_event_is_kept_in_the_log(channel, queue):
     rabbitmq.publish(channel, sent)
     channel.basic_qos(prefetch_count=100)
     for method, properties, body in channel.consume(
-        rabbitmq.LOG, arguments={"x-stream-offset": "first"}, inactivity_timeout=5
+        rabbitmq.EVENT_LOG, arguments={"x-stream-offset": "first"}, inactivity_timeout=5
     ):
         assert method, "the log ended without the event"
         channel.basic_ack(method.delivery_tag)

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.common.mesh.consul import ConsulAwayError, ConsulClient, Instance
+from services.common.mesh.consul import ConsulClient, ConsulUnavailableError, Instance
 from services.common.mesh.registration import Registration
 from services.common.tests.fakes import Door
 from tests.waiting import eventually
@@ -43,7 +43,7 @@ class FakeConsul:
 
     def _answer(self):
         if self.away:
-            raise ConsulAwayError("gone")
+            raise ConsulUnavailableError("gone")
 
 
 @pytest.fixture
@@ -123,13 +123,13 @@ def test_consul_may_be_away_and_come_back(consul, log):
     verified_again(consul)
     registration.leave()
     states = [line["event"] for line in log]
-    assert states == ["consul_away", "registered", "consul_away", "registered"]
+    assert states == ["consul_unavailable", "registered", "consul_unavailable", "registered"]
 
 
 def test_leaving_while_consul_is_away_is_no_error(consul, log):
     consul.away = True
     announced(consul).leave()
-    assert {line["event"] for line in log} == {"consul_away"}
+    assert {line["event"] for line in log} == {"consul_unavailable"}
 
 
 @pytest.mark.integration

@@ -15,7 +15,12 @@ from services.common import context
 from services.common.errors import UnprocessableError
 from services.common.rpc import authorization
 from services.common.rpc.health import NOT_SERVING, SERVING, HealthMonitor
-from services.common.rpc.server import CannotListenError, GrpcServer, Servicer, WrongServerError
+from services.common.rpc.server import (
+    CannotListenError,
+    GrpcServer,
+    ServiceBinding,
+    WrongServerError,
+)
 from services.common.rpc.status import HTTP_CODE, read_status
 from services.common.rpc.streaming import StreamingServer, guarded
 from services.common.rpc.testing import ALICE
@@ -129,7 +134,7 @@ class TestOnASocket:
     def build(self, source):
         def build(parts, **options):
             return StreamingServer(
-                servicers=[scripted(parts)], source=source, host="127.0.0.1", **options
+                bindings=[scripted(parts)], source=source, host="127.0.0.1", **options
             )
 
         return build
@@ -262,7 +267,7 @@ class TestWrongServer:
     def test_a_stream_is_not_let_onto_the_server_for_unary_methods(self):
         with pytest.raises(WrongServerError, match="has stream methods"):
             GrpcServer(
-                servicers=[scripted(two)],
+                bindings=[scripted(two)],
                 host="127.0.0.1",
                 port=0,
                 worker_threads=1,
@@ -271,6 +276,6 @@ class TestWrongServer:
 
     def test_a_unary_method_is_not_let_onto_the_server_for_streams(self):
         add = catalog_pb2_grpc.add_CatalogServiceServicer_to_server
-        unary = Servicer(SERVICE, ScriptedServicer(lambda _request: available(1)), add)
+        unary = ServiceBinding(SERVICE, ScriptedServicer(lambda _request: available(1)), add)
         with pytest.raises(WrongServerError, match="has unary methods"):
-            StreamingServer(servicers=[unary], source=FakeSource(), host="127.0.0.1")
+            StreamingServer(bindings=[unary], source=FakeSource(), host="127.0.0.1")

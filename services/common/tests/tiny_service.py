@@ -10,7 +10,7 @@ from mamie_rosa import catalog_pb2_grpc
 
 from services.common import runtime
 from services.common.config import ServiceConfig, reading_environment
-from services.common.rpc.server import Servicer
+from services.common.rpc.server import ServiceBinding
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available
 from services.common.tests.streams import FakeSource, part, scripted
 
@@ -28,7 +28,7 @@ def streaming(name: str) -> runtime.Streaming:
         yield part("begun")
         await source.closed.wait()
 
-    return runtime.Streaming(name=f"{name}-streams", servicers=[scripted(parts)], source=source)
+    return runtime.Streaming(name=f"{name}-streams", bindings=[scripted(parts)], source=source)
 
 
 def serve(name: str, config: ServiceConfig, *, away: bool, streams: bool) -> None:
@@ -38,7 +38,7 @@ def serve(name: str, config: ServiceConfig, *, away: bool, streams: bool) -> Non
     runtime.serve(
         name=name,
         config=config,
-        servicers=[Servicer(SERVICE, servicer, add)],
+        bindings=[ServiceBinding(SERVICE, servicer, add)],
         checks={"store": store_is_away} if away else {},
         streaming=streaming(name) if streams else None,
     )

@@ -5,7 +5,7 @@ import queue
 
 import pytest
 
-from services.common.mesh.consul import ConsulAwayError, Instance
+from services.common.mesh.consul import ConsulUnavailableError, Instance
 from services.control_plane.watcher import Mesh, Watcher
 
 ONE, TWO = Instance("catalog-1", "127.0.0.1", 1), Instance("catalog-2", "127.0.0.1", 2)
@@ -205,7 +205,7 @@ def test_while_consul_is_away_the_last_word_stands(consul, log):
         consul.instances["catalog"].put(("7", [ONE]))
         await told.until({"catalog": [ONE]})
         for _ in range(3):
-            consul.instances["catalog"].put(ConsulAwayError("gone"))
+            consul.instances["catalog"].put(ConsulUnavailableError("gone"))
         consul.instances["catalog"].put(("8", [TWO]))
         await told.until({"catalog": [TWO]})
         assert told.times == 2
@@ -213,7 +213,7 @@ def test_while_consul_is_away_the_last_word_stands(consul, log):
         assert [index for what, index in consul.asked if what == "catalog"][2:5] == [None] * 3
 
     watch(consul, scenario)
-    assert len([line for line in log if line["event"] == "consul_away"]) == 1
+    assert len([line for line in log if line["event"] == "consul_unavailable"]) == 1
 
 
 def test_an_index_that_goes_back_means_to_ask_from_the_start(consul):

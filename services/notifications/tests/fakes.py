@@ -191,13 +191,13 @@ class InMemoryNotificationsRepository:
         if any(n.notification_id == notification.notification_id for n in self._open()):
             del self._notifications[notification.notification_id]
 
-    def forget_handled(self, *, before: datetime, limit: int) -> int:
+    def delete_processed_events(self, *, before: datetime, limit: int) -> int:
         old = [event_id for event_id, at in self._handled.items() if at < before][:limit]
         for event_id in old:
             del self._handled[event_id]
         return len(old)
 
-    def forget_finished(self, *, before: datetime, limit: int) -> int:
+    def delete_finished(self, *, before: datetime, limit: int) -> int:
         old = [
             n.notification_id
             for n in self._notifications.values()

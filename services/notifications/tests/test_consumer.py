@@ -8,7 +8,13 @@ from google.protobuf.message import DecodeError
 from mamie_rosa.events.v1 import events_pb2
 
 from services.notifications.consumer import QUEUE, EventHandler, UnusableEventError, effect_of
-from services.notifications.domain import HANDLED_KEPT, TELLING_TIME, Audience, Channel, Client
+from services.notifications.domain import (
+    MAX_EVENT_AGE,
+    PROCESSED_EVENT_RETENTION,
+    Audience,
+    Channel,
+    Client,
+)
 from services.notifications.tests.fakes import (
     LINE,
     NOW,
@@ -151,12 +157,12 @@ class TestHandler:
     def test_what_happened_too_long_ago_is_not_told_but_its_client_is_kept(
         self, handler, repository
     ):
-        handler.handle(cloud_event(user_created(), time=NOW - TELLING_TIME))
+        handler.handle(cloud_event(user_created(), time=NOW - MAX_EVENT_AGE))
         assert repository.list_of("marie", page=1, limit=10)[1] == 0
         assert "marie" in repository.clients
 
     def test_what_is_nearly_too_old_is_told(self, handler, repository):
-        recent = NOW - TELLING_TIME + timedelta(seconds=1)
+        recent = NOW - MAX_EVENT_AGE + timedelta(seconds=1)
         handler.handle(cloud_event(order_created(), time=recent))
         assert repository.list_of("marie", page=1, limit=10)[1] == 1
 
@@ -167,7 +173,10 @@ class TestHandler:
         handler = EventHandler(repository=repository, wake=lambda: None, clock=lambda: now)
         event = cloud_event(order_created(), time=NOW + timedelta(minutes=1))  # its clock is ahead
         handler.handle(event)
-        now = NOW + HANDLED_KEPT + timedelta(seconds=1)
-        assert repository.forget_handled(before=now - HANDLED_KEPT, limit=10) == 1
+        now = NOW + PROCESSED_EVENT_RETENTION + timedelta(seconds=1)
+        assert (
+            repository.delete_processed_events(before=now - PROCESSED_EVENT_RETENTION, limit=10)
+            == 1
+        )
         handler.handle(event)
         assert repository.list_of("marie", page=1, limit=10)[1] == 1

@@ -259,7 +259,7 @@ def test_a_page_is_a_part_of_a_clients_notifications_newest_first(repository):
 def test_an_event_is_remembered_until_it_is_old_enough_to_be_forgotten(repository):
     tell(repository, "old", now=NOW - timedelta(seconds=1))
     tell(repository, "recent", now=NOW)
-    assert repository.forget_handled(before=NOW, limit=10) == 1
+    assert repository.delete_processed_events(before=NOW, limit=10) == 1
     assert not tell(repository, "recent")
     assert tell(repository, "old")
 
@@ -267,7 +267,11 @@ def test_an_event_is_remembered_until_it_is_old_enough_to_be_forgotten(repositor
 def test_so_many_events_are_forgotten_at_a_time(repository):
     for number in range(3):
         tell(repository, f"event-{number}")
-    assert [repository.forget_handled(before=LATER, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert [repository.delete_processed_events(before=LATER, limit=2) for _ in range(3)] == [
+        2,
+        1,
+        0,
+    ]
 
 
 def test_what_was_sent_or_given_up_is_kept_for_a_time(repository):
@@ -275,13 +279,13 @@ def test_what_was_sent_or_given_up_is_kept_for_a_time(repository):
     for number, now in enumerate((NOW - second, NOW - second, NOW)):
         tell(repository, f"event-{number}", now=now, template=str(number))
         repository.save(domain.sent(claimed(repository), LATER))
-    assert [repository.forget_finished(before=NOW, limit=1) for _ in range(3)] == [1, 1, 0]
+    assert [repository.delete_finished(before=NOW, limit=1) for _ in range(3)] == [1, 1, 0]
     assert [notification.template for notification in listed(repository)] == ["2"]
 
 
 def test_what_is_still_to_be_sent_is_not_forgotten_however_old(repository):
     tell(repository)
-    assert repository.forget_finished(before=LATER, limit=10) == 0
+    assert repository.delete_finished(before=LATER, limit=10) == 0
     assert len(listed(repository)) == 1
 
 
@@ -343,7 +347,7 @@ class TestUnderConcurrency:
     def test_many_housekeepers_forget_each_event_once(self, repository):
         for number in range(60):
             tell(repository, f"event-{number}")
-        forget = lambda _: repository.forget_handled(before=LATER, limit=10)  # noqa: E731
+        forget = lambda _: repository.delete_processed_events(before=LATER, limit=10)  # noqa: E731
         with ThreadPoolExecutor(8) as housekeepers:
             assert sum(housekeepers.map(forget, range(12))) == 60
 

@@ -7,8 +7,8 @@ import pytest
 
 from services.common.errors import StoreUnavailableError
 from services.notifications.domain import (
-    HANDLED_KEPT,
-    LOG_KEPT,
+    PROCESSED_EVENT_RETENTION,
+    SEND_LOG_RETENTION,
     Audience,
     Channel,
     Effect,
@@ -27,7 +27,7 @@ from services.notifications.tests.fakes import (
     ManualClock,
     build_client,
 )
-from services.notifications.worker import Housekeeper, Sender, SendingWorker
+from services.notifications.worker import RetentionJob, Sender, SendingWorker
 from tests.waiting import eventually
 
 LEASE = timedelta(seconds=60)
@@ -316,21 +316,24 @@ def test_a_worker_goes_on_after_a_round_that_failed(sender):
 
 
 @pytest.mark.parametrize(
-    ("age", "is_known"), [(HANDLED_KEPT, True), (HANDLED_KEPT + timedelta(seconds=1), False)]
+    ("age", "is_known"),
+    [(PROCESSED_EVENT_RETENTION, True), (PROCESSED_EVENT_RETENTION + timedelta(seconds=1), False)],
 )
 def test_the_id_of_an_event_is_remembered_for_a_time(post, age, is_known):
     post.tell()
     post.clock.now += age
-    Housekeeper(repository=post.repository, clock=post.clock).tidy()
+    RetentionJob(repository=post.repository, clock=post.clock).run()
     assert post.repository.apply("event-1", Effect(), post.clock()) is not is_known
 
 
-@pytest.mark.parametrize(("age", "count"), [(LOG_KEPT, 1), (LOG_KEPT + timedelta(seconds=1), 0)])
+@pytest.mark.parametrize(
+    ("age", "count"), [(SEND_LOG_RETENTION, 1), (SEND_LOG_RETENTION + timedelta(seconds=1), 0)]
+)
 def test_what_was_sent_can_be_looked_up_for_a_time(post, age, count):
     post.tell()
     post.send()
     post.clock.now += age
-    Housekeeper(repository=post.repository, clock=post.clock).tidy()
+    RetentionJob(repository=post.repository, clock=post.clock).run()
     assert post.repository.list_of("marie", page=1, limit=10)[1] == count
 
 

@@ -10,7 +10,7 @@ from mamie_rosa.promotions.internal.v1 import promotions_pb2, promotions_pb2_grp
 
 from services.common.mesh.channels import Mesh
 from services.common.money import parse_amount
-from services.orders.clients import away
+from services.orders.clients import translate_errors
 from services.orders.reconciliation.records import Part, Payment, Redemption, Reservation, Source
 
 PAGE_TIMEOUT_SECONDS = 5.0
@@ -37,7 +37,7 @@ def payments_over_grpc(channel: grpc.Channel) -> Source:
 
     def fetch(token: str, size: int) -> tuple[Iterator[Part], str]:
         request = payments_pb2.ListPaymentsRequest(page_token=token, page_size=size)
-        with away("payments"):
+        with translate_errors("payments"):
             page = stub.ListPayments(request, timeout=PAGE_TIMEOUT_SECONDS)
         return map(_to_payment, page.payments), page.next_page_token
 
@@ -50,7 +50,7 @@ def reservations_over_grpc(channel: grpc.Channel) -> Source:
 
     def fetch(token: str, size: int) -> tuple[Iterator[Part], str]:
         request = catalog_pb2.ListReservationsRequest(page_token=token, page_size=size)
-        with away("catalog"):
+        with translate_errors("catalog"):
             page = stub.ListReservations(request, timeout=PAGE_TIMEOUT_SECONDS)
         return map(_to_reservation, page.reservations), page.next_page_token
 
@@ -63,7 +63,7 @@ def redemptions_over_grpc(channel: grpc.Channel) -> Source:
 
     def fetch(token: str, size: int) -> tuple[Iterator[Part], str]:
         request = promotions_pb2.ListRedemptionsRequest(page_token=token, page_size=size)
-        with away("promotions"):
+        with translate_errors("promotions"):
             page = stub.ListRedemptions(request, timeout=PAGE_TIMEOUT_SECONDS)
         return map(_to_redemption, page.redemptions), page.next_page_token
 

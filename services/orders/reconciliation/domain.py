@@ -132,7 +132,7 @@ def _judge_lost(records: Records, now: datetime) -> Iterator[Kind]:
 
 
 def _is_over(moment: datetime | None, now: datetime) -> bool:
-    """Tell whether something is too long ago to be on its way."""
+    """Return whether something is too long ago to be on its way."""
     return moment is None or now - moment >= GRACE
 
 

@@ -18,7 +18,13 @@ import structlog
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.context import CallContext, use
 from services.common.errors import UnavailableError
-from services.orders.clients import Catalog, Payments, Promotions, RefusedError, ServiceAwayError
+from services.orders.clients import (
+    Catalog,
+    Payments,
+    Promotions,
+    RefusedError,
+    ServiceUnavailableError,
+)
 from services.orders.reconciliation.domain import (
     GRACE,
     Discrepancy,
@@ -76,7 +82,7 @@ class Repairs:
             self._actions[repair](records)
         except RefusedError as refusal:
             return refusal.reason
-        except ServiceAwayError as error:
+        except ServiceUnavailableError as error:
             return error.reason
         return ""
 
@@ -119,7 +125,7 @@ class Reconciler:
     def reconcile(self, first: str = "", limit: int = SLICE) -> Report:
         """Compare so many orders, beginning with `first`; "" is before all.
 
-        ServiceAwayError or StoreUnavailableError when somebody does not answer: what was
+        ServiceUnavailableError or StoreUnavailableError when somebody does not answer: what was
         repaired until then stays so.
         """
         suspects, checked, following = self._suspects(first, limit)

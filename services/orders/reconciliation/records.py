@@ -47,7 +47,7 @@ class Payment:
 
     @property
     def may_have_money(self) -> bool:
-        """Tell whether money of the client's is with us, or may yet be."""
+        """Return whether money of the client's is with us, or may yet be."""
         return self.status in ("PENDING", "CAPTURED")
 
 
@@ -62,7 +62,7 @@ class Reservation:
 
     @property
     def has_stock(self) -> bool:
-        """Tell whether its units are off sale."""
+        """Return whether its units are off sale."""
         return self.state in ("HELD", "COMMITTED")
 
 
@@ -78,7 +78,7 @@ class Redemption:
 
     @property
     def is_used(self) -> bool:
-        """Tell whether a use of the code is counted."""
+        """Return whether a use of the code is counted."""
         return self.state == "REDEEMED"
 
 

@@ -31,7 +31,7 @@ from services.orders.reconciliation.records import (
     Source,
 )
 from services.orders.repository import index_entry
-from services.orders.store import MAJORITY, translated
+from services.orders.store import MAJORITY, translate_errors
 
 SUBJECT = "reconciliation"
 MOST_TOLD = 100
@@ -87,7 +87,7 @@ class MongoReconciliationRepository:
         return [self._orders, self._index, self._sagas]
 
     def _orders(self, order_id: str, size: int) -> Iterator[Part]:
-        with translated():
+        with translate_errors():
             found = self._database.events.find({"order_id": {"$gte": order_id}})
             events = found.sort([("order_id", 1), ("sequence", 1)]).batch_size(
                 size * EVENTS_PER_ORDER
@@ -104,7 +104,7 @@ class MongoReconciliationRepository:
             yield SagaEntry(order_id=document["_id"], due_at=document["due_at"])
 
     def _by_id(self, collection: str, order_id: str, size: int) -> Iterator[dict[str, Any]]:
-        with translated():
+        with translate_errors():
             found = self._database[collection].find({"_id": {"$gte": order_id}}, {"due_at": 1})
             yield from found.sort("_id").batch_size(size)
 
@@ -139,18 +139,18 @@ class MongoReconciliationRepository:
     def _add(self, collection: str, document: dict[str, Any]) -> None:
         """Add a document that was missing; if it is there meanwhile it stays as it is."""
         one = {"_id": document["_id"]}
-        with translated():
+        with translate_errors():
             self._database[collection].update_one(one, {"$setOnInsert": document}, upsert=True)
 
     def _set_due(self, order_id: str, *, before: datetime | None, after: datetime | None) -> None:
         """Change when a saga is due, unless somebody else did meanwhile."""
         one = {"_id": order_id, "due_at": before}
-        with translated():
+        with translate_errors():
             self._database.sagas.update_one(one, {"$set": {"due_at": after}})
 
     def waiting_since(self, moment: datetime) -> int:
         """Return how many events of before a moment the bus has yet to hear."""
-        with translated():
+        with translate_errors():
             return self._database.outbox.count_documents({"time": {"$lt": moment}})
 
     def remember(
@@ -171,7 +171,7 @@ class MongoReconciliationRepository:
                 self._tell(session, new)
             return new
 
-        with translated(), self._client.start_session() as session:
+        with translate_errors(), self._client.start_session() as session:
             return session.with_transaction(write, write_concern=MAJORITY)
 
     def _tell(self, session: ClientSession, new: Sequence[Finding]) -> None:
@@ -200,7 +200,7 @@ class MongoReconciliationRepository:
         """Keep others from comparing `until` then; return where to go on, None if it is theirs."""
         free = {"_id": SUBJECT, "until": {"$lte": now}}
         try:
-            with translated():
+            with translate_errors():
                 lock: Any = self._database.locks.find_one_and_update(
                     free,
                     {"$set": {"until": until}},
@@ -214,7 +214,7 @@ class MongoReconciliationRepository:
     def go_on(self, order_id: str, *, until: datetime) -> None:
         """Keep others from comparing `until` then, and where the next turn goes on."""
         change = {"$set": {"until": until, "following": order_id}}
-        with translated():
+        with translate_errors():
             self._database.locks.update_one({"_id": SUBJECT}, change)
 
 

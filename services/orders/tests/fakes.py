@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from services.common.errors import StoreUnavailableError
-from services.orders.clients import Captured, Declined, Offer, RefusedError, ServiceAwayError
+from services.orders.clients import Captured, Declined, Offer, RefusedError, ServiceUnavailableError
 from services.orders.domain import (
     Address,
     Event,
@@ -234,7 +234,7 @@ class FakeShop:
     def _called(self, name: str) -> None:
         self.calls.append(name)
         if name in self.away:
-            raise ServiceAwayError(name)
+            raise ServiceUnavailableError(name)
         if reason := self.refuses.get(name):
             raise RefusedError(reason)
 

@@ -234,7 +234,7 @@ def test_the_administrator_moves_an_order_to_its_client(world):
 
 def test_states_are_not_skipped(world):
     answer = move(world, world.confirmed(), orders_pb2.SHIPPED)
-    assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "WRONG_TRANSITION")
+    assert (answer.code, answer.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_TRANSITION")
 
 
 def test_only_administrators_move_orders(world):

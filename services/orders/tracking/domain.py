@@ -23,6 +23,6 @@ def advance(order: Order, news: Sequence[Recorded]) -> tuple[Order, list[Order]]
 
 
 def is_over(order: Order) -> bool:
-    """Tell whether an order has come to its end: delivered, or given up and the money settled."""
+    """Return whether an order has come to its end: delivered, or given up and the money settled."""
     cancelled = order.status is OrderStatus.CANCELLED and order.payment_settled
     return cancelled or order.status is OrderStatus.DELIVERED

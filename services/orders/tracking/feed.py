@@ -18,7 +18,7 @@ from services.orders.domain import Order, OrderNotFoundError
 from services.orders.tracking import domain
 from services.orders.tracking.repository import FeedRepository
 
-AWAY_SECONDS = 0.5
+RETRY_DELAY_SECONDS = 0.5
 
 log = structlog.get_logger()
 
@@ -76,9 +76,11 @@ class Follower:
 class OrderFeed:
     """Knows who follows which order on this instance."""
 
-    def __init__(self, *, repository: FeedRepository, away_seconds: float = AWAY_SECONDS) -> None:
+    def __init__(
+        self, *, repository: FeedRepository, retry_delay_seconds: float = RETRY_DELAY_SECONDS
+    ) -> None:
         self._repository = repository
-        self._away_seconds = away_seconds
+        self._retry_delay_seconds = retry_delay_seconds
         self._followers: defaultdict[str, set[Follower]] = defaultdict(set)
         self.is_closed = False
 
@@ -107,7 +109,7 @@ class OrderFeed:
                     await self._listen()
                 except Exception as error:  # noqa: BLE001 - whatever it is, it begins again
                     log.warning("feed_interrupted", error=repr(error))
-                await asyncio.sleep(self._away_seconds)
+                await asyncio.sleep(self._retry_delay_seconds)
         finally:
             await self._repository.close()
 

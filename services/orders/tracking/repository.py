@@ -10,7 +10,7 @@ from pymongo.read_concern import ReadConcern
 
 from services.orders import codec
 from services.orders.domain import Recorded
-from services.orders.store import translated
+from services.orders.store import translate_errors
 
 # What is told cannot be taken back: only what no failover can undo is read.
 SAFE = ReadConcern("majority")
@@ -44,14 +44,14 @@ class MongoFeedRepository:
     async def history(self, order_id: str, *, after: int = 0) -> Sequence[Recorded]:
         """Return the events of an order behind a place in its history, oldest first."""
         behind = {"order_id": order_id, "sequence": {"$gt": after}}
-        with translated():
+        with translate_errors():
             found = self._events.find(behind).sort("sequence")
             return [codec.to_recorded(document) async for document in found]
 
     @asynccontextmanager
     async def added(self) -> AsyncIterator[AsyncIterator[str]]:
         """Yield the orders to which events are added, from now on and as it happens."""
-        with translated():
+        with translate_errors():
             async with await self._events.watch(ADDED, max_await_time_ms=AWAIT_MS) as stream:
                 yield _order_ids(stream)
 

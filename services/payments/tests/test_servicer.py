@@ -157,7 +157,7 @@ def test_a_closed_payment_takes_no_money_any_more(payments, ledger, paid):
     refund(payments)
     before = dict(ledger.transactions)
     answer = process(payments)
-    assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "PAYMENT_CLOSED")
+    assert (answer.code, answer.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "PAYMENT_CLOSED")
     assert answer.facts == {"orderId": ORDER}
     assert ledger.transactions == before
 

@@ -275,14 +275,20 @@ def test_what_was_given_back_is_not_redeemed_again(promotions, internal, redeeme
         redeem(internal, "TEN")
     release(internal, "TEN")
     answer = redeem(internal, "TEN")
-    assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "REDEMPTION_RELEASED")
+    assert (answer.code, answer.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "REDEMPTION_RELEASED",
+    )
     assert usage_count(promotions, "TEN") == 0
 
 
 def test_an_order_uses_one_code(promotions, internal):
     redeem(internal, "TEN")
     for answer in (redeem(internal, "TOYS"), release(internal, "TOYS")):
-        assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "REDEMPTION_MISMATCH")
+        assert (answer.code, answer.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "REDEMPTION_MISMATCH",
+        )
     assert (usage_count(promotions, "TEN"), usage_count(promotions, "TOYS")) == (1, 0)
 
 

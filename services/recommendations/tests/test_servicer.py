@@ -111,7 +111,7 @@ def test_training_counts_what_was_not_known(recommendations):
 
 def test_training_refuses_products_that_the_graph_does_not_know(recommendations):
     answer = train(recommendations, "sku-p01", "nothing", "no-such")
-    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PRODUCT_UNKNOWN")
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PRODUCT_NOT_FOUND")
     assert answer.facts == {"products": "no-such, nothing"}
     assert names(get(recommendations, who=ADMIN, user_id="bob")) == []
 

@@ -15,7 +15,7 @@ from services.common.context import CallContext, Caller, current, use
 from services.common.errors import UnavailableError
 from services.common.mesh.channels import open_channel
 from services.common.rpc.authorization import NotYoursError
-from services.common.rpc.server import GrpcServer, Servicer
+from services.common.rpc.server import GrpcServer, ServiceBinding
 from services.storefront.__main__ import build_parts
 from services.storefront.parts import PartAwayError
 from services.storefront.tests.fakes import (
@@ -100,7 +100,7 @@ def services():
 @pytest.fixture
 def server(services):
     server = GrpcServer(
-        servicers=[Servicer(name, services, add) for name, add in FACES.items()],
+        bindings=[ServiceBinding(name, services, add) for name, add in FACES.items()],
         host="127.0.0.1",
         port=0,
         worker_threads=4,

@@ -11,7 +11,7 @@ from services.users.tests.fakes import (
     InMemoryUsersRepository,
     ManualClock,
 )
-from services.users.worker import Housekeeper
+from services.users.worker import RetentionJob
 
 
 def test_the_house_is_kept():
@@ -20,6 +20,6 @@ def test_the_house_is_kept():
     recent = Failures(1, NOW - FAILURE_WINDOW)
     users.change_failures("old", lambda _: Failures(1, recent.since - timedelta(seconds=1)))
     users.change_failures("recent", lambda _: recent)
-    Housekeeper(repository=users, rotation=rotation, clock=clock).tidy()
+    RetentionJob(repository=users, rotation=rotation, clock=clock).run()
     assert len(keys.keys()) == 1
     assert (users.failures("old"), users.failures("recent")) == (None, recent)

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from services.orders.clients import ServiceAwayError
+from services.orders.clients import ServiceUnavailableError
 from services.orders.reconciliation.domain import Kind, Repair
 from services.orders.reconciliation.reconciler import (
     MOST_REPAIRS,
@@ -145,7 +145,7 @@ def test_a_service_that_is_away_fails_its_repairs_and_no_others():
         (Kind.PAYMENT_NOT_RETURNED, False),
         (Kind.PROMO_NOT_RELEASED, True),
     ]
-    assert report.findings[0].failure == "SERVICE_AWAY"
+    assert report.findings[0].failure == "SERVICE_UNAVAILABLE"
 
 
 def test_what_is_known_already_is_not_told_again_until_it_was_gone():
@@ -266,7 +266,7 @@ def test_a_turn_goes_on_where_the_last_one_ended():
 
 def test_a_turn_that_finds_a_service_away_ends_without_noise(log):
     def away():
-        raise ServiceAwayError("payments")
+        raise ServiceUnavailableError("payments")
 
     shop = Shop(bought())
     shop.shelves.on_read = away

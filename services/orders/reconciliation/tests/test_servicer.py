@@ -4,7 +4,7 @@ import pytest
 from mamie_rosa.orders.internal.v1 import orders_pb2
 
 from services.common.rpc.testing import InMemoryServer
-from services.orders.clients import ServiceAwayError
+from services.orders.clients import ServiceUnavailableError
 from services.orders.reconciliation.reconciler import Reconciler, Repairs
 from services.orders.reconciliation.servicer import ReconciliationServicer
 from services.orders.reconciliation.tests.reconciling import (
@@ -76,11 +76,11 @@ def test_orders_are_compared_page_by_page(server):
 
 def test_a_service_that_is_away_is_named(server, shelves):
     def away():
-        raise ServiceAwayError("payments")
+        raise ServiceUnavailableError("payments")
 
     shelves.on_read = away
     answer = reconcile(server)
-    assert (answer.reason, answer.facts) == ("SERVICE_AWAY", {"service": "payments"})
+    assert (answer.reason, answer.facts) == ("SERVICE_UNAVAILABLE", {"service": "payments"})
 
 
 @pytest.mark.parametrize("field", [{"page_size": 1001}, {"page_size": -1}, {"page_token": "x"}])

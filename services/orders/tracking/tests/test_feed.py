@@ -30,7 +30,7 @@ async def listening():
     for order_id in ("a", "b"):
         orders.place(order_id, build_placed(), payment_token="t", due_at=NOW)
     repository = InMemoryFeedRepository(orders)
-    feed = OrderFeed(repository=repository, away_seconds=0)
+    feed = OrderFeed(repository=repository, retry_delay_seconds=0)
     work = asyncio.create_task(feed.run())
     await listened_to(repository)
     yield feed, repository

@@ -52,7 +52,7 @@ class World:
         placed = build_placed(user_id=ALICE["x-user-id"])
         orders.place("o", placed, payment_token="t", due_at=NOW)
         self.repository = InMemoryFeedRepository(orders)
-        self.feed = OrderFeed(repository=self.repository, away_seconds=0)
+        self.feed = OrderFeed(repository=self.repository, retry_delay_seconds=0)
         servicer = OrderEventsServicer(feed=self.feed, heartbeat_seconds=heartbeat_seconds)
         self._handler = guarded(servicer.WatchOrder, METHOD)
 

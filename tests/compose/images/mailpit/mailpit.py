@@ -59,7 +59,7 @@ class Mail:
         self.subject = str(self.message.get("Subject", ""))
 
     def is_to(self, address: str) -> bool:
-        """Tell whether an address is among those that the mail names."""
+        """Return whether an address is among those that the mail names."""
         return address.lower() in str(self.message.get("To", "")).lower()
 
     def summary(self) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from mamie_rosa.payments.internal.v1 import payments_pb2
 
 from services.common.rpc.testing import InMemoryServer
 from services.payments import provider
-from services.payments.cashier import Cashier
 from services.payments.domain import Payment, PaymentClosedError, PaymentStatus
+from services.payments.processor import PaymentProcessor
 from services.payments.provider import PostgresLedger, SandboxProvider, TransactionState
 from services.payments.repository import PostgresPaymentsRepository
 from services.payments.servicer import PaymentsServicer
@@ -67,8 +67,8 @@ class World:
             sleep=sleep or self.clock.sleep,
         )
 
-    def cashier(self, step: Step = lambda: None, sleep=None) -> Cashier:
-        return Cashier(
+    def processor(self, step: Step = lambda: None, sleep=None) -> PaymentProcessor:
+        return PaymentProcessor(
             repository=SteppedRepository(self.repository, step),
             provider=SteppedProvider(self.sandbox(sleep), step),
         )
@@ -99,15 +99,15 @@ def new_payment() -> Payment:
     return build_payment(order_id=str(uuid.uuid4()), payment_id=str(uuid.uuid4()))
 
 
-def process(cashier: Cashier, payment: Payment, token=GOOD) -> Payment:
+def process(processor: PaymentProcessor, payment: Payment, token=GOOD) -> Payment:
     """Process as a call does: with a payment id of its own."""
     wanted = build_payment(order_id=payment.order_id, payment_id=str(uuid.uuid4()))
-    return cashier.process(wanted, token=token)
+    return processor.process(wanted, token=token)
 
 
-def refund(cashier: Cashier, payment: Payment) -> Payment:
+def refund(processor: PaymentProcessor, payment: Payment) -> Payment:
     voided = build_voided(order_id=payment.order_id, payment_id=str(uuid.uuid4()))
-    return cashier.refund(voided)
+    return processor.refund(voided)
 
 
 @pytest.mark.parametrize("step", PROCESS_STEPS)
@@ -115,19 +115,19 @@ def refund(cashier: Cashier, payment: Payment) -> Payment:
 def test_a_payment_whose_process_died_is_taken_once_by_the_repeat(world, step, token):
     payment = new_payment()
     with pytest.raises(KilledError):
-        process(world.cashier(Fuse(step, die)), payment, token)
-    captured = process(world.cashier(), payment, token)
+        process(world.processor(Fuse(step, die)), payment, token)
+    captured = process(world.processor(), payment, token)
     assert captured.status is PaymentStatus.CAPTURED
     assert world.states() == {captured.payment_id: TransactionState.CAPTURED}
-    assert process(world.cashier(), payment, token) == captured
+    assert process(world.processor(), payment, token) == captured
 
 
 @pytest.mark.parametrize("step", PROCESS_STEPS)
 def test_a_decline_whose_process_died_is_told_by_the_repeat(world, step):
     payment = new_payment()
     with pytest.raises(KilledError):
-        process(world.cashier(Fuse(step, die)), payment, "tok_declined")
-    declined = process(world.cashier(), payment, "tok_declined")
+        process(world.processor(Fuse(step, die)), payment, "tok_declined")
+    declined = process(world.processor(), payment, "tok_declined")
     assert declined.status is PaymentStatus.DECLINED
     assert world.states() == {declined.payment_id: TransactionState.DECLINED}
 
@@ -146,8 +146,8 @@ def test_a_decline_whose_process_died_is_told_by_the_repeat(world, step):
 def test_a_refund_finds_out_what_a_dead_process_left(world, died_at, status, state):
     payment = new_payment()
     with pytest.raises(KilledError):
-        process(world.cashier(Fuse(died_at, die)), payment)
-    closed = refund(world.cashier(), payment)
+        process(world.processor(Fuse(died_at, die)), payment)
+    closed = refund(world.processor(), payment)
     assert (closed.status, world.state(payment.order_id)) == (status, state)
     assert closed.refunded_amount == (payment.amount if state == "REFUNDED" else 0)
 
@@ -157,14 +157,14 @@ def test_no_two_deaths_leave_money_with_a_closed_order(world):
         for second in REFUND_STEPS:
             payment = new_payment()
             with suppress(KilledError):
-                process(world.cashier(Fuse(-2 if first is None else first, die)), payment)
+                process(world.processor(Fuse(-2 if first is None else first, die)), payment)
             with suppress(KilledError):
-                refund(world.cashier(Fuse(second, die)), payment)
-            closed = refund(world.cashier(), payment)
+                refund(world.processor(Fuse(second, die)), payment)
+            closed = refund(world.processor(), payment)
             assert world.state(payment.order_id) in HAS_NONE[closed.status], (first, second)
             with pytest.raises(PaymentClosedError):
-                process(world.cashier(), payment)
-            assert refund(world.cashier(), payment) == closed
+                process(world.processor(), payment)
+            assert refund(world.processor(), payment) == closed
 
 
 def test_no_two_deaths_leave_money_with_a_closed_order_that_is_asked_for_again(world):
@@ -173,12 +173,12 @@ def test_no_two_deaths_leave_money_with_a_closed_order_that_is_asked_for_again(w
         for second in REFUND_STEPS:
             payment = new_payment()
             with suppress(KilledError):
-                process(world.cashier(Fuse(first, die)), payment)
+                process(world.processor(Fuse(first, die)), payment)
             with suppress(KilledError):
-                refund(world.cashier(Fuse(second, die)), payment)
+                refund(world.processor(Fuse(second, die)), payment)
             with suppress(PaymentClosedError):
-                process(world.cashier(), payment)
-            closed = refund(world.cashier(), payment)
+                process(world.processor(), payment)
+            closed = refund(world.processor(), payment)
             assert world.state(payment.order_id) in HAS_NONE[closed.status], (first, second)
 
 
@@ -186,10 +186,10 @@ def test_no_two_deaths_leave_money_with_a_closed_order_that_is_asked_for_again(w
 @pytest.mark.parametrize("step", PROCESS_STEPS)
 def test_a_refund_between_any_two_steps_of_a_capture_keeps_no_money(world, step, token):
     payment = new_payment()
-    meanwhile = Fuse(step, lambda: refund(world.cashier(), payment))
+    meanwhile = Fuse(step, lambda: refund(world.processor(), payment))
     with suppress(PaymentClosedError):
-        process(world.cashier(meanwhile), payment, token)
-    closed = refund(world.cashier(), payment)
+        process(world.processor(meanwhile), payment, token)
+    closed = refund(world.processor(), payment)
     assert world.state(payment.order_id) in HAS_NONE[closed.status]
 
 
@@ -197,12 +197,12 @@ def test_a_refund_between_any_two_steps_of_a_capture_keeps_no_money(world, step,
 def test_a_capture_between_any_two_steps_of_a_refund_keeps_no_money(world, step):
     def capture():
         with suppress(PaymentClosedError):
-            process(world.cashier(), payment)
+            process(world.processor(), payment)
 
     payment = new_payment()
     with suppress(KilledError):
-        process(world.cashier(Fuse(2, die)), payment)
-    closed = refund(world.cashier(Fuse(step, capture)), payment)
+        process(world.processor(Fuse(2, die)), payment)
+    closed = refund(world.processor(Fuse(step, capture)), payment)
     assert closed.is_closed
     assert world.state(payment.order_id) in HAS_NONE[closed.status]
 
@@ -210,12 +210,12 @@ def test_a_capture_between_any_two_steps_of_a_refund_keeps_no_money(world, step)
 def test_a_capture_that_arrives_while_a_dead_refund_is_closing_is_refunded(world):
     def refund_and_die():
         with suppress(KilledError):
-            refund(world.cashier(Fuse(1, die)), payment)
+            refund(world.processor(Fuse(1, die)), payment)
 
     payment = new_payment()
     after_the_capture = Fuse(3, refund_and_die)
     with pytest.raises(PaymentClosedError):
-        process(world.cashier(after_the_capture), payment)
+        process(world.processor(after_the_capture), payment)
     closed = world.repository.find(payment.order_id)
     assert (closed.status, closed.refunded_amount) == (PaymentStatus.REFUNDED, payment.amount)
     assert world.state(payment.order_id) == TransactionState.REFUNDED
@@ -223,12 +223,12 @@ def test_a_capture_that_arrives_while_a_dead_refund_is_closing_is_refunded(world
 
 def test_a_slow_capture_that_is_refunded_meanwhile_takes_no_money(world):
     def refund_meanwhile(seconds):
-        assert refund(world.cashier(), payment).status is PaymentStatus.VOIDED
+        assert refund(world.processor(), payment).status is PaymentStatus.VOIDED
         world.clock.sleep(seconds)
 
     payment = new_payment()
     with pytest.raises(PaymentClosedError):
-        process(world.cashier(sleep=refund_meanwhile), payment, "tok_slow")
+        process(world.processor(sleep=refund_meanwhile), payment, "tok_slow")
     assert world.state(payment.order_id) == TransactionState.VOIDED
 
 
@@ -263,9 +263,9 @@ class TestUnderConcurrency:
         chance = random.Random(20261124)
         jitter = lambda: time.sleep(chance.random() * 0.004)  # noqa: E731
 
-        def ask(call: Callable[[Cashier], Payment]) -> None:
+        def ask(call: Callable[[PaymentProcessor], Payment]) -> None:
             with suppress(PaymentClosedError):
-                call(world.cashier(jitter))
+                call(world.processor(jitter))
 
         orders = [(new_payment(), chance.choice(["tok_ok", "tok_declined"])) for _ in range(40)]
         with ThreadPoolExecutor(12) as callers:

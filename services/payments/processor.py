@@ -28,7 +28,7 @@ from services.payments.repository import PaymentsRepository
 log = structlog.get_logger()
 
 
-class Cashier:
+class PaymentProcessor:
     """Carries the payment of an order through, from wherever it stands."""
 
     def __init__(self, *, repository: PaymentsRepository, provider: PaymentProvider) -> None:
