@@ -62,7 +62,7 @@ def lock(connection: sa.Connection, name: str) -> None:
 
 
 def is_uuid(name: str) -> bool:
-    """Return whether a name is a UUID as ids are written; Python alone would take more spellings."""
+    """Return whether a name is a UUID in its canonical form; Python takes more spellings."""
     try:
         return str(UUID(name)) == name.lower()
     except ValueError:
