@@ -1,7 +1,8 @@
 """Bare gRPC servers that answer the owner's VerifyStock from memory, without anything around.
 
 `python -m scripts.benchmarks.peers.grpc_servers KIND PORT`; KIND is threads (grpcio), aio
-(grpc.aio) or native (pygrpc-native). They show what a server costs before the shop adds its own work.
+(grpc.aio) or native (pygrpc-native). They show what a server costs before the shop adds its own
+work.
 """
 
 import asyncio
