@@ -71,6 +71,19 @@ def test_the_index_names_every_document():
     assert [name for name in names if name != "README.md" and f"({name})" not in index] == []
 
 
+def variables_that_are_read() -> set[str]:
+    """Return the names of all settings, as `env.int("HTTP_PORT", ...)` in the code has them."""
+    modules = [*ROOT.glob("services/*/config.py"), ROOT / "scripts" / "stack" / "settings.py"]
+    found = (re.findall(r"env\.\w+\(\s*\"([A-Z_0-9]+)\"", path.read_text()) for path in modules)
+    return {f"MAMIE_{name}" for names in found for name in names}
+
+
+def test_every_setting_is_described():
+    described = set(re.findall(r"MAMIE_\w+", (ROOT / "docs" / "settings.md").read_text()))
+    assert len(variables_that_are_read()) > 30
+    assert variables_that_are_read() - described == set()
+
+
 def test_a_path_that_does_not_exist_is_found():
     text = "See `services/orders/nowhere.py`, `services/<name>/` and\n```sh\nscripts/x\n```\n"
     assert named_paths(text) == ["services/orders/nowhere.py"]
