@@ -42,7 +42,7 @@ TECHNICAL_NAMES = re.compile(
 TECHNICAL_WORDS = re.compile(
     r"\b(grpc|rpc|rest|http\w*|xds|sse|envoy|edge|proxy|browsers?|drivers?|mongo\w*|redis|consul"
     r"|smtp|ip|sockets?|channels?|stubs?|interceptors?|connections?|transcod\w*|streams?"
-    r"|programs?|generated|compiled|connects?)\b",
+    r"|programs?|generated|compiled|connects?|methods?|client of the \w+ service)\b",
     re.IGNORECASE,
 )
 
@@ -52,6 +52,9 @@ def banned_words() -> set[str]:
     rows = [line.split("|") for line in GLOSSARY.read_text().splitlines() if line.startswith("|")]
     return {word for row in rows for word in re.findall(r"\*\*(\w+)\*\*", row[3])}
 
+
+STORED_NAMES = re.compile(r":Client\b|label Client\b|demo-client-\w*")
+"""What docs/decisions/0010-names.md keeps, where a text names it."""
 
 BANNED = banned_words()
 ANY_BANNED = re.compile("|".join(BANNED), re.IGNORECASE)
@@ -64,14 +67,17 @@ def means_a_person(said: Said, path: str) -> bool:
     if said.is_prose:
         return not TECHNICAL_WORDS.search(said.text.replace("_", " "))
     if BUSINESS_MODULES.match(path):
-        return not re.search(r"client_?(interceptor|call_?details)|smtp_?client", said.text, re.I)
+        return not re.search(
+            r"client_?(interceptor|call_?details|error)|smtp_?client", said.text, re.I
+        )
     return not TECHNICAL_NAMES.search(said.text)
 
 
 def violations(path: str, everything: list[Said]) -> list[str]:
     """Return what is wrong in a file, each as "file:line kind: word in text"."""
     found = []
-    for said in everything:
+    for original in everything:
+        said = original._replace(text=STORED_NAMES.sub("", original.text))
         for word in sorted(BANNED & set(said.words)):
             if word not in AMBIGUOUS or means_a_person(said, path):
                 found.append(f"{path}:{said.line} {said.kind}: {word!r} in {said.text!r}")
@@ -143,6 +149,7 @@ def test_a_banned_word_is_found(line: str):
     [
         'reason = "SOMETHING_AWAY"',
         "client = MongoClient(url)",
+        '"""Customers have the label Client: (:Client {user_id})."""',
         '"""Return a gRPC client of the catalog."""',
         "def test_a_grpc_client_may_watch_too(): ...",
         "sent = storytelling()",
