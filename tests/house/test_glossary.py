@@ -32,6 +32,7 @@ BUSINESS_MODULES = re.compile(
 )
 """No driver object is called a client here, so no name has the word."""
 
+LIBRARY_NAMES = re.compile(r"client_?(interceptor|call_?details|error)|smtp_?client", re.IGNORECASE)
 TECHNICAL_NAMES = re.compile(
     r"^_?clients?$"
     r"|(async|mongo|redis|http|httpx|grpc|rpc|rest|consul|smtp|envoy|mesh|bolt|docker|amqp)_?clients?"
