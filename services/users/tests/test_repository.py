@@ -86,7 +86,7 @@ def test_an_unknown_user_is_not_found(repository, user_id):
 
 
 def test_an_unknown_email_has_no_account(repository):
-    assert repository.find_by_email("nobody@example.org") is None
+    assert repository.find_by_email("unknown@example.org") is None
 
 
 def test_an_email_has_one_account_whatever_its_case(repository):
@@ -131,7 +131,7 @@ def test_failures_are_stored_per_email_and_can_be_cleared(repository):
     repository.change_failures(EMAIL, lambda known: domain.record_failure(known, NOW))
     repository.change_failures(EMAIL, lambda known: domain.record_failure(known, NOW))
     assert repository.failures(EMAIL) == SignInFailures(2, NOW)
-    assert repository.failures("nobody@example.org") is None
+    assert repository.failures("unknown@example.org") is None
     repository.change_failures(EMAIL, lambda known: domain.clear_failures(known, NOW))
     assert repository.failures(EMAIL) is None
 

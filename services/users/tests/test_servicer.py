@@ -164,12 +164,12 @@ def test_a_token_has_the_role_of_the_account(users, repository):
 
 def test_a_wrong_password_and_an_unknown_email_get_the_same_answer(users, alice):
     wrong = login(users, "alice@example.org", "something else")
-    unknown = login(users, "nobody@example.org", "something else")
+    unknown = login(users, "unknown@example.org", "something else")
     assert (wrong.code, wrong.reason) == (grpc.StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS")
     assert (wrong.code, wrong.status) == (unknown.code, unknown.status)
 
 
-@pytest.mark.parametrize("email", ["alice@example.org", "nobody@example.org"])
+@pytest.mark.parametrize("email", ["alice@example.org", "unknown@example.org"])
 def test_too_many_failures_answer_when_to_retry(users, alice, email):
     for _ in range(FAILURE_LIMIT):
         assert login(users, email, "something else").reason == "INVALID_CREDENTIALS"

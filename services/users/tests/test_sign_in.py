@@ -20,7 +20,7 @@ from services.users.tests.fakes import (
 
 PASSWORD = "correct horse"
 USER = build_user()
-UNKNOWN = "nobody@example.org"
+UNKNOWN = "unknown@example.org"
 
 
 @pytest.fixture
