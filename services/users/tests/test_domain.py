@@ -48,10 +48,10 @@ def test_updating_a_profile_keeps_identity_email_and_role():
         last_name="B",
         animal_type="dog",
         notifications_enabled=False,
-        language=Language.FR,
+        language=Language.EN,
     )
     assert (updated.user_id, updated.email, updated.role) == (user.user_id, user.email, user.role)
-    assert (updated.first_name, updated.animal_type, updated.language) == ("A", "dog", "fr")
+    assert (updated.first_name, updated.animal_type, updated.language) == ("A", "dog", "en")
 
 
 def test_the_limit_of_failures_is_counted_and_the_next_is_throttled():
