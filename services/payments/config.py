@@ -1,4 +1,4 @@
-"""What payments read from their environment."""
+"""The settings of payments, read from the environment."""
 
 from dataclasses import dataclass
 

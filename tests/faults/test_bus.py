@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from services.common.messaging import rabbitmq
 from services.common.storage import postgres
-from services.users.repository import outbox
+from services.users.schema import outbox
 from tests.faults.heard import Heard, engine_of, tell_of
 from tests.waiting import eventually
 

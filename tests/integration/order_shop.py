@@ -36,8 +36,9 @@ from services.orders.reconciliation.reconciler import Reconciler, Repairs
 from services.orders.reconciliation.repository import MongoReconciliationRepository
 from services.orders.repository import MongoOrdersRepository
 from services.orders.saga import Saga, Steps
-from services.payments.provider import PostgresLedger, SandboxProvider
 from services.payments.repository import PostgresPaymentsRepository, payments
+from services.payments.sandbox import SandboxProvider
+from services.payments.sandbox_ledger import PostgresLedger
 from services.payments.servicer import PaymentsServicer
 from services.promotions.domain import Promotion
 from services.promotions.repository import RedisPromotionsRepository

@@ -1,4 +1,4 @@
-"""The outbox of a service in PostgreSQL, as users has one."""
+"""The outbox of users in PostgreSQL."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ import services.users
 from services.common.messaging.events import CloudEvent
 from services.common.storage import postgres
 from services.common.tests.outbox_promises import OutboxPromises
-from services.users.repository import outbox as table
+from services.users.schema import outbox as table
 
 pytestmark = pytest.mark.integration
 
