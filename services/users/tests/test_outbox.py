@@ -8,7 +8,7 @@ import pytest
 import services.users
 from services.common.messaging.events import CloudEvent
 from services.common.storage import postgres
-from services.common.tests.outbox_promises import OutboxPromises
+from services.common.tests.outbox_contract import OutboxContract
 from services.users.repository import outbox as table
 
 pytestmark = pytest.mark.integration
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 MIGRATIONS = Path(services.users.__path__[0]) / "migrations"
 
 
-class TestPostgresOutbox(OutboxPromises):
+class TestPostgresOutbox(OutboxContract):
     @pytest.fixture
     def expected(self):
         return ["second", "first"]
