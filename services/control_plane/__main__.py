@@ -14,7 +14,7 @@ from services.common.rpc.server import OPTIONS, CannotListenError, listen
 from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
 from services.control_plane.policy import Policy, PolicyError, read_policy
-from services.control_plane.watcher import GRACE_SECONDS, Mesh, Watcher
+from services.control_plane.watcher import GRACE_SECONDS, ServiceRegistry, Watcher
 
 STOP_GRACE_SECONDS = 1.0
 
@@ -44,8 +44,8 @@ async def serve(config: ServiceConfig, policy: Policy) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     port = listen(server, config.host, config.port)
     await server.start()
-    mesh = Mesh(publish, grace_seconds=GRACE_SECONDS)
-    Watcher(consul=ConsulClient(config.consul_url), mesh=mesh).start()
+    registry = ServiceRegistry(publish, grace_seconds=GRACE_SECONDS)
+    Watcher(consul=ConsulClient(config.consul_url), registry=registry).start()
     log.info("control_plane_started", port=port)
     await stopping.wait()
     discovery.close()

@@ -18,6 +18,7 @@ from typing_extensions import override
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.languages import Language
 from services.common.storage import postgres
+from services.common.storage.outbox import add_to_outbox
 from services.users.domain import (
     Account,
     EmailExistsError,
@@ -157,7 +158,7 @@ class PostgresUsersRepository(UsersRepository):
         self, connection: sa.Connection, user: User, event_type: UserEventType
     ) -> None:
         event = to_integration_event(user, event_type, now=self._clock(), new_id=self._new_id)
-        postgres.add_to_outbox(connection, outbox, event)
+        add_to_outbox(connection, outbox, event)
 
 
 def _digest(email_key: str) -> str:

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from services.common.storage import postgres
+from services.common.storage.outbox import outbox_table
 
 metadata = sa.MetaData()
 
@@ -44,4 +44,4 @@ sign_in_failures = sa.Table(
     sa.Column("since", sa.DateTime(timezone=True), nullable=False, index=True),
 )
 
-outbox = postgres.outbox_table(metadata)
+outbox = outbox_table(metadata)

@@ -13,7 +13,7 @@ import services.users
 from services.common.clock import new_id
 from services.common.errors import StoreUnavailableError
 from services.common.languages import Language
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
 from services.users import domain
 from services.users.domain import FAILURE_LIMIT, Account, Role, SignInFailures, SigningKey
 from services.users.key_repository import PostgresKeyRepository
@@ -36,7 +36,7 @@ STORES = ["memory", pytest.param("postgres", marks=pytest.mark.integration)]
 
 @pytest.fixture
 def engine(postgres_url):
-    postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+    migrations.migrate(url=postgres_url, directory=MIGRATIONS)
     engine = postgres.create_engine(postgres_url, pool_size=8)
     yield engine
     engine.dispose()

@@ -9,7 +9,7 @@ from joserfc.jwk import KeySet
 from mamie_rosa.users.v1 import users_pb2
 
 from services.common.languages import Language
-from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
 from services.users.domain import FAILURE_LIMIT, Account, Role
 from services.users.keys import Keyring, KeyRotation
 from services.users.passwords import Passwords
@@ -200,7 +200,7 @@ def test_a_profile_is_for_its_owner_and_administrators(users, alice, who):
 @pytest.mark.parametrize("user_id", [ALICE_ID, "44444444-4444-4444-8444-444444444444", "login"])
 @pytest.mark.parametrize(
     ("who", "code"),
-    [(NOBODY, grpc.StatusCode.UNAUTHENTICATED), (BOB, grpc.StatusCode.PERMISSION_DENIED)],
+    [(ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED), (BOB, grpc.StatusCode.PERMISSION_DENIED)],
 )
 def test_a_stranger_does_not_learn_whether_a_profile_exists(
     users, alice, method, user_id, who, code
@@ -240,7 +240,7 @@ def test_notifications_are_accepted_unless_declined(users, alice, preferences, a
 ENGLISH = {"accept-language": "en-GB,en;q=0.9,fr;q=0.5"}
 
 
-@pytest.mark.parametrize(("headers", "language"), [(ENGLISH, "en"), (NOBODY, "fr")])
+@pytest.mark.parametrize(("headers", "language"), [(ENGLISH, "en"), (ANONYMOUS, "fr")])
 def test_a_new_customer_has_the_browsers_language_or_french(users, repository, headers, language):
     user_id = register(users, headers).response.user_id
     assert repository.find(user_id).language == language
