@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from mamie_rosa import catalog_pb2 as first_pb2
-from mamie_rosa import catalog_pb2_grpc as first_pb2_grpc
+from mamie_rosa import catalog_pb2 as legacy_pb2
+from mamie_rosa import catalog_pb2_grpc as legacy_pb2_grpc
 from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_pb2
 from mamie_rosa.catalog.internal.v1 import catalog_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.catalog.v1 import catalog_pb2, catalog_pb2_grpc
@@ -199,7 +199,7 @@ class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
         )
 
 
-class LegacyCatalogServicer(first_pb2_grpc.CatalogServiceServicer):
+class LegacyCatalogServicer(legacy_pb2_grpc.CatalogServiceServicer):
     """The contract that the owner published first."""
 
     def __init__(self, *, repository: CatalogRepository) -> None:
@@ -208,8 +208,8 @@ class LegacyCatalogServicer(first_pb2_grpc.CatalogServiceServicer):
     def VerifyStock(self, request, context):
         """Return whether a quantity of a product is on sale."""
         product = self._repository.find(request.product_id)
-        return first_pb2.StockCheckResponse(
-            available=0 < request.quantity <= product.stock, available_quantity=product.stock
+        return legacy_pb2.StockCheckResponse(
+            available=request.quantity <= product.stock, available_quantity=product.stock
         )
 
 

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import grpc
 import pytest
-from mamie_rosa import catalog_pb2 as first_pb2
+from google.rpc import error_details_pb2
+from mamie_rosa import catalog_pb2 as legacy_pb2
 from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
 
@@ -27,7 +28,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ORDER = "11111111-1111-4111-8111-111111111111"
 PUBLIC = catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 INTERNAL = internal_pb2.DESCRIPTOR.services_by_name["CatalogService"]
-FIRST = first_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+LEGACY = legacy_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 
 
 @pytest.fixture
@@ -61,6 +62,11 @@ def catalog(repository, purchases):
 def stock(repository):
     servicer = InternalCatalogServicer(repository=repository, clock=lambda: NOW)
     return InMemoryServer(INTERNAL, servicer)
+
+
+@pytest.fixture
+def legacy(repository):
+    return InMemoryServer(LEGACY, LegacyCatalogServicer(repository=repository))
 
 
 def lines(kind, *pairs):
@@ -250,12 +256,34 @@ def test_selling_what_was_never_held_is_not_found(stock):
     assert answer.reason == "RESERVATION_NOT_FOUND"
 
 
-@pytest.mark.parametrize(("quantity", "available"), [(10, True), (11, False), (0, False)])
-def test_the_first_contract_is_kept(repository, quantity, available):
-    server = InMemoryServer(FIRST, LegacyCatalogServicer(repository=repository))
-    request = first_pb2.StockCheckRequest(product_id="sku_001", quantity=quantity)
-    answer = server.call("VerifyStock", request).response
-    assert answer == first_pb2.StockCheckResponse(available=available, available_quantity=10)
+@pytest.mark.parametrize(("quantity", "available"), [(10, True), (11, False)])
+def test_the_legacy_contract_answers_what_is_on_sale(legacy, quantity, available):
+    request = legacy_pb2.StockCheckRequest(product_id="sku_001", quantity=quantity)
+    answer = legacy.call("VerifyStock", request).response
+    assert answer == legacy_pb2.StockCheckResponse(available=available, available_quantity=10)
+
+
+def test_the_legacy_contract_answers_not_found_for_an_unknown_product(legacy):
+    request = legacy_pb2.StockCheckRequest(product_id="nothing", quantity=1)
+    answer = legacy.call("VerifyStock", request)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("product_id", "quantity", "fields"),
+    [
+        ("", 1, ["productId"]),
+        ("sku_001", 0, ["quantity"]),
+        ("sku_001", -1, ["quantity"]),
+        ("", 0, ["productId", "quantity"]),
+    ],
+)
+def test_the_legacy_contract_rejects_invalid_fields_by_name(legacy, product_id, quantity, fields):
+    request = legacy_pb2.StockCheckRequest(product_id=product_id, quantity=quantity)
+    answer = legacy.call("VerifyStock", request)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+    violations = answer.detail(error_details_pb2.BadRequest).field_violations
+    assert [violation.field for violation in violations] == fields
 
 
 def list_reservations(stock, **fields):
