@@ -15,6 +15,7 @@ import services.catalog
 import services.payments
 from services.catalog.domain import Product
 from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.reservations_repository import PostgresReservationsRepository
 from services.catalog.servicer import InternalCatalogServicer
 from services.common.clock import utc_now
 from services.common.mesh.channels import open_channel
@@ -157,7 +158,10 @@ class OrderShop:
             ledger=PostgresLedger(self.payments_engine), slow_seconds=0.1, timeout_seconds=2
         )
         processor = PaymentsServicer(repository=self.payments, provider=provider)
-        catalog = InternalCatalogServicer(repository=self.products)
+        catalog = InternalCatalogServicer(
+            repository=self.products,
+            reservations=PostgresReservationsRepository(self.catalog_engine),
+        )
         promotions = InternalPromotionsServicer(repository=self.promotions)
         return GrpcServer(
             bindings=[
