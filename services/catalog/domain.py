@@ -233,7 +233,7 @@ def release(existing: Reservation | None, order_id: str, now: datetime) -> Reser
 
 
 def expire(existing: Reservation | None, now: datetime) -> ReservationChange:
-    """Put the units of an overdue reservation back on sale; others do not change."""
+    """Put the units of an overdue reservation back on sale; any other reservation is unchanged."""
     if existing is None:
         raise ValueError("there is no reservation to expire")
     if existing.state is not ReservationState.HELD or existing.expires_at > now:

@@ -87,7 +87,7 @@ class OrderShop:
         for number, product_id in enumerate(PRODUCTS, 1):
             self.products.add(_product(product_id, number))
         for code in CODES:
-            self.promotions.add(_promotion(code, utc_now()), told=False)
+            self.promotions.add(_promotion(code, utc_now()), publish=False)
         self._server.start()
         self.saga.start()
 
