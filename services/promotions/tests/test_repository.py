@@ -232,9 +232,7 @@ def test_an_order_redeems_one_code_for_one_customer(repository):
     assert (counts(repository, "TEN"), counts(repository, "OTHER")) == ((1, 1), (0, 0))
 
 
-def test_active_promotions_are_listed_largest_discount_first(
-    repository,
-):
+def test_active_promotions_are_listed_largest_discount_first(repository):
     for promotion in (
         build_promotion("B", discount_percentage=9),
         build_promotion("A", discount_percentage=9),
