@@ -13,6 +13,7 @@ from services.catalog.promotions import PromotionsOverGrpc
 from services.catalog.purchases import PurchasesOverGrpc
 from services.catalog.ratings_repository import PostgresRatingsRepository
 from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.reservations_repository import PostgresReservationsRepository
 from services.catalog.schema import outbox
 from services.catalog.servicer import (
     CatalogServicer,
@@ -33,6 +34,7 @@ def serve(config: CatalogConfig) -> None:
     """Wire the service and serve until told to stop."""
     engine = postgres.create_engine(config.store_url)
     repository = PostgresCatalogRepository(engine)
+    reservations = PostgresReservationsRepository(engine)
     mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
     servicer = CatalogServicer(
         repository=repository,
@@ -40,7 +42,7 @@ def serve(config: CatalogConfig) -> None:
         promotions=PromotionsOverGrpc(mesh.channel("promotions")),
         purchases=PurchasesOverGrpc(mesh.channel("orders")),
     )
-    sweeper = ReservationSweeper(repository=repository)
+    sweeper = ReservationSweeper(reservations=reservations)
     runtime.serve(
         name="catalog",
         config=config.service,
@@ -52,7 +54,7 @@ def serve(config: CatalogConfig) -> None:
             ),
             ServiceBinding(
                 "mamie_rosa.catalog.internal.v1.CatalogService",
-                InternalCatalogServicer(repository=repository),
+                InternalCatalogServicer(repository=repository, reservations=reservations),
                 internal_pb2_grpc.add_CatalogServiceServicer_to_server,
             ),
             ServiceBinding(

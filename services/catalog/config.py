@@ -1,4 +1,4 @@
-"""What the catalog reads from its environment."""
+"""The settings of the catalog, read from the environment."""
 
 from dataclasses import dataclass
 

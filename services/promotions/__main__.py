@@ -10,7 +10,7 @@ from services.common.messaging.relay import OutboxRelay
 from services.common.rpc.server import ServiceBinding
 from services.promotions import demo
 from services.promotions.config import PromotionsConfig, read_config
-from services.promotions.outbox_repository import RedisOutbox
+from services.promotions.outbox import RedisOutbox
 from services.promotions.repository import RedisPromotionsRepository
 from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
 from services.promotions.store import connect

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.catalog.repository import reservations
+from services.catalog.schema import reservations
 from services.common.clock import utc_now
 from services.orders.domain import Item, Order, OrderPlaced
 from services.orders.reconciliation.domain import Kind

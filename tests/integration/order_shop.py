@@ -15,6 +15,7 @@ import services.catalog
 import services.payments
 from services.catalog.domain import Product
 from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.reservations_repository import PostgresReservationsRepository
 from services.catalog.servicer import InternalCatalogServicer
 from services.common.clock import utc_now
 from services.common.mesh.channels import open_channel
@@ -87,7 +88,7 @@ class OrderShop:
         for number, product_id in enumerate(PRODUCTS, 1):
             self.products.add(_product(product_id, number))
         for code in CODES:
-            self.promotions.add(_promotion(code, utc_now()), told=False)
+            self.promotions.add(_promotion(code, utc_now()), publish=False)
         self._server.start()
         self.saga.start()
 
@@ -158,7 +159,10 @@ class OrderShop:
             ledger=PostgresLedger(self.payments_engine), slow_seconds=0.1, timeout_seconds=2
         )
         processor = PaymentsServicer(repository=self.payments, provider=provider)
-        catalog = InternalCatalogServicer(repository=self.products)
+        catalog = InternalCatalogServicer(
+            repository=self.products,
+            reservations=PostgresReservationsRepository(self.catalog_engine),
+        )
         promotions = InternalPromotionsServicer(repository=self.promotions)
         return GrpcServer(
             bindings=[

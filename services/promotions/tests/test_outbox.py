@@ -6,7 +6,7 @@ import pytest
 
 from services.common.tests.outbox_contract import OutboxContract
 from services.promotions.domain import Promotion
-from services.promotions.outbox_repository import OUTBOX_LOCK, RedisOutbox
+from services.promotions.outbox import OUTBOX_LOCK, RedisOutbox
 from services.promotions.repository import RedisPromotionsRepository
 from services.promotions.store import connect
 
