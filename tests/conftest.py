@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from scripts.stack.client import Stack
-from tests.shop import Person, Shop
+from tests.support.shop import Person, Shop
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import structlog
 
 from scripts.paths import ROOT
 from scripts.stack.client import Stack
-from tests.compose.stack import ComposeStack
+from tests.support.compose_stack import ComposeStack
 
 # Events are dropped, not formatted: a test that wants them asks for `log` (structlog's own).
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))

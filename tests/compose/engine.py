@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scripts.paths import ROOT
 from scripts.stack import debian
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 FOLDER = ROOT / "build" / "compose"
 SUITE = "trixie"

@@ -12,7 +12,7 @@ import requests
 import yaml
 
 from scripts.paths import ROOT
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.compose
 

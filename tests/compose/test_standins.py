@@ -20,7 +20,7 @@ import requests
 import yaml
 
 from scripts.paths import ROOT
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.paths import DESCRIPTORS
 from scripts.protos.methods import public_methods
-from tests.shop import ADDRESS, problem
+from tests.support.shop import ADDRESS, problem
 
 pytestmark = pytest.mark.e2e
 

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from tests.shop import PASSWORD, problem
+from tests.support.shop import PASSWORD, problem
 
 pytestmark = pytest.mark.e2e
 

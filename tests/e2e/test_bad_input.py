@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.shop import ADDRESS, problem
+from tests.support.shop import ADDRESS, problem
 
 pytestmark = pytest.mark.e2e
 

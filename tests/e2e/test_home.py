@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from tests.outage import down
-from tests.shop import problem
-from tests.waiting import eventually
+from tests.faults.faults import down
+from tests.support.shop import problem
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.live import Follower, events, headers_of, opened
-from tests.shop import problem
-from tests.waiting import eventually
+from tests.support.event_stream import Follower, events, headers_of, opened
+from tests.support.shop import problem
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
-from tests.shop import problem
-from tests.waiting import eventually
+from tests.support.shop import problem
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.shop import problem
+from tests.support.shop import problem
 
 pytestmark = pytest.mark.e2e
 

@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from services.common.storage.postgres import create_engine
-from tests.shop import problem
-from tests.waiting import eventually
+from tests.support.shop import problem
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 

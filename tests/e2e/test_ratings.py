@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.outage import down
-from tests.shop import CATEGORY, problem
-from tests.waiting import eventually
+from tests.faults.faults import down
+from tests.support.shop import CATEGORY, problem
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,7 @@ from services.common.clock import utc_now
 from services.common.storage import postgres
 from services.orders.reconciliation.domain import GRACE
 from services.payments.repository import payments
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local]
 

@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 
 from scripts.paths import ROOT
-from tests.graph import graph_of
-from tests.outage import down
-from tests.waiting import eventually
+from tests.faults.faults import down
+from tests.support.graph import graph_of
+from tests.support.waiting import eventually
 
 # The log holds what all tests before told; each replay reads all of it.
 pytestmark = [pytest.mark.e2e, pytest.mark.local, pytest.mark.timeout(600)]

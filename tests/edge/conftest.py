@@ -11,7 +11,7 @@ from tests.edge import tokens
 from tests.edge.envoy import Envoy
 from tests.edge.fake_shop import FakeShop
 from tests.edge.mesh import SERVICES, Mesh
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 Place = Callable[..., None]
 addresses = (f"127.0.{high}.{low}" for high in range(1, 255) for low in range(1, 255))

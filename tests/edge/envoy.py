@@ -13,7 +13,7 @@ from scripts.edge.program import envoy_program
 from scripts.edge.render import render_envoy
 from scripts.paths import DESCRIPTORS
 from scripts.stack.ports import free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def render(folder: Path, *, xds_port: int = 1, **options: Any) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.edge.envelope import reason_of
 from tests.edge.fake_shop import FakeShop
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from tests.edge import tokens
 from tests.edge.envelope import reason_of
 from tests.edge.envoy import Envoy
 from tests.edge.fake_shop import FakeShop
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

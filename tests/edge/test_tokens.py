@@ -18,7 +18,7 @@ from tests.edge.envelope import reason_of
 from tests.edge.envoy import Envoy
 from tests.edge.fake_shop import FakeShop
 from tests.edge.mesh import Mesh
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from services.common.messaging import rabbitmq
 from services.common.storage import postgres
 from services.users.repository import outbox
-from tests.faults.heard import Heard, engine_of, tell_of
-from tests.waiting import eventually
+from tests.support.notifications_store import Heard, engine_of, tell_of
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.faults
 

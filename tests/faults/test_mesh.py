@@ -5,9 +5,9 @@ import time
 import pytest
 import requests
 
-from tests.faults.load import SteadyLoad
-from tests.outage import down
-from tests.waiting import eventually
+from tests.faults.faults import down
+from tests.support.steady_load import SteadyLoad
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.faults
 

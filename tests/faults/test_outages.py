@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 
 from tests.e2e.test_notifications import text_of
-from tests.graph import graph_of
-from tests.outage import down
-from tests.waiting import eventually
+from tests.faults.faults import down
+from tests.support.graph import graph_of
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -16,9 +16,9 @@ from mamie_rosa.events.v1 import events_pb2
 
 from scripts.paths import ROOT
 from services.common.messaging import dead_letters, rabbitmq
-from tests.faults.heard import Heard, engine_of, tell_of
-from tests.outage import down
-from tests.waiting import eventually
+from tests.faults.faults import down
+from tests.support.notifications_store import Heard, engine_of, tell_of
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.faults
 

@@ -16,9 +16,9 @@ from mamie_rosa.orders.v1 import orders_pb2, orders_pb2_grpc
 from scripts.paths import ROOT
 from services.orders.domain import Step
 from tests.e2e.test_races import payments_of
-from tests.outage import down
-from tests.shop import ADDRESS
-from tests.waiting import eventually
+from tests.faults.faults import down
+from tests.support.shop import ADDRESS
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.faults
 

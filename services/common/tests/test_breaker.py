@@ -14,7 +14,7 @@ from services.common.mesh.breaker import FAILURES, CircuitBreaker, CircuitOpenEr
 from services.common.mesh.channels import open_channel
 from services.common.rpc.status import DETAILS, build_status, error_info
 from services.common.tests.fakes import ASK, FakeCall, available, build_server, serving, stub
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 OK, AWAY = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
 REFUSALS = [code for code in grpc.StatusCode if code not in FAILURES]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from scripts.stack.client import Stack
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from tests.shop import Person, Shop
+from tests.support.shop import Person, Shop
 
 
 class Event(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PASSWORD = "a long enough password"
 CATEGORY = "test-food"
