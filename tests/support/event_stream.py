@@ -1,4 +1,4 @@
-"""Clients who follow an order as it changes, as a browser's EventSource does."""
+"""Customers that watch an order as it changes, as a browser's EventSource does."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from tests.support.shop import Person, Shop
+from tests.support.shop import Customer, Shop
 
 
 class Event(NamedTuple):
-    """One event of a stream."""
+    """One Server-Sent Event."""
 
     id: int
     name: str
@@ -19,29 +19,32 @@ class Event(NamedTuple):
 
     @property
     def status(self) -> str:
-        """Return where the order stands."""
-        return self.data["status"]
+        """Return the status of the order."""
+        return str(self.data["status"])
 
 
-def headers_of(person: Person, last: int | None = None) -> dict[str, str]:
-    """Return what somebody says about themselves, and about the last event that they got."""
-    headers = {"authorization": f"Bearer {person.token}"} if person.token else {}
-    return headers if last is None else headers | {"last-event-id": str(last)}
+def watch_headers(customer: Customer, last_event_id: int | None = None) -> dict[str, str]:
+    """Return the headers of a request for a stream, which continues after `last_event_id`."""
+    headers = {"authorization": f"Bearer {customer.token}"} if customer.token else {}
+    return headers if last_event_id is None else headers | {"last-event-id": str(last_event_id)}
 
 
 @contextmanager
-def opened(
-    shop: Shop, person: Person, order_id: str, *, last: int | None = None
+def open_stream(
+    shop: Shop, customer: Customer, order_id: str, *, last_event_id: int | None = None
 ) -> Iterator[httpx.Response]:
-    """Yield the answer to who begins to follow an order, after the event `last`."""
-    # A client of its own: a stream that is left behind must not hold the locks of the others'.
-    url, headers = f"{shop.url}/api/orders/{order_id}/events", headers_of(person, last)
+    """Yield the response with the stream of an order's events after `last_event_id`."""
+    # Over a connection of its own: an open stream would hold one of the shop's pool.
+    url, headers = (
+        f"{shop.url}/api/orders/{order_id}/events",
+        watch_headers(customer, last_event_id),
+    )
     with httpx.stream("GET", url, headers=headers, timeout=30) as answer:
         yield answer
 
 
-def events(lines: Iterable[str]) -> Iterator[Event]:
-    """Yield the events in the lines of a stream, each as soon as it is whole."""
+def read_events(lines: Iterable[str]) -> Iterator[Event]:
+    """Yield the events in the lines of a stream, each as soon as it is complete."""
     fields: dict[str, str] = {}
     for line in lines:
         if line:
@@ -54,24 +57,24 @@ def events(lines: Iterable[str]) -> Iterator[Event]:
 
 
 class Follower:
-    """Somebody who comes back whenever their stream ends, until told not to.
+    """Watches an order and reconnects when the stream ends, until the answer is 204.
 
-    `connections` counts how often they came.
+    `connections` counts how often it connected.
     """
 
-    def __init__(self, shop: Shop, person: Person, order_id: str) -> None:
+    def __init__(self, shop: Shop, customer: Customer, order_id: str) -> None:
         self.connections = 0
-        self.events = self._follow(shop, person, order_id)
+        self.events = self._follow(shop, customer, order_id)
 
-    def _follow(self, shop: Shop, person: Person, order_id: str) -> Iterator[Event]:
+    def _follow(self, shop: Shop, customer: Customer, order_id: str) -> Iterator[Event]:
         last: int | None = None
         while True:
             self.connections += 1
-            with opened(shop, person, order_id, last=last) as answer:
+            with open_stream(shop, customer, order_id, last_event_id=last) as answer:
                 if answer.status_code == 204:
                     return
                 assert answer.status_code == 200, answer.read()
-                for event in events(answer.iter_lines()):
+                for event in read_events(answer.iter_lines()):
                     last = event.id
                     yield event
 

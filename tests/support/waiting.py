@@ -1,4 +1,4 @@
-"""Awaits conditions: a test never sleeps for "long enough"."""
+"""Waiting for conditions, so that no test sleeps for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,13 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+POLL_SECONDS = 0.02
+
 
 def eventually(check: Callable[[], Result | None], *, seconds: float = 10.0) -> Result:
-    """Return the first truthy answer of `check`; fail with the last one after `seconds`."""
+    """Return the first truthy result of `check`; AssertionError with the last one at the end."""
     deadline = time.monotonic() + seconds
-    while not (answer := check()):
-        assert time.monotonic() < deadline, f"not within {seconds} s; last seen: {answer!r}"
-        time.sleep(0.02)
-    return answer
+    while not (result := check()):
+        assert time.monotonic() < deadline, f"not within {seconds} s; last result: {result!r}"
+        time.sleep(POLL_SECONDS)
+    return result
