@@ -1,6 +1,6 @@
-"""What compose.yaml needs of each server's image: true of the originals, so of the stand-ins.
+"""What compose.yaml needs of each server's image, of the originals and of the stand-ins.
 
-Every server is run as compose.yaml describes it, but alone, with a port of this machine.
+Every server runs as compose.yaml describes it, but alone, with a port of this machine.
 """
 
 import json
@@ -47,7 +47,7 @@ KILLED = 128 + signal.SIGKILL
 
 
 class Servers:
-    """The servers of compose.yaml in a project of their own."""
+    """The servers of compose.yaml in a separate project."""
 
     def __init__(self, folder):
         self._project = ["docker", "compose", "--file", str(folder / "compose.json")]
@@ -55,7 +55,7 @@ class Servers:
         (folder / "compose.json").write_text(json.dumps(describe(folder)))
 
     def compose(self, *arguments):
-        """Run docker compose on the project and return what it prints."""
+        """Run docker compose on the project and return its output."""
         done = subprocess.run(
             [*self._project, *arguments], check=False, capture_output=True, text=True
         )
@@ -63,19 +63,20 @@ class Servers:
         return done.stdout
 
     def port(self, name, number):
-        """Return the port of this machine that leads to one of a server's."""
+        """Return the published port of a server's port."""
         return int(self.compose("port", name, str(number)).rpartition(":")[2])
 
     def state(self, name):
-        """Return what Compose says of a server."""
+        """Return Compose's description of a server."""
         return json.loads(self.compose("ps", "--all", "--format", "json", name))
 
     def wait(self, name):
+        """Return when a server is healthy."""
         eventually(lambda: self.state(name)["Health"] == "healthy", seconds=180)
 
 
 def describe(folder):
-    """Return a project of the servers alone: their own settings, with secrets of the tests."""
+    """Return a project of the servers alone: their settings, with secrets of the tests."""
     for name, text in SECRETS.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o444)
@@ -83,8 +84,8 @@ def describe(folder):
     folder.chmod(0o755)
     services = {name: dict(COMPOSE["services"][name]) for name in PORTS}
     for name, service in services.items():
-        for elsewhere in ("networks", "depends_on"):
-            service.pop(elsewhere, None)
+        for key in ("networks", "depends_on"):
+            service.pop(key, None)
         service["ports"] = [f"127.0.0.1::{port}" for port in PORTS[name]]
     services["envoy"]["volumes"] = [f"{folder}/envoy.json:/etc/mamie-rosa/envoy.json:ro"]
     return {
@@ -97,7 +98,7 @@ def describe(folder):
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    """Yield the servers, all of them healthy by the checks that compose.yaml has for them."""
+    """Yield the servers, once the health checks of compose.yaml pass."""
     servers = Servers(tmp_path_factory.mktemp("servers"))
     try:
         servers.compose("up", "--detach", "--wait", "--pull=never")
@@ -210,13 +211,13 @@ class Mail:
         self.api = f"http://127.0.0.1:{web}/api/v1"
 
     def put(self, text):
-        headers = "From: Shop <shop@mamie-rosa.example>\r\nTo: Alice <alice@clients.example>"
+        headers = "From: Shop <shop@mamie-rosa.example>\r\nTo: Alice <alice@customers.example>"
         mail = f"{headers}\r\nSubject: {text}\r\n\r\nWelcome, {text}"
         with smtplib.SMTP("127.0.0.1", self._smtp) as client:
-            client.sendmail("shop@mamie-rosa.example", ["alice@clients.example"], mail)
+            client.sendmail("shop@mamie-rosa.example", ["alice@customers.example"], mail)
 
     def get(self):
-        return self.to("alice@clients.example")[0]["Subject"]
+        return self.to("alice@customers.example")[0]["Subject"]
 
     def to(self, address):
         query = {"query": f'to:"{address}"'}
@@ -235,7 +236,7 @@ STORES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_what_was_written_is_there_after_a_restart(servers, name):
+def test_data_is_there_after_a_restart(servers, name):
     written = uuid.uuid4().hex
     STORES[name](servers).put(written)
     servers.compose("restart", name)
@@ -243,34 +244,34 @@ def test_what_was_written_is_there_after_a_restart(servers, name):
     assert STORES[name](servers).get() == written
 
 
-def test_postgres_refuses_a_wrong_password(servers):
+def test_postgres_rejects_a_wrong_password(servers):
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         Postgres(servers, "wrong").run("SELECT 1")
 
 
-def test_neo4j_refuses_a_wrong_password(servers):
+def test_neo4j_rejects_a_wrong_password(servers):
     with pytest.raises(neo4j.exceptions.AuthError):
         Neo4j(servers, "a wrong one").run("RETURN 1")
 
 
 @pytest.mark.parametrize("user", ["mamie", "guest"])
-def test_rabbitmq_refuses_a_wrong_password_and_has_no_guest(servers, user):
+def test_rabbitmq_rejects_a_wrong_password_and_has_no_guest(servers, user):
     overview = f"http://127.0.0.1:{servers.port('rabbitmq', 15672)}/api/overview"
     assert requests.get(overview, auth=("mamie", PASSWORD), timeout=5).status_code == 200
     assert requests.get(overview, auth=(user, "guest"), timeout=5).status_code == 401
 
 
-def test_postgres_has_a_database_of_the_users_name_for_text_of_any_language(servers):
-    asked = "SELECT current_database(), current_setting('server_encoding')"
-    assert Postgres(servers).run(asked) == [("mamie", "UTF8")]
+def test_postgres_has_a_utf8_database_of_the_users_name(servers):
+    query = "SELECT current_database(), current_setting('server_encoding')"
+    assert Postgres(servers).run(query) == [("mamie", "UTF8")]
 
 
-def test_neo4j_takes_its_settings_from_the_environment(servers):
+def test_neo4j_reads_its_settings_from_the_environment(servers):
     environment = COMPOSE["services"]["neo4j"]["environment"]
     wanted = {
         name.removeprefix("NEO4J_").replace("__", "%").replace("_", ".").replace("%", "_"): value
         for name, value in environment.items()
-        if not name.endswith("_FILE") and "internal" not in name  # those are not shown
+        if not name.endswith("_FILE") and "internal" not in name  # those are not listed
     }
     listed = Neo4j(servers).run("SHOW SETTINGS YIELD name, value")
     shown = {setting["name"]: str(setting["value"]).lower() for setting in listed}
@@ -280,12 +281,12 @@ def test_neo4j_takes_its_settings_from_the_environment(servers):
     }
 
 
-def test_a_mail_can_be_read_as_it_came(servers):
+def test_a_mail_can_be_read_as_it_was_sent(servers):
     box, subject = Mail(servers), uuid.uuid4().hex
     box.put(subject)
-    found = box.to("alice@clients.example")[0]
-    assert found["To"] == [{"Name": "Alice", "Address": "alice@clients.example"}]
-    assert not box.to("bob@clients.example")
+    found = box.to("alice@customers.example")[0]
+    assert found["To"] == [{"Name": "Alice", "Address": "alice@customers.example"}]
+    assert not box.to("bob@customers.example")
     message = f"{box.api}/message/{found['ID']}"
     assert requests.get(message, timeout=5).json()["Text"].strip() == f"Welcome, {subject}"
     raw = requests.get(f"{message}/raw", timeout=5).text
@@ -295,7 +296,7 @@ def test_a_mail_can_be_read_as_it_came(servers):
 
 
 @pytest.mark.parametrize("name", PORTS)
-def test_a_server_stops_when_told_before_it_is_killed(servers, name):
+def test_a_server_stops_on_sigterm_in_time(servers, name):
     servers.compose("stop", f"--timeout={STOP_SECONDS}", name)
     assert servers.state(name)["ExitCode"] != KILLED
     servers.compose("start", name)

@@ -1,4 +1,4 @@
-"""Instances called past the edge: by grpcurl and by a client of the first contract."""
+"""Instances called past the edge: by grpcurl and by a client of the legacy contract."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from scripts.stack.client import Stack
 
 pytestmark = pytest.mark.e2e
 
-FIRST_CONTRACT = """\
+LEGACY_CONTRACT = """\
 syntax = "proto3";
 
 package mamie_rosa;
@@ -70,8 +70,8 @@ def test_grpcurl_calls_an_internal_method(catalog):
     assert (answer["available"], answer["unit_price"]) == (True, "12.90")
 
 
-def test_a_client_compiled_from_the_first_contract_is_answered(catalog, tmp_path):
-    (tmp_path / "shop.proto").write_text(FIRST_CONTRACT)
+def test_a_client_compiled_from_the_legacy_contract_is_answered(catalog, tmp_path):
+    (tmp_path / "shop.proto").write_text(LEGACY_CONTRACT)
     out = [f"-I{tmp_path}", f"--python_out={tmp_path}", f"--grpc_python_out={tmp_path}"]
     assert protoc.main(["protoc", *out, "shop.proto"]) == 0
     command = [sys.executable, "-c", CALL, catalog]
