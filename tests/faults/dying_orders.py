@@ -1,7 +1,7 @@
-"""An orders instance that kills itself at a chosen step of a saga.
+"""The process of an orders instance that kills itself at a chosen step of a saga.
 
-`python -m tests.faults.dying_orders STEP before|after`: before the step is done, or when it
-is done and nobody has recorded it yet.
+`python -m tests.faults.dying_orders STEP before|after`: before the step is executed, or
+between its execution and the commit of its events.
 """
 
 import os
@@ -15,10 +15,10 @@ from services.orders.saga import Steps
 
 
 class DyingSteps(Steps):
-    """Steps one of which ends the process as `kill -9` does."""
+    """Saga steps, one of which kills the process."""
 
     def take(self, step: Step, order: Order) -> Sequence[Event]:
-        """Do a step, unless it is the one to die at."""
+        """Execute a step, and die before or after it when it is the chosen one."""
         deadly = step == sys.argv[1]
         if deadly and sys.argv[2] == "before":
             os.kill(os.getpid(), signal.SIGKILL)

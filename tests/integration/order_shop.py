@@ -45,7 +45,7 @@ from services.promotions.domain import Promotion
 from services.promotions.repository import RedisPromotionsRepository
 from services.promotions.servicer import InternalPromotionsServicer
 from services.promotions.store import connect
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 CODES = ("TEN", "OTHER")
 PRODUCTS = tuple(f"00000000-0000-4000-8000-{number:012}" for number in range(1, 6))

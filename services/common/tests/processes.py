@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from scripts.paths import ROOT
 from scripts.stack.ports import free_port
 from services.common.mesh.channels import OPTIONS
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @contextmanager

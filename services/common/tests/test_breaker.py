@@ -13,7 +13,7 @@ from services.common.mesh.breaker import FAILURE_CODES, CircuitBreaker, CircuitO
 from services.common.mesh.channels import CallDetails, open_channel
 from services.common.rpc.status import DETAILS, build_status, error_info
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 OK, UNAVAILABLE = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
 HEALTHY_CODES = [code for code in grpc.StatusCode if code not in FAILURE_CODES]

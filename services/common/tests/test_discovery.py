@@ -11,7 +11,7 @@ from services.common.mesh.registration import Registration
 from services.common.rpc.health import HealthMonitor
 from services.common.tests.fakes import available, build_server
 from services.common.tests.processes import client, control_plane
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

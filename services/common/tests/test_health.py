@@ -4,7 +4,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from services.common.rpc.health import NOT_SERVING, SERVING, HealthMonitor, IsolatedHealthServicer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 NAMES = ("", "a.B", "a.C")
 

@@ -10,7 +10,7 @@ from services.common import context, errors
 from services.common.rpc import authorization, rest_hints
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, InMemoryServer
 from services.common.tests.fakes import ASK, DESCRIPTOR, ScriptedServicer, available
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PUBLIC = v1_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 REQUEST_ID = {"x-request-id": "request-1"}

@@ -13,7 +13,7 @@ from services.common.messaging.consumer import Consumer
 from services.common.messaging.events import CloudEvent
 from services.common.messaging.relay import OutboxRelay
 from services.common.tests.broker import build_event, count, running
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

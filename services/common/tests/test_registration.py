@@ -8,7 +8,7 @@ import pytest
 from services.common.mesh.consul import ConsulClient, ConsulUnavailableError, Instance
 from services.common.mesh.registration import Registration
 from services.common.tests.fakes import TcpProxy
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 INSTANCE = Instance("catalog-1", "127.0.0.1", 8002)
 

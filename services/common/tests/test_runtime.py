@@ -17,7 +17,7 @@ from services.common.mesh.consul import ConsulClient, Instance
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
 from services.common.tests.processes import output_of, running, serves
 from services.common.tests.streams import part, watch
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -21,7 +21,7 @@ from services.common.tests.fakes import (
     serving,
     stub,
 )
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -36,7 +36,7 @@ from services.common.tests.streams import (
     streaming,
     watch,
 )
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class ShortError(UnprocessableError):

@@ -18,7 +18,7 @@ from services.control_plane.policy import read_policy
 from services.control_plane.resources import ENDPOINTS, build
 from services.control_plane.tests.test_ads import FakeStream
 from services.control_plane.watcher import ServiceRegistry, Watcher
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

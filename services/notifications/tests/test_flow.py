@@ -29,7 +29,7 @@ from services.notifications.tests.fakes import (
 from services.notifications.tests.sink import Sink
 from services.notifications.worker import Sender, SendingWorker
 from tests.plugin import server_url
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -28,7 +28,7 @@ from services.notifications.tests.fakes import (
     build_client,
 )
 from services.notifications.worker import RetentionJob, Sender, SendingWorker
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 LEASE = timedelta(seconds=60)
 SHIPPED = {"order_id": "order-1", "tracking_number": "TRK42"}

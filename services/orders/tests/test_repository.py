@@ -20,7 +20,7 @@ from services.orders.tests.fakes import (
     InMemoryOrdersRepository,
     build_placed,
 )
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 LATER = NOW + timedelta(seconds=2)
 REFUNDED = PaymentSettled(refunded=Decimal("23.22"))

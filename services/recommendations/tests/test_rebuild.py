@@ -16,7 +16,7 @@ from services.recommendations.consumer import QUEUE, EventHandler
 from services.recommendations.rebuild import rebuild
 from services.recommendations.tests.fakes import NOW
 from tests.plugin import server_url
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -25,7 +25,7 @@ from services.orders.domain import (
 from services.orders.repository import MongoOrdersRepository
 from services.orders.tests.fakes import build_placed
 from services.orders.tracking.tests.watching import Audience, Event
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

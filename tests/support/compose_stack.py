@@ -1,8 +1,7 @@
-"""The stack that compose.yaml runs, as tests see any stack (scripts.stack.client.Stack).
+"""The stack of compose.yaml, with the interface of scripts.stack.client.Stack.
 
-MAMIE_TEST_STACK=compose lets every test that crosses services run on it. Only on the machine
-of the engine itself, as root: processes are killed behind the engine's back, as they die in
-life, for it restarts none that somebody told it to kill.
+MAMIE_TEST_STACK=compose runs the tests of the whole shop on it. It needs root on the machine of
+the engine: processes are killed past the engine, which restarts none that it killed itself.
 """
 
 import json
@@ -30,7 +29,7 @@ PORTS = {
     "mail": ("mail", 8025),
 }
 SERVERS = {"rabbitmq": "bus-url", "postgres": "postgres-url"}
-"""Servers by the secret that says where they are."""
+"""Servers by the secret with their URL."""
 
 
 class ComposeStack:
@@ -41,10 +40,10 @@ class ComposeStack:
         self._urls: dict[str, str] = {}
 
     def url(self, name: str) -> str:
-        """Return where a part is: http, https, envoy_admin, consul, mail, a server."""
+        """Return the URL of a part: http, https, envoy_admin, consul, mail, a server."""
         if name in SERVERS:
             return self._reachable(_secret(SERVERS[name]))
-        if name not in self._urls:  # nothing but a new `up` changes them
+        if name not in self._urls:  # they change with a new `up` only
             self._urls[name] = self._published(name)
         return self._urls[name]
 
@@ -56,11 +55,11 @@ class ComposeStack:
     server_url = url
 
     def store_url(self, service: str) -> str:
-        """Return where a service keeps its data, as this machine reaches it."""
-        environment = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][service][
-            "environment"
-        ]
-        named = environment.get("MAMIE_STORE_URL") or _secret(f"{service}-store-url")
+        """Return the URL of a service's store, as this machine reaches it."""
+        services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+        named = services[service]["environment"].get("MAMIE_STORE_URL") or _secret(
+            f"{service}-store-url"
+        )
         return self._reachable(named)
 
     def admin_credentials(self) -> tuple[str, str]:
@@ -68,7 +67,7 @@ class ComposeStack:
         return "admin@mamie-rosa.example", _secret("admin-password")
 
     def mails_to(self, address: str) -> list[bytes]:
-        """Return the mails to an address that were caught, as they came."""
+        """Return the mails to an address, as they were delivered."""
         found = self._mail(f"search?query=to:{address}").json()["messages"]
         return [self._mail(f"message/{message['ID']}/raw").content for message in found]
 
@@ -88,9 +87,9 @@ class ComposeStack:
         return {"name": name, "state": _state(state), "pid": _process(state["Pid"])}
 
     def address(self, instance: str) -> str:
-        """Return where an instance of a service is, "host:port", as Consul knows it."""
-        known_as = self._inspect(instance)["Config"]["Hostname"]
-        answer = requests.get(f"{self.url('consul')}/v1/agent/service/{known_as}", timeout=5)
+        """Return "host:port" of an instance, from Consul."""
+        consul_id = self._inspect(instance)["Config"]["Hostname"]
+        answer = requests.get(f"{self.url('consul')}/v1/agent/service/{consul_id}", timeout=5)
         answer.raise_for_status()
         return f"{answer.json()['Address']}:{answer.json()['Port']}"
 
@@ -134,7 +133,7 @@ class ComposeStack:
         return found
 
     def _reachable(self, url: str) -> str:
-        """Return a URL with the address of the container that it names: the engine is here."""
+        """Return a URL with the address of the container that it names."""
         parts = urlsplit(url)
         networks = self._inspect(parts.hostname or "")["NetworkSettings"]["Networks"]
         address = next(iter(networks.values()))["IPAddress"]
@@ -151,7 +150,7 @@ def _state(state: dict[str, Any]) -> str:
 
 
 def _process(pid: int) -> int | None:
-    """Return the service's process: the first one of a container is its init."""
+    """Return the process of the service: the child, when the container starts with an init."""
     with suppress(psutil.NoSuchProcess, IndexError):
         process = psutil.Process(pid)
         return process.children()[0].pid if process.name() in INITS else pid

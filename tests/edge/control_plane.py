@@ -1,4 +1,4 @@
-"""A control plane without Consul: the real one's answers, about instances that a test names."""
+"""A control plane without Consul: the real xDS server, with instances that a test sets."""
 
 import asyncio
 import threading
@@ -14,8 +14,8 @@ from services.control_plane.policy import read_policy
 SERVICES = ("users", "catalog", "orders", "order-events", "promotions")
 
 
-class Mesh:
-    """Tells Envoy where services are; it serves on a thread of its own."""
+class StaticControlPlane:
+    """Serves xDS to Envoy, in a thread of its own."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -33,16 +33,16 @@ class Mesh:
         return port
 
     def close(self) -> None:
-        """Stop to serve."""
+        """Stop serving."""
         asyncio.run_coroutine_threadsafe(self._server.stop(0), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def place(self, service: str, *ports: int) -> None:
-        """Tell that a service is on these ports of this machine, and nowhere else."""
+    def set_instances(self, service: str, *ports: int) -> None:
+        """Publish a snapshot in which a service has exactly these ports of this machine."""
         self._instances[service] = [
             Instance(f"{service}-{port}", "127.0.0.1", port) for port in ports
         ]
-        known = resources.build(dict(self._instances), read_policy())
-        self._loop.call_soon_threadsafe(self._discovery.publish, known)
+        snapshot = resources.build(dict(self._instances), read_policy())
+        self._loop.call_soon_threadsafe(self._discovery.publish, snapshot)
