@@ -82,7 +82,7 @@ def tries(stack, marker):
     logs = (stack.data / "logs").glob("notifications-*.log")
     lines = (line for log in logs for line in log.read_text().splitlines() if marker in line)
     told = map(json.loads, lines)
-    return Counter(each["message_id"] for each in told if each["event"] == "event_refused")
+    return Counter(each["message_id"] for each in told if each["event"] == "event_failed")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from services.common.config import ServiceConfig, reading_environment
 from services.common.errors import StoreUnavailableError
 from services.common.mesh.consul import ConsulClient, Instance
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
-from services.common.tests.processes import output_of, running, serves
+from services.common.tests.processes import is_serving, output_of, running
 from services.common.tests.streams import part, watch
 from tests.waiting import eventually
 
@@ -78,14 +78,14 @@ def test_a_service_announces_itself_and_leaves_when_it_is_told_to(consul_url, he
 
 def test_a_service_serves_without_consul_and_stops_without_it(here):
     with service(here) as process, reached(here) as channel:
-        assert serves(channel)
+        assert is_serving(channel)
         assert stub(channel).VerifyStock(ASK, timeout=5) == available(1)
         assert "Traceback" not in end(process)
 
 
 def test_a_service_whose_store_is_away_runs_and_says_so(here):
     with service(here, "away") as process, reached(here) as channel:
-        assert not serves(channel)
+        assert not is_serving(channel)
         assert process.poll() is None
 
 
@@ -96,7 +96,7 @@ def test_streams_are_served_under_a_name_of_their_own_and_end_well(consul_url, h
         (found,) = eventually(known, seconds=30)
         assert found.port != here.port
         with grpc.insecure_channel(f"127.0.0.1:{found.port}") as channel, reached(here) as main:
-            assert serves(channel)
+            assert is_serving(channel)
             assert stub(main).VerifyStock(ASK, timeout=5) == available(1)
             streams = [watch(channel) for _ in range(5)]
             assert [next(stream) for stream in streams] == [part("begun")] * 5
@@ -113,7 +113,7 @@ def test_streams_of_a_service_whose_store_is_away_are_not_healthy(consul_url, he
         told = lambda: re.search(r'-streams": (\d+)', output_of(process))  # noqa: E731
         port = eventually(told, seconds=30)[1]
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            assert not serves(channel)
+            assert not is_serving(channel)
 
 
 class Store:
