@@ -159,9 +159,8 @@ def test_every_error_has_the_code_and_the_http_status_of_the_table(all_errors):
 
 def test_every_error_has_a_reason_of_its_own(all_errors):
     assert [cls for cls in all_errors if "reason" not in vars(cls)] == []
-    assert [
-        cls for cls in all_errors if not re.fullmatch(r"[A-Z][A-Z0-9_]+[A-Z0-9]", cls.reason)
-    ] == []
+    upper_snake_case = re.compile("[A-Z][A-Z0-9_]+[A-Z0-9]")
+    assert [cls for cls in all_errors if not upper_snake_case.fullmatch(cls.reason)] == []
 
 
 def test_a_reason_names_one_error_within_a_service(all_errors):
@@ -177,11 +176,10 @@ def test_every_category_is_in_the_table_of_codes(all_errors):
     assert {cls.reason for cls in categories} == set(CATEGORIES)
 
 
-def test_an_error_without_a_table_entry_fails_the_table_test(all_errors):
+def test_an_error_that_is_missing_in_the_table_is_found(all_errors):
     class PlantedError(errors.ConflictError):
         reason = "PLANTED"
 
-    PlantedError.__module__ = "services.catalog.domain"
     with pytest.raises(AssertionError):
         test_every_error_has_the_code_and_the_http_status_of_the_table([*all_errors, PlantedError])
 
