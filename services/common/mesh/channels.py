@@ -33,10 +33,14 @@ class Mesh:
     """Opens channels to the other services.
 
     `xds_servers` are control planes, "host:port", tried in order; one is asked when the
-    first channel is used, and another when it dies.
+    first channel is used, and another when it dies. With `upstreams`, channels to other
+    services are refused: the service's manifest must name them.
     """
 
-    def __init__(self, *, xds_servers: Sequence[str], node_id: str) -> None:
+    def __init__(
+        self, *, xds_servers: Sequence[str], node_id: str, upstreams: Sequence[str] | None = None
+    ) -> None:
+        self._upstreams = upstreams
         # gRPC reads its bootstrap from the environment, once, with the first xds channel.
         os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = bootstrap(xds_servers, node_id)
 
@@ -46,6 +50,8 @@ class Mesh:
         From then on it knows where the service is, although nobody has called it yet: the
         control plane may be away when somebody does.
         """
+        if self._upstreams is not None and service not in self._upstreams:
+            raise ValueError(f"{service} is not among the upstreams of the manifest")
         channel = grpc.insecure_channel(f"xds:///{service}", options=OPTIONS)
         connect(channel)
         return grpc.intercept_channel(channel, *interceptors, CallPropagation())
