@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with rabbitmq.connection(Stack(options.data).url("rabbitmq"), "redrive") as connection:
             if options.list:
-                print_list(console, dead_letters.look(connection, queue, options.limit), queue)
+                print_list(
+                    console, dead_letters.list_dead_letters(connection, queue, options.limit), queue
+                )
             else:
                 moved = dead_letters.redrive(connection, queue, options.limit)
                 console.print(f"{moved} messages moved back to {queue.name}", highlight=False)

@@ -25,7 +25,8 @@ from services.common.mesh.channels import Mesh
 from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
+from services.common.storage.outbox import PostgresOutbox
 
 
 def serve(config: CatalogConfig) -> None:
@@ -68,7 +69,7 @@ def serve(config: CatalogConfig) -> None:
                 interval_seconds=config.sweep_interval_seconds,
             ),
             OutboxRelay(
-                outbox=postgres.PostgresOutbox(engine, outbox),
+                outbox=PostgresOutbox(engine, outbox),
                 url=config.service.bus_url,
                 name="catalog",
             ),
@@ -78,7 +79,7 @@ def serve(config: CatalogConfig) -> None:
 
 def migrate(config: CatalogConfig) -> None:
     """Bring the schema up to date."""
-    postgres.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
+    migrations.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
 
 
 def seed(config: CatalogConfig) -> None:

@@ -30,6 +30,7 @@ from services.catalog.schema import adjustments, outbox, products, reservations
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.messaging.events import build_event
 from services.common.storage import postgres
+from services.common.storage.outbox import add_to_outbox
 
 Decide = Callable[[Reservation | None], Change]
 """Given what an order holds, returns what it shall hold."""
@@ -209,7 +210,7 @@ class PostgresCatalogRepository:
         event = build_event(
             told, source="catalog", subject=product_id, now=self._clock(), new_id=self._new_id
         )
-        postgres.add_to_outbox(connection, outbox, event)
+        add_to_outbox(connection, outbox, event)
 
 
 def _canonical(name: str) -> str:

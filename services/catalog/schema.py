@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from services.common.storage import postgres
+from services.common.storage.outbox import outbox_table
 
 metadata = sa.MetaData()
 
@@ -57,4 +57,4 @@ ratings = sa.Table(
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
 )
 
-outbox = postgres.outbox_table(metadata)
+outbox = outbox_table(metadata)

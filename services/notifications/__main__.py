@@ -10,7 +10,7 @@ from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Consumer
 from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
 from services.notifications.config import NotificationsConfig, read_config
 from services.notifications.consumer import QUEUE, EventHandler
 from services.notifications.domain import Recipient
@@ -78,7 +78,7 @@ def _build_sender(config: NotificationsConfig, repository: NotificationsReposito
 
 def migrate(config: NotificationsConfig) -> None:
     """Bring the schema up to date."""
-    postgres.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
+    migrations.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
 
 
 if __name__ == "__main__":

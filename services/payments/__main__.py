@@ -7,7 +7,7 @@ from mamie_rosa.payments.internal.v1 import payments_pb2_grpc
 
 from services.common import runtime
 from services.common.rpc.server import ServiceBinding
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
 from services.payments.config import PaymentsConfig, read_config
 from services.payments.provider import PostgresLedger, SandboxProvider
 from services.payments.repository import PostgresPaymentsRepository
@@ -39,7 +39,7 @@ def serve(config: PaymentsConfig) -> None:
 
 def migrate(config: PaymentsConfig) -> None:
     """Bring the schema up to date."""
-    postgres.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
+    migrations.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from services.common.clock import new_id, utc_now
 from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
+from services.common.storage.outbox import PostgresOutbox
 from services.users.config import UsersConfig, read_config, require_admin_password
 from services.users.domain import Account, Role, User
 from services.users.key_repository import PostgresKeyRepository
@@ -45,7 +46,7 @@ def serve(config: UsersConfig) -> None:
         interval_seconds=config.retention_interval_seconds,
     )
     relay = OutboxRelay(
-        outbox=postgres.PostgresOutbox(engine, outbox), url=config.service.bus_url, name="users"
+        outbox=PostgresOutbox(engine, outbox), url=config.service.bus_url, name="users"
     )
     add_to_server = users_pb2_grpc.add_UsersServiceServicer_to_server
     runtime.serve(
@@ -59,7 +60,7 @@ def serve(config: UsersConfig) -> None:
 
 def migrate(config: UsersConfig) -> None:
     """Bring the schema up to date."""
-    postgres.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
+    migrations.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
 
 
 def seed(config: UsersConfig) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.messaging.events import build_event
 from services.common.storage import postgres
+from services.common.storage.outbox import add_to_outbox, outbox_table
 from services.users.domain import (
     Account,
     EmailExistsError,
@@ -68,7 +69,7 @@ sign_in_failures = sa.Table(
     sa.Column("since", sa.DateTime(timezone=True), nullable=False, index=True),
 )
 
-outbox = postgres.outbox_table(metadata)
+outbox = outbox_table(metadata)
 
 ChangeFailures = Callable[[Failures | None], Failures | None]
 """Given the failures that are known, returns those to remember; None forgets them."""
@@ -218,7 +219,7 @@ class PostgresUsersRepository:
         event = build_event(
             told, source="users", subject=user.user_id, now=self._clock(), new_id=self._new_id
         )
-        postgres.add_to_outbox(connection, outbox, event)
+        add_to_outbox(connection, outbox, event)
 
 
 def _digest(email_key: str) -> str:

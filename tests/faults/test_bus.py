@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from services.common.messaging import rabbitmq
 from services.common.storage import postgres
+from services.common.storage.outbox import add_to_outbox
 from services.users.repository import outbox
 from tests.faults.heard import Heard, engine_of, tell_of
 from tests.waiting import eventually
@@ -69,7 +70,7 @@ def commit_events(users, client_ids, before_change):
         for user_id in client_ids:
             event = tell_of(user_id, f"Version {change}", is_new=change == 0)
             with postgres.transaction(users) as connection:
-                postgres.add_to_outbox(connection, outbox, event)
+                add_to_outbox(connection, outbox, event)
 
 
 def published(stack, subjects):

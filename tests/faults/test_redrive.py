@@ -72,7 +72,7 @@ def message_count(connection):
 
 def dead(connection, marker):
     """Return the ids of this test's dead letters, each as often as it is there."""
-    letters = dead_letters.look(connection, QUEUE)
+    letters = dead_letters.list_dead_letters(connection, QUEUE)
     names = (letter.properties.message_id or "" for letter in letters)
     return sorted(name for name in names if name.startswith(marker))
 

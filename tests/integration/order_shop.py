@@ -20,7 +20,7 @@ from services.common.clock import utc_now
 from services.common.mesh.channels import open_channel
 from services.common.messaging.events import CloudEvent
 from services.common.rpc.server import GrpcServer, ServiceBinding
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
 from services.orders import store
 from services.orders.checkout import Cart, Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
@@ -201,8 +201,8 @@ class OrderShop:
 
 
 def _migrated(url: str, service) -> sa.Engine:
-    migrations = Path(service.__path__[0]) / "migrations"
-    postgres.migrate(url=url, directory=migrations)
+    directory = Path(service.__path__[0]) / "migrations"
+    migrations.migrate(url=url, directory=directory)
     return postgres.create_engine(url, pool_size=10)
 
 

@@ -19,7 +19,7 @@ from services.catalog.tests.fakes import (
     InMemoryRatingsRepository,
     build_product,
 )
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
 
 FIRST, SECOND = (build_product(number) for number in (1, 2))
 MIGRATIONS = Path(services.catalog.__path__[0]) / "migrations"
@@ -42,7 +42,7 @@ def clock():
 
 @pytest.fixture
 def engine(postgres_url):
-    postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+    migrations.migrate(url=postgres_url, directory=MIGRATIONS)
     engine = postgres.create_engine(postgres_url, pool_size=8)
     yield engine
     engine.dispose()

@@ -20,7 +20,7 @@ from services.catalog.repository import (
 from services.catalog.schema import outbox
 from services.catalog.tests.fakes import InMemoryCatalogRepository, build_product
 from services.common.errors import StoreUnavailableError
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FIRST, SECOND, THIRD = (build_product(number) for number in (1, 2, 3))
@@ -29,7 +29,7 @@ MIGRATIONS = Path(services.catalog.__path__[0]) / "migrations"
 
 @pytest.fixture
 def engine(postgres_url):
-    postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+    migrations.migrate(url=postgres_url, directory=MIGRATIONS)
     engine = postgres.create_engine(postgres_url, pool_size=8)
     yield engine
     engine.dispose()

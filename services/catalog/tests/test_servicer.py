@@ -21,7 +21,7 @@ from services.catalog.tests.fakes import (
     InMemoryRatingsRepository,
     build_product,
 )
-from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ORDER = "11111111-1111-4111-8111-111111111111"
@@ -121,7 +121,7 @@ ADJUST = catalog_pb2.AdjustInventoryRequest(id="sku_001", quantity=-3, reason="b
 )
 @pytest.mark.parametrize(
     ("who", "code"),
-    [(NOBODY, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
+    [(ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
 )
 def test_only_administrators_change_the_catalog(catalog, method, request_, who, code):
     assert catalog.call(method, request_, who).code == code
@@ -185,7 +185,7 @@ def test_a_second_rating_replaces_the_first(catalog):
 @pytest.mark.parametrize(
     ("who", "product", "code", "reason"),
     [
-        (NOBODY, "sku_001", grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN"),
+        (ANONYMOUS, "sku_001", grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN"),
         (BOB, "sku_001", grpc.StatusCode.PERMISSION_DENIED, "NOT_BOUGHT"),
         (ALICE, "sku_002", grpc.StatusCode.PERMISSION_DENIED, "NOT_BOUGHT"),
         (ALICE, "nothing", grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND"),

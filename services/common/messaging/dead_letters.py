@@ -62,7 +62,7 @@ class DeadLetter:
         return latest
 
 
-def look(
+def list_dead_letters(
     connection: pika.BlockingConnection, queue: rabbitmq.Queue, limit: int | None = None
 ) -> list[DeadLetter]:
     """Return the oldest dead letters of a consumer. They stay, but for this moment are hidden."""

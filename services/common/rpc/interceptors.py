@@ -2,7 +2,7 @@
 
 From the outside in: the context of the call is set, the call is logged, errors become
 statuses, the request is validated; then the servicer acts. Each is one small context
-manager, and `guarded` puts them around a behaviour; the interceptor applies it to the
+manager, and `with_interceptors` puts them around a behaviour; the interceptor applies it to the
 services of this project (health and reflection pass untouched).
 """
 
@@ -158,7 +158,7 @@ def validated(
 AROUND_EVERY_CALL: Sequence[Around] = (call_context, logged, abort_on_error, validated)
 
 
-def guarded(behavior: Behavior, method: str) -> Behavior:
+def with_interceptors(behavior: Behavior, method: str) -> Behavior:
     """Return a unary behaviour with everything around it that every call has."""
 
     def answer(request: message.Message, context: grpc.ServicerContext) -> Any:
@@ -174,12 +174,12 @@ class GuardInterceptor(grpc.ServerInterceptor):
     """Guards every method of this project's services; all are unary (see GrpcServer)."""
 
     def intercept_service(self, continuation, handler_call_details):
-        """Return the method's handler, guarded; others as they are."""
+        """Return the method's handler inside the interceptors; foreign methods pass as they are."""
         method = handler_call_details.method
         handler = continuation(handler_call_details)
         if handler is None or not method.startswith(SERVICE_PATH_PREFIX):
             return handler
-        return with_behavior(handler, guarded(handler.unary_unary, method))
+        return with_behavior(handler, with_interceptors(handler.unary_unary, method))
 
 
 def with_behavior(handler: grpc.RpcMethodHandler, behavior: Behavior) -> grpc.RpcMethodHandler:

@@ -152,13 +152,13 @@ class StreamGuard(grpc.aio.ServerInterceptor):
         self._open = 0
 
     async def intercept_service(self, continuation, handler_call_details):
-        """Return the method's handler, guarded; others as they are."""
+        """Return the method's handler inside the interceptors; foreign methods pass as they are."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
         if handler is None or not method.startswith(SERVICE_PATH_PREFIX):
             return handler
         return grpc.unary_stream_rpc_method_handler(
-            self._admitted(guarded(handler.unary_stream, method)),
+            self._admitted(with_interceptors(handler.unary_stream, method)),
             handler.request_deserializer,
             handler.response_serializer,
         )
@@ -176,7 +176,7 @@ class StreamGuard(grpc.aio.ServerInterceptor):
         return answer
 
 
-def guarded(behavior: Behavior, method: str) -> Handler:
+def with_interceptors(behavior: Behavior, method: str) -> Handler:
     """Return a streaming behaviour with everything around it that every call has.
 
     The stream is logged once, when it is over, whoever ended it.

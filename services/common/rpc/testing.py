@@ -8,13 +8,13 @@ import grpc_testing
 from google.protobuf import descriptor, message
 from google.rpc import error_details_pb2, status_pb2
 
-from services.common.rpc.interceptors import Behavior, guarded
+from services.common.rpc.interceptors import Behavior, with_interceptors
 from services.common.rpc.status import DETAILS, HTTP_CODE
 
 ALICE = {"x-user-id": "0a11ce00-0000-4000-8000-000000000001", "x-user-role": "customer"}
 BOB = {"x-user-id": "0b0b0000-0000-4000-8000-000000000002", "x-user-role": "customer"}
 ADMIN = {"x-user-id": "0ad31100-0000-4000-8000-000000000003", "x-user-role": "admin"}
-NOBODY: dict[str, str] = {}
+ANONYMOUS: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,9 @@ class _Guarded:
 
         for method in service.methods:
             name = f"/{service.full_name}/{method.name}"
-            setattr(self, method.name, recorded(guarded(getattr(servicer, method.name), name)))
+            setattr(
+                self, method.name, recorded(with_interceptors(getattr(servicer, method.name), name))
+            )
 
 
 class _Recorded:

@@ -1,20 +1,22 @@
-"""What the tests of the shared code ask for."""
+"""Fixtures of the tests of the shared code: captured logs, Consul, RabbitMQ and PostgreSQL."""
 
 import uuid
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 from structlog.testing import LogCapture
 
 from services.common.messaging import rabbitmq
+from services.common.storage import postgres
 from tests.plugin import server_url
 
 
 @pytest.fixture
 def log() -> Iterator[list]:
-    """Yield the events that are logged, from "debug" on."""
+    """Yield the logged events of all levels from "debug"."""
     before = structlog.get_config()
     capture = LogCapture()
     filtering = structlog.make_filtering_bound_logger("debug")
@@ -24,20 +26,28 @@ def log() -> Iterator[list]:
 
 
 @pytest.fixture
+def engine(postgres_url: str) -> Iterator[sa.Engine]:
+    """Yield an engine of a database that no other test uses."""
+    engine = postgres.create_engine(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
 def consul_url(request: pytest.FixtureRequest) -> str:
-    """Return where a Consul agent is."""
+    """Return the URL of a Consul agent."""
     return server_url(request, "consul")
 
 
 @pytest.fixture
 def broker_url(request: pytest.FixtureRequest) -> str:
-    """Return where RabbitMQ is."""
+    """Return the URL of RabbitMQ."""
     return server_url(request, "rabbitmq")
 
 
 @pytest.fixture
 def queue(broker_url: str) -> Iterator[rabbitmq.Queue]:
-    """Yield a consumer's queue that no other test knows; it is deleted afterwards."""
+    """Yield a consumer's queue that no other test uses; it is deleted afterwards."""
     name = f"test-{uuid.uuid4().hex}"
     queue = rabbitmq.Queue(name, [f"test.{name}"])
     with rabbitmq.connection(broker_url, "test") as connection:
@@ -50,7 +60,7 @@ def queue(broker_url: str) -> Iterator[rabbitmq.Queue]:
 
 @pytest.fixture
 def channel(broker_url: str) -> Iterator[BlockingChannel]:
-    """Yield a channel on which what was published is on disk."""
+    """Yield a channel with publisher confirms."""
     with rabbitmq.connection(broker_url, "test") as connection:
         channel = connection.channel()
         channel.confirm_delivery()

@@ -92,7 +92,7 @@ class FakeCall:
             callback(self)
 
 
-class Door:
+class TcpProxy:
     """A TCP proxy in front of a server, which may be opened and shut.
 
     Shut it behaves as a machine on which nothing listens.

@@ -41,7 +41,7 @@ def running(module: str, *arguments: str, **variables: str) -> Iterator[subproce
             process.wait()
 
 
-def said(process: subprocess.Popen) -> str:
+def output_of(process: subprocess.Popen) -> str:
     """Return what a process has printed."""
     output = process.output  # type: ignore[attr-defined]
     return Path(f"/proc/self/fd/{output.fileno()}").read_text()

@@ -11,7 +11,7 @@ from mamie_rosa.orders.v1 import order_events_pb2, order_events_pb2_grpc
 
 from services.common.rpc.server import ServiceBinding
 from services.common.rpc.streaming import Context, Handler, StreamingServer
-from services.common.rpc.testing import NOBODY, Answer
+from services.common.rpc.testing import ANONYMOUS, Answer
 
 STREAM = "mamie_rosa.orders.v1.OrderEventsService"
 METHOD = f"/{STREAM}/WatchOrder"
@@ -23,7 +23,7 @@ class StreamCall:
     """A call of a stream; what is written to it is read with `next_part`."""
 
     def __init__(
-        self, metadata: Mapping[str, str] = NOBODY, *, remaining_seconds: float | None = None
+        self, metadata: Mapping[str, str] = ANONYMOUS, *, remaining_seconds: float | None = None
     ) -> None:
         self._metadata = tuple(metadata.items())
         self._remaining_seconds = remaining_seconds
@@ -123,7 +123,7 @@ def streaming(server: StreamingServer) -> Iterator[grpc.Channel]:
     server.stop(0)
 
 
-def watch(channel: grpc.Channel, request=WATCH, metadata: Mapping[str, str] = NOBODY, **how):
+def watch(channel: grpc.Channel, request=WATCH, metadata: Mapping[str, str] = ANONYMOUS, **how):
     """Begin to watch over a channel; return the call, to be iterated."""
     stub = order_events_pb2_grpc.OrderEventsServiceStub(channel)
     return stub.WatchOrder(request, metadata=tuple(metadata.items()), **({"timeout": 30} | how))

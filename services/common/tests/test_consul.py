@@ -14,7 +14,7 @@ import pytest
 
 from services.common.mesh.consul import ConsulClient, ConsulUnavailableError, Instance
 from services.common.rpc.health import HealthMonitor
-from services.common.tests.fakes import Door, available, build_server, serving
+from services.common.tests.fakes import TcpProxy, available, build_server, serving
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -146,7 +146,7 @@ def test_an_agent_that_is_away_is_said_so():
 
 def test_an_agent_that_comes_back_is_used_again(consul_url):
     behind = urlsplit(consul_url)
-    door = Door(behind.hostname, behind.port)
+    door = TcpProxy(behind.hostname, behind.port)
     consul = ConsulClient(f"http://127.0.0.1:{door.port}")
     with pytest.raises(ConsulUnavailableError):
         consul.registered()

@@ -199,19 +199,19 @@ def test_those_that_are_looked_at_stay_and_tell_why_they_died(
     channel, connection, queue, broker_url
 ):
     told = let_die(channel, queue, broker_url, 3)
-    letters = dead_letters.look(connection, queue)
+    letters = dead_letters.list_dead_letters(connection, queue)
     assert [letter.event for letter in letters] == told
     assert {letter.reason for letter in letters} == {"rejected"}
     a_minute_ago = datetime.now(UTC) - timedelta(minutes=1)
     assert all(letter.died_at and letter.died_at > a_minute_ago for letter in letters)
-    (oldest,) = eventually(lambda: dead_letters.look(connection, queue, 1))
+    (oldest,) = eventually(lambda: dead_letters.list_dead_letters(connection, queue, 1))
     assert oldest.event == told[0]
     eventually(lambda: count(channel, queue.dead) == 3)
 
 
 def test_what_is_no_event_is_shown_as_what_nobody_can_read(channel, connection, queue):
     channel.basic_publish("", queue.dead, b"\xff")
-    (letter,) = dead_letters.look(connection, queue)
+    (letter,) = dead_letters.list_dead_letters(connection, queue)
     assert (letter.event, letter.reason, letter.died_at) == (None, "", None)
     assert letter.body == b"\xff"
 
@@ -222,7 +222,7 @@ def test_what_is_looked_at_often_does_not_come_back_so_often_that_it_is_dropped(
     told, returned = let_die(channel, queue, broker_url, 2), set()
     for _ in range(3 * dead_letters.MOST_RETURNS):
         eventually(lambda: count(channel, queue.dead) == 2)
-        letters = dead_letters.look(connection, queue)
+        letters = dead_letters.list_dead_letters(connection, queue)
         assert sorted(letter.body for letter in letters) == [event.data for event in told]
         returned |= {letter.headers[dead_letters.RETURNED] for letter in letters}
     assert max(returned) == dead_letters.MOST_RETURNS

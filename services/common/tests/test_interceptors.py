@@ -8,7 +8,7 @@ from mamie_rosa.catalog.v1 import catalog_pb2 as v1_pb2
 
 from services.common import context, errors
 from services.common.rpc import authorization, rest_hints
-from services.common.rpc.testing import ADMIN, ALICE, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, InMemoryServer
 from services.common.tests.fakes import ASK, DESCRIPTOR, ScriptedServicer, available
 from tests.waiting import eventually
 
@@ -164,12 +164,12 @@ def test_a_refused_call_is_logged_with_how_it_ended(log):
 @pytest.mark.parametrize(
     ("who", "ask", "reason"),
     [
-        (NOBODY, authorization.require_user, "NOT_SIGNED_IN"),
+        (ANONYMOUS, authorization.require_user, "NOT_SIGNED_IN"),
         (ALICE, authorization.require_user, ""),
-        (NOBODY, authorization.require_admin, "NOT_SIGNED_IN"),
+        (ANONYMOUS, authorization.require_admin, "NOT_SIGNED_IN"),
         (ALICE, authorization.require_admin, "ADMIN_ONLY"),
         (ADMIN, authorization.require_admin, ""),
-        (NOBODY, lambda: authorization.require_self_or_admin(""), "NOT_SIGNED_IN"),
+        (ANONYMOUS, lambda: authorization.require_self_or_admin(""), "NOT_SIGNED_IN"),
         (ALICE, lambda: authorization.require_self_or_admin("somebody"), "NOT_YOURS"),
         (ALICE, lambda: authorization.require_self_or_admin(ALICE["x-user-id"]), ""),
         (ADMIN, lambda: authorization.require_self_or_admin("somebody"), ""),

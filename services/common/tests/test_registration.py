@@ -7,7 +7,7 @@ import pytest
 
 from services.common.mesh.consul import ConsulClient, ConsulUnavailableError, Instance
 from services.common.mesh.registration import Registration
-from services.common.tests.fakes import Door
+from services.common.tests.fakes import TcpProxy
 from tests.waiting import eventually
 
 HERE = Instance("catalog-1", "127.0.0.1", 8002)
@@ -152,7 +152,7 @@ class TestWithARealAgent:
 
     def test_the_agent_may_be_away_when_it_starts_and_later(self, consul_url, instance):
         behind = urlsplit(consul_url)
-        door = Door(behind.hostname, behind.port)
+        door = TcpProxy(behind.hostname, behind.port)
         consul = ConsulClient(consul_url)
         through = ConsulClient(f"http://127.0.0.1:{door.port}")
         registration = announced(through, instance, name=instance.instance_id)

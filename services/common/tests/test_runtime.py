@@ -16,7 +16,7 @@ from services.common.errors import StoreUnavailableError
 from services.common.manifest import Manifest
 from services.common.mesh.consul import ConsulClient, Instance
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
-from services.common.tests.processes import running, said, serves
+from services.common.tests.processes import output_of, running, serves
 from services.common.tests.streams import part, watch
 from services.common.tests.tiny_service import read_config
 from tests.waiting import eventually
@@ -53,14 +53,14 @@ def end(process):
     """Ask a process to end, and return what it has said when it has."""
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 0
-    return said(process)
+    return output_of(process)
 
 
 def test_a_port_that_is_taken_ends_the_process_and_is_named_in_one_line(here):
     server = build_server(lambda _request: available(1), port=here.port)
     with serving(server), service(here) as process:
         assert process.wait(timeout=30) == 1
-        text = said(process)
+        text = output_of(process)
     (line,) = [line for line in text.splitlines() if "cannot_listen" in line]
     assert f"127.0.0.1:{here.port}" in line
     assert "Traceback" not in text
@@ -112,7 +112,7 @@ def test_streams_are_served_under_a_name_of_their_own_and_end_well(consul_url, h
 
 def test_streams_of_a_service_whose_store_is_away_are_not_healthy(consul_url, here):
     with service(here, "away", "streams", consul_url=consul_url) as process:
-        told = lambda: re.search(r'-streams": (\d+)', said(process))  # noqa: E731
+        told = lambda: re.search(r'-streams": (\d+)', output_of(process))  # noqa: E731
         port = eventually(told, seconds=30)[1]
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             assert not serves(channel)

@@ -22,7 +22,7 @@ from services.common.rpc.server import (
     WrongServerError,
 )
 from services.common.rpc.status import HTTP_CODE, read_status
-from services.common.rpc.streaming import StreamingServer, guarded
+from services.common.rpc.streaming import StreamingServer, with_interceptors
 from services.common.rpc.testing import ALICE
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available, build_server, serving
 from services.common.tests.streams import (
@@ -47,7 +47,7 @@ def answering(behavior, metadata=None, request=WATCH):
     """Return how a stream that behaves so ends, and what it wrote."""
 
     async def call():
-        begun = StreamCall(metadata or {}).begin(guarded(behavior, METHOD), request)
+        begun = StreamCall(metadata or {}).begin(with_interceptors(behavior, METHOD), request)
         return await begun.answer(), await begun.parts()
 
     return asyncio.run(call())
@@ -115,7 +115,9 @@ class TestAroundAStream:
                 ended.append(context.current().request_id)
 
         async def call():
-            begun = StreamCall({"x-request-id": "r"}).begin(guarded(endless, METHOD), WATCH)
+            begun = StreamCall({"x-request-id": "r"}).begin(
+                with_interceptors(endless, METHOD), WATCH
+            )
             await begun.next_part()
             await begun.leave()
 

@@ -12,7 +12,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, Discov
 
 from services.common.mesh.consul import ConsulClient
 from services.common.tests.fakes import available, build_server, serving
-from services.common.tests.processes import control_plane, running, said, serves
+from services.common.tests.processes import control_plane, output_of, running, serves
 from services.control_plane.ads import METHOD, SERVICE, DiscoveryServer
 from services.control_plane.policy import read_policy
 from services.control_plane.resources import ENDPOINTS, build
@@ -35,8 +35,8 @@ def test_it_stops_at_once_and_says_nothing_bad(plane):
     plane.process.send_signal(signal.SIGTERM)
     assert plane.process.wait(timeout=10) == 0
     assert time.monotonic() - began < 2
-    assert "Traceback" not in said(plane.process)
-    assert "control_plane_stopped" in said(plane.process)
+    assert "Traceback" not in output_of(plane.process)
+    assert "control_plane_stopped" in output_of(plane.process)
 
 
 def test_a_client_that_listens_does_not_keep_it(plane):
@@ -45,7 +45,7 @@ def test_a_client_that_listens_does_not_keep_it(plane):
         next(news)
         plane.process.send_signal(signal.SIGTERM)
         assert plane.process.wait(timeout=10) == 0
-    assert "Traceback" not in said(plane.process)
+    assert "Traceback" not in output_of(plane.process)
 
 
 def test_a_client_that_hangs_up_is_no_error(plane):
@@ -55,8 +55,8 @@ def test_a_client_that_hangs_up_is_no_error(plane):
         next(subscribe(channel, "test-nobody"))
     plane.process.send_signal(signal.SIGTERM)
     assert plane.process.wait(timeout=10) == 0
-    assert "Traceback" not in said(plane.process)
-    assert "never retrieved" not in said(plane.process)
+    assert "Traceback" not in output_of(plane.process)
+    assert "never retrieved" not in output_of(plane.process)
 
 
 def test_a_port_that_is_taken_is_named_in_one_line(consul_url):
@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_is_named_in_one_line(consul_url):
         control_plane(consul_url, server.port) as plane,
     ):
         assert plane.process.wait(timeout=30) == 1
-        text = said(plane.process)
+        text = output_of(plane.process)
     (line,) = [line for line in text.splitlines() if "cannot_listen" in line]
     assert f"127.0.0.1:{server.port}" in line
     assert "Traceback" not in text
@@ -83,7 +83,7 @@ def test_without_consul_it_runs_and_is_not_ready():
 def test_a_bad_variable_is_named():
     with running("services.control_plane", INSTANCE="control_plane", PORT="many") as process:
         assert process.wait(timeout=30) == 2
-        assert "MAMIE_PORT" in said(process)
+        assert "MAMIE_PORT" in output_of(process)
 
 
 def subscribe(channel, name):

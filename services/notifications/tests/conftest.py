@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 import services.notifications
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
 
 MIGRATIONS = Path(services.notifications.__path__[0]) / "migrations"
 
 
 @pytest.fixture
 def engine(postgres_url):
-    postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+    migrations.migrate(url=postgres_url, directory=MIGRATIONS)
     engine = postgres.create_engine(postgres_url, pool_size=10)
     yield engine
     engine.dispose()

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from mamie_rosa.notifications.v1 import notifications_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
 from services.notifications import domain
 from services.notifications.domain import Effect, Notice, Wording
 from services.notifications.servicer import NotificationsServicer
@@ -58,7 +58,7 @@ def test_a_page_is_a_part_of_all(service):
 @pytest.mark.parametrize(
     ("who", "code", "reason"),
     [
-        (NOBODY, grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN"),
+        (ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN"),
         (BOB, grpc.StatusCode.PERMISSION_DENIED, "NOT_YOURS"),
     ],
 )
@@ -68,7 +68,7 @@ def test_others_see_nothing(service, who, code, reason):
 
 
 def test_nobody_is_nobody(service):
-    assert listed(service, NOBODY).reason == "NOT_SIGNED_IN"
+    assert listed(service, ANONYMOUS).reason == "NOT_SIGNED_IN"
 
 
 @pytest.mark.parametrize("field", [{"page": -1}, {"limit": 101}, {"user_id": "x" * 65}])

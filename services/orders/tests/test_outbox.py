@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.common.tests.outbox_promises import OutboxPromises
+from services.common.tests.outbox_contract import OutboxContract
 from services.orders import domain
 from services.orders.outbox import LOCK, MongoOutbox
 from services.orders.repository import MongoOrdersRepository
@@ -21,7 +21,7 @@ def client(mongodb_url):
         yield client
 
 
-class TestMongoOutbox(OutboxPromises):
+class TestMongoOutbox(OutboxContract):
     @pytest.fixture
     def expected(self):
         return ["a", "a", "b"]

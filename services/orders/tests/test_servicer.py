@@ -8,7 +8,7 @@ import pytest
 from mamie_rosa.orders.internal.v1 import orders_pb2 as internal_pb2
 from mamie_rosa.orders.v1 import orders_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
 from services.orders.checkout import Checkout
 from services.orders.saga import Saga, Steps
 from services.orders.servicer import InternalOrdersServicer, OrdersServicer
@@ -180,7 +180,7 @@ CALLS: dict[str, Callable] = {
 @pytest.mark.parametrize(
     ("who", "code"),
     [
-        (NOBODY, grpc.StatusCode.UNAUTHENTICATED),
+        (ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED),
         (BOB, grpc.StatusCode.PERMISSION_DENIED),
         (ALICE, grpc.StatusCode.OK),
         (ADMIN, grpc.StatusCode.OK),
@@ -198,7 +198,7 @@ def test_an_unknown_order_is_not_found(world):
 @pytest.mark.parametrize(
     ("who", "user_id", "code"),
     [
-        (NOBODY, "", grpc.StatusCode.UNAUTHENTICATED),
+        (ANONYMOUS, "", grpc.StatusCode.UNAUTHENTICATED),
         (ALICE, "", grpc.StatusCode.OK),
         (BOB, ALICE["x-user-id"], grpc.StatusCode.PERMISSION_DENIED),
         (ADMIN, ALICE["x-user-id"], grpc.StatusCode.OK),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.common.tests.outbox_promises import OutboxPromises
+from services.common.tests.outbox_contract import OutboxContract
 from services.promotions.domain import Promotion
 from services.promotions.outbox_repository import OUTBOX_LOCK, RedisOutbox
 from services.promotions.repository import RedisPromotionsRepository
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 FROM, UNTIL = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 
 
-class TestRedisOutbox(OutboxPromises):
+class TestRedisOutbox(OutboxContract):
     @pytest.fixture
     def expected(self):
         return ["ZEBRA", "APE"]

@@ -8,7 +8,7 @@ import pytest
 from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_pb2
 from mamie_rosa.promotions.v1 import promotions_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
 from services.promotions import demo
 from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
 from services.promotions.tests.fakes import NOW, InMemoryPromotionsRepository, build_promotion
@@ -110,7 +110,7 @@ def test_a_code_is_judged_for_the_caller_unless_an_administrator_names_another(
 
 
 @pytest.mark.parametrize(
-    ("who", "reason"), [(BOB, "NOT_YOURS"), (NOBODY, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
+    ("who", "reason"), [(BOB, "NOT_YOURS"), (ANONYMOUS, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
 )
 def test_a_code_is_not_judged_for_somebody_else(promotions, who, reason):
     assert validate(promotions, "TEN", who, user_id=ALICE["x-user-id"]).reason == reason
@@ -131,7 +131,7 @@ def test_a_total_that_is_no_amount_is_refused(promotions, total):
 )
 def test_codes_are_for_those_who_are_signed_in(promotions, method, request_):
     kind = getattr(promotions_pb2, f"{method}Request")
-    assert promotions.call(method, kind(**request_), NOBODY).reason == "NOT_SIGNED_IN"
+    assert promotions.call(method, kind(**request_), ANONYMOUS).reason == "NOT_SIGNED_IN"
 
 
 def test_a_promotion_is_found_by_its_code_in_any_case(promotions):
@@ -193,7 +193,7 @@ def test_a_code_is_taken_once_in_any_case(promotions):
 
 @pytest.mark.parametrize(
     ("who", "code"),
-    [(NOBODY, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
+    [(ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
     ids=["nobody", "alice"],
 )
 def test_only_administrators_create_promotions(promotions, repository, who, code):

@@ -4,7 +4,7 @@ import grpc
 import pytest
 from mamie_rosa.recommendations.v1 import recommendations_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
 from services.recommendations.domain import ClientTold
 from services.recommendations.servicer import RecommendationsServicer
 from services.recommendations.tests.fakes import (
@@ -97,7 +97,7 @@ def test_an_administrator_sees_what_is_recommended_to_anybody(recommendations):
 
 
 @pytest.mark.parametrize(
-    ("who", "reason"), [(BOB, "NOT_YOURS"), (NOBODY, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
+    ("who", "reason"), [(BOB, "NOT_YOURS"), (ANONYMOUS, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
 )
 def test_nobody_else_does(recommendations, who, reason):
     assert get(recommendations, who).reason == reason
@@ -118,7 +118,7 @@ def test_training_refuses_products_that_the_graph_does_not_know(recommendations)
 
 @pytest.mark.parametrize(
     ("who", "code"),
-    [(NOBODY, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
+    [(ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
     ids=["nobody", "alice"],
 )
 def test_only_administrators_train(recommendations, who, code):

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from mamie_rosa.storefront.v1 import storefront_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, InMemoryServer
 from services.storefront.servicer import StorefrontServicer
 from services.storefront.tests.fakes import (
     NAMES,
@@ -53,7 +53,7 @@ def test_a_page_is_the_callers(storefront, parts):
 
 
 def test_nobody_has_no_page(storefront, parts):
-    answer = get_home(storefront, NOBODY)
+    answer = get_home(storefront, ANONYMOUS)
     assert (answer.code, answer.reason) == (grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN")
     assert not any(part.asked for part in parts.values())
 

@@ -7,8 +7,9 @@ import pytest
 
 import services.users
 from services.common.messaging.events import CloudEvent
-from services.common.storage import postgres
-from services.common.tests.outbox_promises import OutboxPromises
+from services.common.storage import migrations, postgres
+from services.common.storage.outbox import PostgresOutbox, add_to_outbox
+from services.common.tests.outbox_contract import OutboxContract
 from services.users.repository import outbox as table
 
 pytestmark = pytest.mark.integration
@@ -16,19 +17,19 @@ pytestmark = pytest.mark.integration
 MIGRATIONS = Path(services.users.__path__[0]) / "migrations"
 
 
-class TestPostgresOutbox(OutboxPromises):
+class TestPostgresOutbox(OutboxContract):
     @pytest.fixture
     def expected(self):
         return ["second", "first"]
 
     @pytest.fixture
     def outbox(self, postgres_url, expected):
-        postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+        migrations.migrate(url=postgres_url, directory=MIGRATIONS)
         engine = postgres.create_engine(postgres_url)
         with postgres.transaction(engine) as connection:
             for subject in expected:
-                postgres.add_to_outbox(connection, table, build(subject))
-        yield postgres.PostgresOutbox(engine, table)
+                add_to_outbox(connection, table, build(subject))
+        yield PostgresOutbox(engine, table)
         engine.dispose()
 
     def test_an_event_is_read_as_it_was_written(self, outbox, expected):

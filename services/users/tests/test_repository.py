@@ -12,7 +12,7 @@ from mamie_rosa.events.v1 import events_pb2
 import services.users
 from services.common.clock import new_id
 from services.common.errors import StoreUnavailableError
-from services.common.storage import postgres
+from services.common.storage import migrations, postgres
 from services.users import domain
 from services.users.domain import FAILURE_LIMIT, Account, Failures, Language, Role, SigningKey
 from services.users.key_repository import PostgresKeyRepository
@@ -34,7 +34,7 @@ STORES = ["memory", pytest.param("postgres", marks=pytest.mark.integration)]
 
 @pytest.fixture
 def engine(postgres_url):
-    postgres.migrate(url=postgres_url, directory=MIGRATIONS)
+    migrations.migrate(url=postgres_url, directory=MIGRATIONS)
     engine = postgres.create_engine(postgres_url, pool_size=8)
     yield engine
     engine.dispose()

@@ -8,7 +8,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from mamie_rosa.users.v1 import users_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
 from services.users.domain import FAILURE_LIMIT, Account, Language, Role
 from services.users.keys import Keyring, KeyRotation
 from services.users.passwords import Passwords
@@ -199,7 +199,7 @@ def test_a_profile_is_for_its_owner_and_administrators(users, alice, who):
 @pytest.mark.parametrize("user_id", [ALICE_ID, "44444444-4444-4444-8444-444444444444", "login"])
 @pytest.mark.parametrize(
     ("who", "code"),
-    [(NOBODY, grpc.StatusCode.UNAUTHENTICATED), (BOB, grpc.StatusCode.PERMISSION_DENIED)],
+    [(ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED), (BOB, grpc.StatusCode.PERMISSION_DENIED)],
 )
 def test_strangers_do_not_learn_who_has_a_profile(users, alice, method, user_id, who, code):
     assert method(users, user_id, who).code == code
@@ -236,7 +236,7 @@ def test_who_does_not_say_no_accepts_notifications(users, alice, told, kept):
 FRENCH = {"accept-language": "fr-FR,fr;q=0.9,en;q=0.5"}
 
 
-@pytest.mark.parametrize(("headers", "language"), [(FRENCH, "fr"), (NOBODY, "en")])
+@pytest.mark.parametrize(("headers", "language"), [(FRENCH, "fr"), (ANONYMOUS, "en")])
 def test_a_new_client_has_the_language_of_the_browser(users, repository, headers, language):
     user_id = register(users, headers).response.user_id
     assert repository.find(user_id).language == language

@@ -10,8 +10,8 @@ import grpc
 import pytest
 from mamie_rosa.orders.v1 import order_events_pb2
 
-from services.common.rpc.streaming import guarded
-from services.common.rpc.testing import ADMIN, ALICE, BOB, NOBODY
+from services.common.rpc.streaming import with_interceptors
+from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB
 from services.common.tests.streams import METHOD, StreamCall
 from services.orders.domain import (
     OrderCancelled,
@@ -54,7 +54,7 @@ class World:
         self.repository = InMemoryFeedRepository(orders)
         self.feed = OrderFeed(repository=self.repository, retry_delay_seconds=0)
         servicer = OrderEventsServicer(feed=self.feed, heartbeat_seconds=heartbeat_seconds)
-        self._handler = guarded(servicer.WatchOrder, METHOD)
+        self._handler = with_interceptors(servicer.WatchOrder, METHOD)
 
     def watch(self, who=ALICE, *, last=None, request=WATCH, **how):
         metadata = who if last is None else who | {"last-event-id": last}
@@ -204,7 +204,7 @@ async def test_an_empty_id_is_none(world):
 @pytest.mark.parametrize(
     ("who", "code"),
     [
-        (NOBODY, grpc.StatusCode.UNAUTHENTICATED),
+        (ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED),
         (BOB, grpc.StatusCode.PERMISSION_DENIED),
         (ALICE, grpc.StatusCode.OK),
         (ADMIN, grpc.StatusCode.OK),

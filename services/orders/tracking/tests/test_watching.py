@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import grpc
 import pytest
 
-from services.common.tests.fakes import Door
-from services.common.tests.processes import running, said
+from services.common.tests.fakes import TcpProxy
+from services.common.tests.processes import output_of, running
 from services.orders import store
 from services.orders.domain import (
     OrderConfirmed,
@@ -92,10 +92,10 @@ class Instance:
         self.port = eventually(self._port, seconds=30)
 
     def _port(self):
-        for line in said(self.process).splitlines():
+        for line in output_of(self.process).splitlines():
             if "service_started" in line:
                 return json.loads(line)["ports"]["order-events"]
-        assert self.process.poll() is None, said(self.process)
+        assert self.process.poll() is None, output_of(self.process)
         return None
 
     def figures(self):
@@ -195,7 +195,7 @@ def test_an_instance_that_is_told_to_leave_ends_its_streams_well(mongodb_url, or
     with instance(mongodb_url) as here:
         asyncio.run(scenario(here))
         assert here.process.wait(timeout=20) == 0
-        text = said(here.process)
+        text = output_of(here.process)
     assert "service_stopped" in text
     trouble = [line for line in text.splitlines() if "Traceback" in line and "pika" not in line]
     assert trouble == []
@@ -235,7 +235,7 @@ def test_three_hundred_watchers_get_everything_without_a_thread_each(mongodb_url
 
 def test_a_store_that_was_away_has_lost_nobody_anything(mongodb_url, orders):
     parts = urlsplit(mongodb_url)
-    door = Door(parts.hostname, parts.port)
+    door = TcpProxy(parts.hostname, parts.port)
     door.open()
     # Told of a replica set, a client would go around the door to its members.
     url = f"mongodb://127.0.0.1:{door.port}{parts.path}?directConnection=true"

@@ -6,7 +6,7 @@ from services.common.messaging.events import CloudEvent
 from services.common.messaging.relay import publish_batch
 
 
-class OutboxPromises:
+class OutboxContract:
     """Subclasses give `outbox` (of a store with events in it) and `expected` (their subjects)."""
 
     def test_events_are_taken_oldest_first_and_then_gone(self, outbox, expected):
