@@ -59,9 +59,18 @@ def run(
     configure_logging(level=common.log_level, service=manifest.name, instance=common.instance)
     for name in wanted:
         if name == "serve":
-            known[name](config)
+            _serve(known[name], config)
         else:
             _retry_while_unavailable(name, known[name], config)
+
+
+def _serve(verb: Callable[[Config], None], config: Config) -> None:
+    """Serve; a port that is taken ends the process and is named."""
+    try:
+        verb(config)
+    except CannotListenError as error:
+        log.error("cannot_listen", address=error.address, error=str(error))
+        raise SystemExit(1) from None
 
 
 def _parse_verbs(known: Mapping[str, object]) -> Sequence[str]:
@@ -230,18 +239,13 @@ def _drain(endpoints: Sequence[_Endpoint], config: ServiceConfig) -> None:
 
 
 def _build_server(config: ServiceConfig, bindings: Sequence[ServiceBinding]) -> GrpcServer:
-    """Build the server; a port that is taken ends the process and is named."""
-    try:
-        return GrpcServer(
-            bindings=bindings,
-            host=config.host,
-            port=config.port,
-            worker_threads=config.worker_threads,
-            queue_limit=config.queue_limit,
-        )
-    except CannotListenError as error:
-        log.error("cannot_listen", address=error.address, error=str(error))
-        raise SystemExit(1) from None
+    return GrpcServer(
+        bindings=bindings,
+        host=config.host,
+        port=config.port,
+        worker_threads=config.worker_threads,
+        queue_limit=config.queue_limit,
+    )
 
 
 def _stop_on_signals() -> threading.Event:

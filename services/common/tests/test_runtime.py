@@ -11,7 +11,6 @@ import pytest
 
 from scripts.stack.ports import free_port
 from services.common import runtime
-from services.common.config import ServiceConfig
 from services.common.errors import StoreUnavailableError
 from services.common.manifest import Manifest
 from services.common.mesh.consul import ConsulClient, Instance
@@ -174,9 +173,7 @@ def test_a_process_without_a_verb_of_its_manifest_does_not_start(verbs):
 def test_an_unknown_verb_ends_the_process_with_the_verbs_there_are(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["service", "polish"])
     with pytest.raises(SystemExit) as caught:
-        runtime.run(
-            Manifest(name="service", port=0), read_config, serve=print, rotate_keys=print
-        )
+        runtime.run(Manifest(name="service", port=0), read_config, serve=print, rotate_keys=print)
     assert caught.value.code == 2
     message = "unknown verb 'polish'; there are: serve, rotate-keys\n"
     assert capsys.readouterr().err == message
@@ -185,6 +182,5 @@ def test_an_unknown_verb_ends_the_process_with_the_verbs_there_are(monkeypatch, 
 def test_a_channel_to_a_service_that_the_manifest_does_not_name_is_refused():
     manifest = Manifest(name="service", port=0, upstreams=("catalog",))
     mesh = runtime.open_mesh(manifest, read_config().service)
-    mesh.channel("catalog").close()
     with pytest.raises(ValueError, match="orders is not among the upstreams"):
         mesh.channel("orders")
