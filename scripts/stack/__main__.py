@@ -19,7 +19,7 @@ from scripts.stack import view
 from scripts.stack.client import NoStackError, Stack
 from scripts.stack.consul_package import ConsulMissingError
 from scripts.stack.neo4j import Neo4jMissingError
-from scripts.stack.plan import Plan, log_folder, make_plan
+from scripts.stack.plan import PYTHONPATH, Plan, log_folder, make_plan
 from scripts.stack.ports import PortTakenError
 from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
 from scripts.stack.settings import DEFAULT_DATA, read_settings
@@ -132,7 +132,7 @@ def _detach(options: argparse.Namespace) -> int:
         runner = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+            env=os.environ | {"PYTHONPATH": PYTHONPATH, "COLUMNS": "120"},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
