@@ -138,7 +138,7 @@ def _needs(unit: Unit) -> set[str]:
     """Return what a unit waits for, including servers, by their names in compose.yaml."""
     found = {after.replace("_", "-") for after in unit.after}
     for service in read_services():
-        if unit.name == task_name(service):
+        if unit.name == task_name(service.name):
             found |= _servers_of(service)
     return found | ({"consul"} if unit.name == "control_plane" else set())
 

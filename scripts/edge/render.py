@@ -12,7 +12,6 @@ The sources are plain Envoy YAML, with four additions:
                     $TIMEOUT and $DEADLINE are those of the method.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import Any, NotRequired, TypedDict, Unpack
 import grpc
 import yaml
 
+from scripts.edge.listeners import move_listeners
 from scripts.manifests import read_services
 from scripts.paths import ROOT
 from scripts.protos import methods
@@ -31,7 +31,6 @@ from services.common.manifest import Manifest
 SOURCES = ROOT / "envoy"
 DOMAIN = "mamie-rosa"
 TYPE = "type.googleapis.com/"
-LISTENER = TYPE + "envoy.config.listener.v3.Listener"
 EXPRESSION = TYPE + "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 ERROR_INFO = TYPE + "google.rpc.ErrorInfo"
 
@@ -97,7 +96,7 @@ def render_envoy(*, output: Path, **given: Unpack[Values]) -> Path:
     named = {name.upper(): value for name, value in values.items()}
     configuration = _load("envoy.yaml", named)
     if "listeners_file" in given:
-        _move_listeners(configuration, given["listeners_file"])
+        move_listeners(configuration, given["listeners_file"])
     output.write_text(json.dumps(configuration, indent=2, default=str))
     return output
 
@@ -138,23 +137,6 @@ def cluster_of(method: PublicMethod, services: Sequence[Manifest]) -> str:
 
 def _alternatives(words: Iterable[str]) -> str:
     return "|".join(dict.fromkeys(words))
-
-
-def _move_listeners(configuration: dict[str, Any], file: Path) -> None:
-    """Write the listeners to a file of their own, which Envoy watches."""
-    listeners = configuration["static_resources"].pop("listeners")
-    resources = [{"@type": LISTENER, **listener} for listener in listeners]
-    source = {"path_config_source": {"path": file}, "resource_api_version": "V3"}
-    configuration["dynamic_resources"]["lds_config"] = source
-    text = json.dumps(resources, indent=2, default=str)
-    fresh = file.with_suffix(".new")
-    fresh.write_text(f'{{"version_info": "{listeners_version(text)}", "resources": {text}}}')
-    fresh.rename(file)  # Envoy reads the file when it is replaced, not when it is written to
-
-
-def listeners_version(text: str) -> str:
-    """Return the version of listeners: the same for the same text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _endpoint(address: str, port: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Talks to a running stack: what runs where, and what shall happen to it."""
+"""The client of a running stack: where its parts are, and commands to change it."""
 
 import json
 import signal
@@ -17,6 +17,10 @@ class NoStackError(Exception):
     """No stack runs on this data directory."""
 
 
+class CommandFailedError(RuntimeError):
+    """The stack could not execute a command; the message says why."""
+
+
 class Stack:
     """The stack that runs on a data directory."""
 
@@ -25,7 +29,7 @@ class Stack:
         self._mails: dict[str, bytes] = {}
 
     def describe(self) -> dict[str, Any]:
-        """Return the state of the stack; NoStackError when none runs."""
+        """Return the state of the stack; NoStackError when there is none."""
         return self._send({"do": "describe"})
 
     def url(self, name: str) -> str:
@@ -44,7 +48,7 @@ class Stack:
         return admin["email"], admin["password"]
 
     def mails_to(self, address: str) -> list[bytes]:
-        """Return the mails to an address that were caught, as they came."""
+        """Return the mails to an address that the mail sink received, as they came."""
         for file in (self.data / "mailbox" / "new").iterdir():
             if file.name not in self._mails:  # each is read once: there may be thousands
                 self._mails[file.name] = file.read_bytes()
@@ -69,9 +73,16 @@ class Stack:
         """Run that many instances of a service; returns when they are ready."""
         self._send({"do": "scale", "service": service, "instances": instances})
 
+    def reload(self) -> dict[str, list[str]]:
+        """Adopt the manifests and protos as they are now; returns when the edge uses them.
+
+        "added" has the names of the services that were started, "removed" of those stopped.
+        """
+        return self._send({"do": "reload"})
+
     def kill(self, unit: str, number: int = signal.SIGKILL) -> None:
         """Send a signal to a unit's process; it is restarted unless it is held."""
-        self._send({"do": "kill", "unit": unit, "signal": int(number)})
+        self._send({"do": "kill", "unit": unit, "number": int(number)})
 
     def hold(self, unit: str) -> None:
         """Do not restart a unit when it ends, until `resume`."""
@@ -95,5 +106,5 @@ class Stack:
         except (FileNotFoundError, ConnectionRefusedError, json.JSONDecodeError) as error:
             raise NoStackError(f"no stack runs on {self.data}") from error
         if "error" in answer:
-            raise RuntimeError(answer["error"])
+            raise CommandFailedError(answer["error"])
         return answer["ok"]

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 import requests
@@ -33,12 +34,17 @@ ENVOY_OPTIONS = {
 """The same as in compose.yaml (scripts/check compares)."""
 
 
+EDGE = ("http", "https", "envoy_admin")
+"""The names of Envoy's URLs."""
+
+
 @dataclass
 class Plan:
     """The units of a stack; `urls` are where its parts are, by name."""
 
     settings: Settings
     secrets: Secrets
+    ports: Ports
     services: Sequence[Manifest]
     units: list[Unit] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
@@ -51,27 +57,36 @@ class Plan:
 
 def make_plan(settings: Settings, scale: Mapping[str, int]) -> Plan:
     """Return the stack that the manifests, the settings and the instance counts ask for."""
-    data = settings.data
-    plan = Plan(settings, Secrets(data / "secrets.json"), read_services(), urls=dict(settings.urls))
+    plan = Plan(
+        settings=settings,
+        secrets=Secrets(settings.data / "secrets.json"),
+        ports=Ports(settings.data / "ports.json"),
+        services=read_services(),
+        urls=dict(settings.urls),
+    )
     if settings.admin_password:
         plan.secrets.set("admin", settings.admin_password)
-    ports = Ports(data / "ports.json")
-    _add_servers(plan, ports)
-    _add_control_plane(plan, ports)
+    _add_servers(plan)
+    _add_control_plane(plan)
     for service in plan.services:
-        if port := _fixed(plan, service.port):
-            ports.take(service.name, port)
+        take_port(plan, service)
         if service.tasks:
             plan.units.append(task_unit(plan, service))
     for service in plan.services:
         count = scale.get(service.name, service.instances)
         plan.units.extend(service_unit(plan, service, number) for number in range(1, count + 1))
-    _add_edge(plan, ports)
+    _add_edge(plan)
     return plan
 
 
-def _add_servers(plan: Plan, ports: Ports) -> None:
-    data, secrets = plan.settings.data, plan.secrets
+def take_port(plan: Plan, service: Manifest) -> None:
+    """Reserve the port of a service's first instance; PortTakenError when it is not free."""
+    if port := _fixed(plan, service.port):
+        plan.ports.take(service.name, port)
+
+
+def _add_servers(plan: Plan) -> None:
+    data, secrets, ports = plan.settings.data, plan.secrets, plan.ports
     consul_port = None if plan.settings.free_ports else plan.settings.consul_port
     graph = neo4j.community if plan.settings.neo4j == "community" else servers.bolt
     makers = {
@@ -95,9 +110,9 @@ def databases(plan: Plan) -> list[str]:
     return [service.name for service in plan.services if service.store == "postgres"]
 
 
-def _add_control_plane(plan: Plan, ports: Ports) -> None:
+def _add_control_plane(plan: Plan) -> None:
     manifest = read_control_plane()
-    port = ports.take(CONTROL_PLANE, _fixed(plan, manifest.port))
+    port = plan.ports.take(CONTROL_PLANE, _fixed(plan, manifest.port))
     plan.urls[CONTROL_PLANE] = f"127.0.0.1:{port}"
     plan.units.append(
         Unit(
@@ -112,7 +127,7 @@ def _add_control_plane(plan: Plan, ports: Ports) -> None:
 
 def task_unit(plan: Plan, service: Manifest) -> Unit:
     """Return the tasks of a service, which run before its instances start."""
-    name = task_name(service)
+    name = task_name(service.name)
     needed = [service.store, *(["rabbitmq"] if service.consumes else [])]
     environment = _environment(plan, name, 0) | _store_environment(plan, service)
     if service.consumes:
@@ -126,9 +141,16 @@ def task_unit(plan: Plan, service: Manifest) -> Unit:
     )
 
 
-def task_name(service: Manifest) -> str:
+def units_of(plan: Plan, service: Manifest) -> list[Unit]:
+    """Return all units of a service: its tasks, if any, and its instances."""
+    tasks = [task_unit(plan, service)] if service.tasks else []
+    numbers = range(1, service.instances + 1)
+    return [*tasks, *(service_unit(plan, service, number) for number in numbers)]
+
+
+def task_name(service: str) -> str:
     """Return the name of the unit that runs a service's tasks."""
-    return f"{service.name}-prepare"
+    return f"{service}-prepare"
 
 
 def service_unit(plan: Plan, service: Manifest, number: int) -> Unit:
@@ -144,19 +166,45 @@ def service_unit(plan: Plan, service: Manifest, number: int) -> Unit:
         command=[sys.executable, "-m", service.module, "serve"],
         environment=environment | _chosen_settings(plan, *service.settings),
         ready=lambda: _is_healthy(plan.urls["consul"], service.name, name),
-        after=[*map(task_name, needed), CONTROL_PLANE],
+        after=[*(task_name(each.name) for each in needed), CONTROL_PLANE],
     )
 
 
-def _add_edge(plan: Plan, ports: Ports) -> None:
-    settings = plan.settings
+def _add_edge(plan: Plan) -> None:
+    settings, ports = plan.settings, plan.ports
     http = ports.take("http", _fixed(plan, settings.http_port))
     https = ports.take("https", _fixed(plan, settings.https_port))
     admin = ports.take("envoy-admin", _fixed(plan, settings.envoy_admin_port))
+    plan.urls |= {
+        "http": f"http://127.0.0.1:{http}",
+        "https": f"https://127.0.0.1:{https}",
+        "envoy_admin": f"http://127.0.0.1:{admin}",
+    }
+    plan.units.append(
+        Unit(
+            name="envoy",
+            command=[
+                str(envoy_program()),
+                *("-c", str(render_edge(plan))),
+                "--use-dynamic-base-id",
+                *(part for option in ENVOY_OPTIONS.items() for part in option),
+            ],
+            ready=lambda: _answers(plan.urls["http"]),
+            after=[CONTROL_PLANE, "catalog-1"],
+        )
+    )
+
+
+def render_edge(plan: Plan) -> Path:
+    """Write Envoy's configuration and return its file; Envoy reloads the listeners of it."""
+    settings = plan.settings
     certificate, private_key = ensure_certificate(settings.data / "tls")
     host, port = plan.urls[CONTROL_PLANE].split(":")
-    configuration = render_envoy(
+    http, https, admin = (urlsplit(plan.urls[name]).port for name in EDGE)
+    assert http and https and admin
+    return render_envoy(
         output=settings.data / "envoy.json",
+        listeners_file=listeners_file(plan),
         http_port=http,
         https_port=https,
         admin_port=admin,
@@ -168,24 +216,11 @@ def _add_edge(plan: Plan, ports: Ports) -> None:
         private_key=private_key,
         descriptor_set=DESCRIPTORS,
     )
-    plan.urls |= {
-        "http": f"http://127.0.0.1:{http}",
-        "https": f"https://127.0.0.1:{https}",
-        "envoy_admin": f"http://127.0.0.1:{admin}",
-    }
-    plan.units.append(
-        Unit(
-            name="envoy",
-            command=[
-                str(envoy_program()),
-                *("-c", str(configuration)),
-                "--use-dynamic-base-id",
-                *(part for option in ENVOY_OPTIONS.items() for part in option),
-            ],
-            ready=lambda: _answers(plan.urls["http"]),
-            after=[CONTROL_PLANE, "catalog-1"],
-        )
-    )
+
+
+def listeners_file(plan: Plan) -> Path:
+    """Return the file of Envoy's listeners."""
+    return plan.settings.data / "listeners.json"
 
 
 def _fixed(plan: Plan, port: int) -> int | None:
