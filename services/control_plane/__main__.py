@@ -14,7 +14,7 @@ from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
 from services.control_plane.config import ControlPlaneConfig, read_config
 from services.control_plane.manifest import MANIFEST
-from services.control_plane.watcher import GRACE_SECONDS, Mesh, Watcher
+from services.control_plane.watcher import GRACE_SECONDS, ServiceRegistry, Watcher
 
 STOP_GRACE_SECONDS = 1.0
 
@@ -48,8 +48,8 @@ async def _serve(config: ControlPlaneConfig) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     port = listen(server, config.service.host, config.service.port)
     await server.start()
-    mesh = Mesh(publish, grace_seconds=GRACE_SECONDS)
-    Watcher(consul=ConsulClient(config.service.consul_url), mesh=mesh).start()
+    registry = ServiceRegistry(publish, grace_seconds=GRACE_SECONDS)
+    Watcher(consul=ConsulClient(config.service.consul_url), registry=registry).start()
     log.info("control_plane_started", port=port)
     await stopping.wait()
     discovery.close()

@@ -1,8 +1,8 @@
-"""The aggregated discovery service (ADS), state of the world.
+"""The aggregated discovery service (ADS), state-of-the-world variant.
 
-One stream a client. On it the client subscribes to types of resources, by name or to all
-of a type, and acknowledges each answer by its nonce. This side answers a subscription,
-and again whenever what it subscribed to has changed.
+A client opens one stream. On it, it subscribes to resource types, by name or with a wildcard,
+and answers each response with an ACK or a NACK that carries the response's nonce. The server
+responds to each subscription, and again whenever its resources have changed.
 """
 
 import asyncio
@@ -15,165 +15,170 @@ import structlog
 from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
 from envoy_data_plane.google.protobuf import Any
 
-from services.control_plane.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, Resources
+from services.control_plane.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, Snapshot
 
 METHOD = "StreamAggregatedResources"
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-ORDER = (CLUSTER, ENDPOINTS, LISTENER, ROUTES)
-"""What refers to something comes after what it refers to ("make before break")."""
-WITH_WILDCARD = frozenset({CLUSTER, LISTENER})
-EVERYTHING = "*"
+RESPONSE_ORDER = (CLUSTER, ENDPOINTS, LISTENER, ROUTES)
+"""A resource is sent after the resources that it refers to ("make before break")."""
+WILDCARD = "*"
+TYPES_WITH_WILDCARD = frozenset({CLUSTER, LISTENER})
 
 log = structlog.get_logger()
 
 
 @dataclass
 class Subscription:
-    """What a client wants of one type, and what it was last told.
+    """A client's subscription to one resource type, with the version that was last sent.
 
-    `everything` says that it wants all of the type. That is what no names mean, where the
-    type allows it, to a client that never gave any; one that takes back all of its names
-    wants nothing.
+    `wildcard` subscribes to all resources of the type. For types that allow it, a request
+    without names is a wildcard until the client has sent names; after that, no names means
+    no resources.
     """
 
-    everything: bool
+    wildcard: bool
     names: frozenset[str] = frozenset()
-    answers: int = 0
-    told: str | None = None
+    response_count: int = 0
+    last_sent_version: str | None = None
 
     @property
     def nonce(self) -> str:
-        """Return what tells the last answer from those before."""
-        return str(self.answers) if self.answers else ""
+        """The nonce of the last response; empty before the first."""
+        return str(self.response_count) if self.response_count else ""
 
-    def change(self, names: frozenset[str]) -> None:
-        """Take note of the names; other names are answered even if the answer is the same."""
+    def set_names(self, names: frozenset[str]) -> None:
+        """Replace the names; changed names get a response even if its content is the same."""
         if names != self.names:
-            self.told = None
-        self.everything = self.everything and not names
+            self.last_sent_version = None
+        self.wildcard = self.wildcard and not names
         self.names = names
 
-    def choose(self, known: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Return what it wants of what is known."""
-        every = self.everything or EVERYTHING in self.names
-        return {name: known[name] for name in sorted(known if every else self.names & known.keys())}
+    def select(self, resources: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Select the subscribed resources, by name."""
+        if self.wildcard or WILDCARD in self.names:
+            return dict(sorted(resources.items()))
+        return {name: resources[name] for name in sorted(self.names & resources.keys())}
 
 
 @dataclass
-class Client:
-    """The state of one stream."""
+class ClientState:
+    """The subscriptions of the client of one stream."""
 
     node: str = ""
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
 
-    def subscribe(self, request: DiscoveryRequest) -> None:
-        """Take note of a request: a subscription, an acknowledgement or a refusal."""
+    def handle_request(self, request: DiscoveryRequest) -> None:
+        """Apply a subscription, an ACK or a NACK."""
         if request.node and request.node.id:
             self.node = request.node.id
-        if request.type_url not in ORDER:
+        if request.type_url not in RESPONSE_ORDER:
             return
-        wanted = self.subscriptions.setdefault(
-            request.type_url, Subscription(request.type_url in WITH_WILDCARD)
+        subscription = self.subscriptions.setdefault(
+            request.type_url, Subscription(request.type_url in TYPES_WITH_WILDCARD)
         )
-        if request.response_nonce and request.response_nonce != wanted.nonce:
-            return  # about an answer that has been followed by another
+        if request.response_nonce and request.response_nonce != subscription.nonce:
+            return  # stale: a newer response was sent
         if request.error_detail and request.error_detail.message:
-            why = request.error_detail.message
-            log.error("refused", node=self.node, type=request.type_url, why=why)
-        wanted.change(frozenset(request.resource_names))
+            error = request.error_detail.message
+            log.error("nack_received", node=self.node, type=request.type_url, error=error)
+        subscription.set_names(frozenset(request.resource_names))
 
-    def news(self, resources: Resources) -> list[DiscoveryResponse]:
-        """Return what the client has to be told, in order; and take note that it was."""
-        answers = []
-        for type_url in ORDER:
-            wanted = self.subscriptions.get(type_url)
-            if wanted and (answer := _answer(type_url, wanted, resources)):
-                answers.append(answer)
-        return answers
+    def pending_responses(self, snapshot: Snapshot) -> list[DiscoveryResponse]:
+        """Build the responses that the client has not been sent, and count them as sent."""
+        responses = []
+        for type_url in RESPONSE_ORDER:
+            subscription = self.subscriptions.get(type_url)
+            if subscription and (response := _next_response(type_url, subscription, snapshot)):
+                responses.append(response)
+        return responses
 
 
-def _answer(type_url: str, wanted: Subscription, resources: Resources) -> DiscoveryResponse | None:
-    """Return what is new to a subscription, or None."""
-    chosen = wanted.choose(resources[type_url])
-    version = _version(chosen)
-    if version == wanted.told:
+def _next_response(
+    type_url: str, subscription: Subscription, snapshot: Snapshot
+) -> DiscoveryResponse | None:
+    """Build the response to a subscription; None if its version was sent already."""
+    resources = subscription.select(snapshot[type_url])
+    version = _version(resources)
+    if version == subscription.last_sent_version:
         return None
-    wanted.told = version
-    wanted.answers += 1
+    subscription.last_sent_version = version
+    subscription.response_count += 1
     return DiscoveryResponse(
         version_info=version,
-        nonce=wanted.nonce,
+        nonce=subscription.nonce,
         type_url=type_url,
-        resources=[Any(type_url=type_url, value=value) for value in chosen.values()],
+        resources=[Any(type_url=type_url, value=value) for value in resources.values()],
     )
 
 
-def _version(chosen: dict[str, bytes]) -> str:
-    """Return a name for an answer: the same for the same content."""
+def _version(resources: Mapping[str, bytes]) -> str:
+    """Hash the content, so that equal content has an equal version."""
     digest = hashlib.sha256()
-    for name, value in chosen.items():
+    for name, value in resources.items():
         digest.update(name.encode() + b"\0" + value)
     return digest.hexdigest()[:16]
 
 
 class DiscoveryServer:
-    """Serves the streams. Until `publish` is called the first time nobody is told anything."""
+    """Serves the streams; they get no response before the first snapshot is published."""
 
     def __init__(self) -> None:
-        self._resources: Resources | None = None
+        self._snapshot: Snapshot | None = None
         self._streams: set[asyncio.Event] = set()
         self._closed = False
 
     @property
     def is_ready(self) -> bool:
-        """Return whether there is anything to tell."""
-        return self._resources is not None
+        """Whether a snapshot has been published."""
+        return self._snapshot is not None
 
-    def publish(self, resources: Resources) -> None:
-        """Tell every client what has changed."""
-        self._resources = resources
-        for wake in self._streams:
-            wake.set()
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace the snapshot and send every client what has changed for it."""
+        self._snapshot = snapshot
+        self._wake_streams()
 
     def close(self) -> None:
-        """End all streams; clients keep what they know and ask another control plane."""
+        """End all streams; clients keep their resources and connect to another control plane."""
         self._closed = True
+        self._wake_streams()
+
+    def _wake_streams(self) -> None:
         for wake in self._streams:
             wake.set()
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """Return what to add to a gRPC server."""
+        """Build the handler to be added to a gRPC server."""
         method = grpc.stream_stream_rpc_method_handler(self.stream, DiscoveryRequest.parse, bytes)
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
 
     async def stream(
         self, requests: AsyncIterator[DiscoveryRequest], _context: grpc.aio.ServicerContext
     ) -> AsyncIterator[DiscoveryResponse]:
-        """Answer one client for as long as it listens."""
-        client, wake = Client(), asyncio.Event()
+        """Serve one client until it closes the stream or the server is closed."""
+        client, wake = ClientState(), asyncio.Event()
         self._streams.add(wake)
-        reading = asyncio.create_task(_read(requests, client, wake))
+        reader = asyncio.create_task(_read_requests(requests, client, wake))
         try:
-            while not (reading.done() or self._closed):
+            while not (reader.done() or self._closed):
                 await wake.wait()
                 wake.clear()
-                for answer in self._news(client):
-                    yield answer
+                for response in self._pending_responses(client):
+                    yield response
         finally:
             self._streams.discard(wake)
-            reading.cancel()
+            reader.cancel()
 
-    def _news(self, client: Client) -> Sequence[DiscoveryResponse]:
-        return client.news(self._resources) if self._resources is not None else ()
+    def _pending_responses(self, client: ClientState) -> Sequence[DiscoveryResponse]:
+        return client.pending_responses(self._snapshot) if self._snapshot is not None else ()
 
 
-async def _read(
-    requests: AsyncIterator[DiscoveryRequest], client: Client, wake: asyncio.Event
+async def _read_requests(
+    requests: AsyncIterator[DiscoveryRequest], client: ClientState, wake: asyncio.Event
 ) -> None:
-    """Take note of every request; wake the writer after each, and at the end."""
+    """Apply every request; wake the stream after each, and at the end."""
     try:
         async for request in requests:
-            client.subscribe(request)
+            client.handle_request(request)
             wake.set()
     finally:
         wake.set()

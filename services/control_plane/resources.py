@@ -1,8 +1,8 @@
 """The xDS resources that describe the mesh.
 
-Envoy asks for clusters and endpoints; a gRPC client asks for a listener and routes as well.
-What each insists on is in https://grpc.io/docs/guides/custom-load-balancing and Envoy's xDS
-reference; the traps are noted where they are met.
+Envoy subscribes to clusters and endpoints; a gRPC client also to a listener and routes. Their
+requirements are in https://grpc.io/docs/guides/custom-load-balancing and Envoy's xDS
+reference; comments name those that are easy to miss.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,18 +31,18 @@ LISTENER = TYPE + "envoy.config.listener.v3.Listener"
 ROUTES = TYPE + "envoy.config.route.v3.RouteConfiguration"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-# Both Envoy and gRPC take "ads"; Envoy refuses "self".
-FROM_HERE = {"ads": {}, "resourceApiVersion": "V3"}
+# Both Envoy and gRPC accept "ads"; Envoy rejects "self".
+ADS_SOURCE = {"ads": {}, "resourceApiVersion": "V3"}
 
-Resources = Mapping[str, Mapping[str, bytes]]
-"""By type URL and name, serialized."""
+Snapshot = Mapping[str, Mapping[str, bytes]]
+"""All resources, serialized, by type URL and name."""
 
 Services = Mapping[str, Sequence[Instance]]
 """The healthy instances of every service, by its name."""
 
 
-def build(services: Services, policy: Policy) -> Resources:
-    """Return everything that there is to say about the mesh."""
+def build(services: Services, policy: Policy) -> Snapshot:
+    """Build the snapshot of the mesh."""
     return {
         CLUSTER: {name: bytes(cluster(name, policy)) for name in services},
         ENDPOINTS: {name: bytes(endpoints(name, found)) for name, found in services.items()},
@@ -52,7 +52,7 @@ def build(services: Services, policy: Policy) -> Resources:
 
 
 def check(policy: Policy) -> None:
-    """Raise PolicyError when the policy says what Envoy's API does not know."""
+    """Raise PolicyError when the policy has a key or a value that Envoy's API does not know."""
     try:
         build({"any": ()}, policy)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -60,35 +60,35 @@ def check(policy: Policy) -> None:
 
 
 def cluster(name: str, policy: Policy) -> Cluster:
-    """Return how a service is called: over HTTP/2, on the instances that EDS lists."""
+    """Build the cluster of a service: HTTP/2, with endpoints from EDS."""
     built = Cluster.from_dict(
         {
             "name": name,
             "type": "EDS",
-            "edsClusterConfig": {"edsConfig": FROM_HERE},
-            "lbPolicy": "ROUND_ROBIN",  # the only one, but for hashing, that gRPC takes
+            "edsClusterConfig": {"edsConfig": ADS_SOURCE},
+            "lbPolicy": "ROUND_ROBIN",  # gRPC accepts only this and hashing
             "connectTimeout": policy.connect_timeout,
             "circuitBreakers": policy.circuit_breakers_of(name),
             "outlierDetection": policy.outlier_detection,
-            # A host that left Consul goes at once, whatever else is known about it.
+            # A host that is no longer in Consul is removed at once, even if it seems healthy.
             "ignoreHealthOnHostRemoval": True,
         }
     )
     http2 = {
         "explicitHttpConfig": {"http2ProtocolOptions": {"connectionKeepalive": policy.keepalive}}
     }
-    if built.outlier_detection:  # from_dict() does not know this one's name
+    if built.outlier_detection:  # from_dict() does not map this field
         built.outlier_detection.enforcing_consecutive_5xx = 0
     built.typed_extension_protocol_options = {
-        HTTP_OPTIONS: packed(HttpProtocolOptions.from_dict(http2))
+        HTTP_OPTIONS: pack(HttpProtocolOptions.from_dict(http2))
     }
     return built
 
 
 def endpoints(name: str, instances: Sequence[Instance]) -> ClusterLoadAssignment:
-    """Return where a service is.
+    """Build the endpoints of a service.
 
-    gRPC takes IP addresses alone, and only a locality that is there and has a weight.
+    gRPC accepts only IP addresses, and requires a locality with a weight.
     """
     listed = [
         {
@@ -108,29 +108,29 @@ def endpoints(name: str, instances: Sequence[Instance]) -> ClusterLoadAssignment
 
 
 def listener(name: str) -> Listener:
-    """Return what a gRPC client finds under "xds:///name"."""
-    router = HttpFilter(name="router", typed_config=packed(Router()))
+    """Build the listener that a gRPC client subscribes to for "xds:///name"."""
+    router = HttpFilter(name="router", typed_config=pack(Router()))
     manager = HttpConnectionManager.from_dict(
-        {"rds": {"routeConfigName": name, "configSource": FROM_HERE}}
+        {"rds": {"routeConfigName": name, "configSource": ADS_SOURCE}}
     )
     manager.http_filters = [router]
-    return Listener(name=name, api_listener=ApiListener(api_listener=packed(manager)))
+    return Listener(name=name, api_listener=ApiListener(api_listener=pack(manager)))
 
 
 def routes(name: str, policy: Policy) -> RouteConfiguration:
-    """Return where a gRPC client's calls to a service go, and when they are tried again."""
+    """Build the routes of a gRPC client to a service, with the retry policy."""
     action: dict[str, AnyValue] = {
         "cluster": name,
         "retryPolicy": policy.retry_policy,
-        # gRPC does not look at `timeout`; this is its limit for each call.
+        # gRPC ignores `timeout`; this limits each call instead.
         "maxStreamDuration": {"maxStreamDuration": policy.max_stream_duration},
     }
-    everything = {"match": {"prefix": ""}, "route": action}
+    all_methods = {"match": {"prefix": ""}, "route": action}
     return RouteConfiguration.from_dict(
-        {"name": name, "virtualHosts": [{"name": name, "domains": ["*"], "routes": [everything]}]}
+        {"name": name, "virtualHosts": [{"name": name, "domains": ["*"], "routes": [all_methods]}]}
     )
 
 
-def packed(message: betterproto2.Message) -> Any:
-    """Return a message as google.protobuf.Any."""
+def pack(message: betterproto2.Message) -> Any:
+    """Pack a message into google.protobuf.Any."""
     return Any.pack(message)

@@ -1,12 +1,12 @@
-"""Follows Consul, and tells the loop what the mesh looks like.
+"""Watches Consul and keeps the service registry of this control plane.
 
-Each blocking query has a thread, for the library is synchronous; what they learn is
-handed to the event loop. Three rules keep Consul's troubles out of the mesh:
+Each blocking query has a thread, because the library is synchronous; the results are handed
+to the event loop. Three rules protect the mesh from failures of Consul:
 
-- nothing is said before everything has been read once;
-- while Consul is away the last word stands;
-- when the last instance of a service goes, it is believed only after a grace period: an
-  agent that lost its data forgets everybody for the seconds until they announce themselves.
+- nothing is published before every service has been read once;
+- while Consul is unavailable the registry stays as it is;
+- when the last instance of a service disappears, it is removed only after a grace period: an
+  agent that lost its data knows no instance until all have registered again, seconds later.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -23,26 +24,30 @@ from services.control_plane.resources import Services
 GRACE_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 
+Result = TypeVar("Result")
+BlockingQuery = Callable[[str | None], tuple[str, Result]]
+"""Given the last index, returns (new index, result) at a change or after the wait time."""
+
 log = structlog.get_logger()
 
 
-class Mesh:
-    """The services and their healthy instances; used on the event loop alone.
+class ServiceRegistry:
+    """The services and their healthy instances; to be used on the event loop only.
 
-    `changed` is called after each change, from the moment that everything is known.
+    `on_change` is called after each change, once every known service has been read.
     """
 
-    def __init__(self, changed: Callable[[Services], None], *, grace_seconds: float) -> None:
-        self._changed = changed
+    def __init__(self, on_change: Callable[[Services], None], *, grace_seconds: float) -> None:
+        self._on_change = on_change
         self._grace_seconds = grace_seconds
         self._instances: dict[str, Sequence[Instance] | None] | None = None
-        self._empty: dict[str, asyncio.TimerHandle] = {}
+        self._grace_timers: dict[str, asyncio.TimerHandle] = {}
 
     def set_names(self, names: Sequence[str]) -> list[str]:
-        """Take note of the services there are; return those that are new.
+        """Add services; return those that are new.
 
-        A service that goes keeps its name here: it may come back, and until then its
-        calls fail as unavailable.
+        A service that is no longer in Consul stays in the registry: it may return, and until
+        then calls to it fail as unavailable.
         """
         known = self._instances or {}
         new = [name for name in names if name not in known]
@@ -51,25 +56,23 @@ class Mesh:
         return new
 
     def set_instances(self, name: str, instances: Sequence[Instance]) -> None:
-        """Take note of a service's healthy instances."""
+        """Replace the healthy instances of a service; by none only after the grace period."""
         if not instances and (self._instances or {}).get(name):
-            self._doubt(name)
+            self._start_grace_period(name)
             return
-        if timer := self._empty.pop(name, None):
+        if timer := self._grace_timers.pop(name, None):
             timer.cancel()
         self._set(name, instances)
 
-    def _doubt(self, name: str) -> None:
-        """Believe that nobody is left when nobody has come back after the grace period.
-
-        The period begins once: hearing again that nobody is there does not prolong it.
-        """
-        if name not in self._empty:
+    def _start_grace_period(self, name: str) -> None:
+        """Schedule the removal of all instances, unless it is scheduled already."""
+        if name not in self._grace_timers:
             loop = asyncio.get_running_loop()
-            self._empty[name] = loop.call_later(self._grace_seconds, self._believe, name)
+            timer = loop.call_later(self._grace_seconds, self._end_grace_period, name)
+            self._grace_timers[name] = timer
 
-    def _believe(self, name: str) -> None:
-        del self._empty[name]
+    def _end_grace_period(self, name: str) -> None:
+        del self._grace_timers[name]
         self._set(name, ())
 
     def _set(self, name: str, instances: Sequence[Instance]) -> None:
@@ -83,54 +86,60 @@ class Mesh:
             name: found for name, found in (self._instances or {}).items() if found is not None
         }
         if self._instances is not None and len(services) == len(self._instances):
-            self._changed(services)
+            self._on_change(services)
 
 
 class Watcher:
-    """Runs the blocking queries, each in a daemon thread, from now on."""
+    """Runs the blocking queries, each in a daemon thread."""
 
     def __init__(
-        self, *, consul: ConsulClient, mesh: Mesh, retry_seconds: float = RETRY_SECONDS
+        self,
+        *,
+        consul: ConsulClient,
+        registry: ServiceRegistry,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._consul = consul
-        self._mesh = mesh
+        self._registry = registry
         self._retry_seconds = retry_seconds
         self._loop = asyncio.get_running_loop()
-        self._away = False
+        self._unavailable = False
 
     def start(self) -> None:
-        """Begin to watch; returns at once."""
-        self._spawn("names", self._consul.wait_for_names, self._learn_names)
+        """Start to watch; returns at once."""
+        self._spawn("names", self._consul.wait_for_names, self._update_names)
 
-    def _learn_names(self, names: Sequence[str]) -> None:
-        for name in self._mesh.set_names(names):
+    def _update_names(self, names: Sequence[str]) -> None:
+        for name in self._registry.set_names(names):
             query = partial(self._consul.wait_for_instances, name)
-            self._spawn(name, query, partial(self._mesh.set_instances, name))
+            self._spawn(name, query, partial(self._registry.set_instances, name))
 
-    def _spawn(self, name: str, query: Callable, learn: Callable) -> None:
+    def _spawn(
+        self, name: str, query: BlockingQuery[Result], update: Callable[[Result], None]
+    ) -> None:
         threading.Thread(
-            target=self._follow, args=(query, learn), name=f"watch-{name}", daemon=True
+            target=self._watch, args=(query, update), name=f"watch-{name}", daemon=True
         ).start()
 
-    def _follow(self, query: Callable, learn: Callable) -> None:
-        """Ask again and again; each answer comes when there is news, or after a while."""
+    def _watch(self, query: BlockingQuery[Result], update: Callable[[Result], None]) -> None:
+        """Repeat a query and pass each new result to `update`, on the event loop."""
         index: str | None = None
         while not self._loop.is_closed():
             try:
-                new_index, answer = query(index)
+                new_index, result = query(index)
             except ConsulUnavailableError as error:
-                self._is_away(error)
+                self._log_unavailable(error)
                 index = None
                 threading.Event().wait(self._retry_seconds)
                 continue
-            self._away = False
+            self._unavailable = False
             if new_index != index:
-                with suppress(RuntimeError):  # the loop was closed meanwhile: nobody listens
-                    self._loop.call_soon_threadsafe(learn, answer)
-            # An index that goes back means that Consul began anew: ask from the start.
+                with suppress(RuntimeError):  # the loop was closed in the meantime
+                    self._loop.call_soon_threadsafe(update, result)
+            # An index that decreases means that Consul restarted: query without one.
             index = new_index if index is None or int(new_index) >= int(index) else None
 
-    def _is_away(self, error: ConsulUnavailableError) -> None:
-        if not self._away:
+    def _log_unavailable(self, error: ConsulUnavailableError) -> None:
+        if not self._unavailable:
             log.warning("consul_unavailable", error=str(error))
-        self._away = True
+        self._unavailable = True

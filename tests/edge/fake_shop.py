@@ -198,7 +198,7 @@ def _refuse(
     context: grpc.ServicerContext, code: grpc.StatusCode, reason: str, http_code: int | None = None
 ) -> Message:
     told = status.build_status(code, "No.", status.error_info(reason, {"productIds": "prod_001"}))
-    interceptors.abort(context, code, told, http_code)
+    interceptors.abort(context, interceptors.ErrorResponse(code, told, http_code))
     raise AssertionError("abort() does not return")
 
 

@@ -1,33 +1,33 @@
-"""A circuit breaker around the calls to one service.
+"""A circuit breaker around the calls to one upstream.
 
-    CLOSED --(3 failures in a row)--> OPEN --(after a while)--> HALF-OPEN
+    CLOSED --(3 failures in a row)--> OPEN --(after a delay)--> HALF-OPEN
       ^                                ^                            |
       +-----------(it succeeds)--------+---------(it fails)---------+
 
-While it is open calls fail at once, so nobody waits for a service that is known to be
-down. When it is half-open exactly one call is let through to find out. Calls are not
-serialised: the lock is held to decide and to count, never while a call runs. A call counts
-only in the state that let it through: what a call from before the circuit opened has to
-say comes too late. A cancelled call says nothing at all.
+While the circuit is open, calls fail at once instead of waiting for an upstream that is down.
+When it is half-open, exactly one call is let through as a probe. Calls run concurrently: the
+lock is held to admit and to count, never during a call. A call counts only if the state has
+not changed since it was admitted. A cancelled call does not count.
 
-A service that passes on the trouble of somebody behind it answers, so it is well. Which of
-its reasons mean that is told to the breaker: otherwise whoever finds a request that always
-fails behind the service, such as a card that the payment provider cannot handle, could shut
-the service for everybody by repeating it.
+Some failures come from a dependency behind the upstream, which is itself healthy. Their
+reasons are ignored: otherwise anyone with a request that always fails there, such as a card
+that the payment provider rejects with an error, could open the circuit for all customers by
+repeating it.
 """
 
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import grpc
+from typing_extensions import override
 
 from services.common.context import current
-from services.common.mesh.channels import remaining_timeout
-from services.common.rpc.status import read_status
+from services.common.mesh.channels import Continuation, Request, remaining_timeout
+from services.common.rpc.status import FailedCall, read_status
 
-FAILURES = frozenset(
+FAILURE_CODES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -36,43 +36,50 @@ FAILURES = frozenset(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
 )
-"""What says that a service is in trouble; a refusal such as NOT_FOUND says that it is well."""
+"""The codes of an unhealthy upstream; any other, such as NOT_FOUND, is from a healthy one."""
 
 
-def _is_cut_short(timeout: float | None) -> bool:
-    """Return whether a call gets less time than we would give it, for its caller has less."""
-    allowed = remaining_timeout(current(), timeout)
-    return allowed is not None and (timeout is None or allowed < timeout)
+class CallFuture(FailedCall, Protocol):
+    """A call that has been made."""
+
+    def code(self) -> grpc.StatusCode:
+        """Return the status code, when the call is done."""
+
+    def add_done_callback(self, fn: Callable[[Any], None], /) -> None:
+        """Call back when the call is done."""
+
+
+Call = TypeVar("Call", bound=CallFuture)
 
 
 class CircuitOpenError(grpc.RpcError):
-    """The call was not made; to its caller it looks like UNAVAILABLE."""
+    """The call was not made; callers see UNAVAILABLE."""
 
     def code(self) -> grpc.StatusCode:
         """Return UNAVAILABLE."""
         return grpc.StatusCode.UNAVAILABLE
 
     def details(self) -> str:
-        """Return why."""
+        """Return the reason."""
         return "circuit open"
 
-    def trailing_metadata(self) -> tuple:
-        """Return nothing: the call never left."""
+    def trailing_metadata(self) -> tuple[()]:
+        """Return no metadata."""
         return ()
 
     def result(self, _timeout: float | None = None) -> NoReturn:
-        """Raise the error itself: gRPC asks the outcome of a call that an interceptor made."""
+        """Raise the error itself: gRPC reads the outcome of a call from its future."""
         raise self
 
     def add_done_callback(self, callback: Callable[["CircuitOpenError"], object]) -> None:
-        """Call back at once: there is nothing to wait for."""
+        """Call back at once."""
         callback(self)
 
 
 class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
-    """Opens after `threshold` failures in a row, and tries again after `open_seconds`.
+    """Opens after `threshold` failures in a row, and probes again after `open_seconds`.
 
-    Failures with one of the reasons `harmless` are answers like any other.
+    Failures with one of `ignored_reasons` count as successes.
     """
 
     def __init__(
@@ -89,57 +96,69 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._failures = 0
-        self._retry_at = 0.0
+        self._probe_at = 0.0
         self._probing = False
-        self._changes = 0
+        self._generation = 0
+        """Increases with each change between open and closed."""
 
     @property
     def is_open(self) -> bool:
-        """Return whether calls fail at once, or all but one."""
+        """Whether calls fail at once, except for a probe."""
         with self._lock:
             return self._has_opened()
 
-    def intercept_unary_unary(self, continuation, client_call_details, request):
-        """Make the call, unless the circuit is open; count how it ended."""
-        admitted = self._admit()
-        impatient = _is_cut_short(client_call_details.timeout)
+    @override
+    def intercept_unary_unary(
+        self,
+        continuation: Continuation[Request, Call],
+        client_call_details: grpc.ClientCallDetails,
+        request: Request,
+    ) -> Call:
+        generation = self._admit()
+        limited = _is_limited_by_caller(client_call_details.timeout)
         try:
             call = continuation(client_call_details, request)
         except BaseException:
-            self._count(grpc.StatusCode.CANCELLED, admitted)
+            self._count(grpc.StatusCode.CANCELLED, generation)
             raise
-        call.add_done_callback(lambda done: self._count(self._verdict(done, impatient), admitted))
+        call.add_done_callback(lambda done: self._count(self._outcome(done, limited), generation))
         return call
 
     def _admit(self) -> int:
-        """Return how often the state had changed; raise CircuitOpenError when no call may go."""
+        """Return the current generation; CircuitOpenError when no call is let through."""
         with self._lock:
             if self._has_opened():
-                if self._probing or self._monotonic() < self._retry_at:
+                if self._probing or self._monotonic() < self._probe_at:
                     raise CircuitOpenError
                 self._probing = True
-            return self._changes
+            return self._generation
 
-    def _verdict(self, done: grpc.RpcError, impatient: bool) -> grpc.StatusCode:
-        """Return what an outcome says of the service; an impatient caller says nothing."""
-        code = done.code()
-        if impatient and code is grpc.StatusCode.DEADLINE_EXCEEDED:
+    def _outcome(self, call: CallFuture, limited_by_caller: bool) -> grpc.StatusCode:
+        """Return the code to count: CANCELLED does not count, and OK is a success."""
+        code = call.code()
+        if limited_by_caller and code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return grpc.StatusCode.CANCELLED
-        if code in FAILURES and read_status(done)[0] in self._ignored_reasons:
+        if code in FAILURE_CODES and read_status(call)[0] in self._ignored_reasons:
             return grpc.StatusCode.OK
         return code
 
-    def _count(self, code: grpc.StatusCode, admitted: int) -> None:
+    def _count(self, code: grpc.StatusCode, generation: int) -> None:
         with self._lock:
-            if admitted != self._changes:
+            if generation != self._generation:
                 return
             self._probing = False
             if code is grpc.StatusCode.CANCELLED:
                 return
             was_open = self._has_opened()
-            self._failures = self._failures + 1 if code in FAILURES else 0
-            self._retry_at = self._monotonic() + self._open_seconds
-            self._changes += self._has_opened() != was_open
+            self._failures = self._failures + 1 if code in FAILURE_CODES else 0
+            self._probe_at = self._monotonic() + self._open_seconds
+            self._generation += self._has_opened() != was_open
 
     def _has_opened(self) -> bool:
         return self._failures >= self._threshold
+
+
+def _is_limited_by_caller(timeout: float | None) -> bool:
+    """Check whether the caller's deadline leaves a call less than its own timeout."""
+    allowed = remaining_timeout(current(), timeout)
+    return allowed is not None and (timeout is None or allowed < timeout)

@@ -1,40 +1,48 @@
-"""How a service calls another: by name, through the control plane, within its deadline.
+"""Client channels to the other services of the mesh.
 
-`mesh.channel("catalog")` is a gRPC channel to `xds:///catalog`: the control plane tells
-where the healthy instances are and which failures are tried again; no address is written
-anywhere. Every call takes at most what is left of the call that is being answered.
+`mesh.channel("catalog")` is a gRPC channel to `xds:///catalog`: the control plane provides the
+healthy instances and the retry policy; no address is configured anywhere. Every call takes at
+most what remains of the deadline of the current call.
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import grpc
+from typing_extensions import override
 
 from services.common.context import CallContext, current
 
 IP_ADDRESS = re.compile(r"[\d.]+:\d+")
 MARGIN_SECONDS = 0.05
-"""What is kept of the caller's deadline, to render an answer that still arrives."""
+"""The part of the caller's deadline that is reserved for rendering the response."""
 
 OPTIONS = (
-    # A service that comes back is found within a second, not after the default's minutes.
+    # A service that is up again is found within a second, not after the default's minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A channel that is not used for long would forget where the service is.
+    # An idle channel would forget the instances of its service.
     ("grpc.client_idle_timeout_ms", 2**31 - 1),
 )
 
+Request = TypeVar("Request")
+Call = TypeVar("Call")
+Continuation = Callable[[grpc.ClientCallDetails, Request], Call]
+"""Makes the call and returns it, which is also its future."""
+Metadata = tuple[tuple[str, str | bytes], ...]
+
 
 class Mesh:
-    """Opens channels to the other services.
+    """Opens channels to the services of the mesh.
 
-    `xds_servers` are control planes, "host:port", tried in order; one is asked when the
-    first channel is used, and another when it dies. With `upstreams`, channels to other
-    services are refused: the service's manifest must name them.
+    `xds_servers` are control planes, "host:port", in order of preference. One is connected
+    when the first channel is opened, and another when it fails. With `upstreams`, only channels
+    to these services can be opened: those that a manifest names.
     """
 
     def __init__(
@@ -44,11 +52,13 @@ class Mesh:
         # gRPC reads its bootstrap from the environment, once, with the first xds channel.
         os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = bootstrap(xds_servers, node_id)
 
-    def channel(self, service: str, *interceptors: grpc.UnaryUnaryClientInterceptor):
-        """Return a channel to a service, by its name in Consul; it connects in the background.
+    def channel(
+        self, service: str, *interceptors: grpc.UnaryUnaryClientInterceptor
+    ) -> grpc.Channel:
+        """Open a channel to a service by its name in Consul.
 
-        From then on it knows where the service is, although nobody has called it yet: the
-        control plane may be away when somebody does.
+        It connects now, in the background, so that it has the endpoints by the first call,
+        when the control plane may be unavailable.
         """
         if self._upstreams is not None and service not in self._upstreams:
             raise ValueError(f"{service} is not among the upstreams of the manifest")
@@ -58,7 +68,7 @@ class Mesh:
 
 
 def connect(channel: grpc.Channel) -> None:
-    """Let a channel connect now, in the background, however long that takes."""
+    """Start to connect a channel in the background, without a time limit."""
 
     def watch(state: grpc.ChannelConnectivity) -> None:
         if state is grpc.ChannelConnectivity.READY:
@@ -68,13 +78,13 @@ def connect(channel: grpc.Channel) -> None:
 
 
 def open_channel(target: str, *interceptors: grpc.UnaryUnaryClientInterceptor) -> grpc.Channel:
-    """Return a channel to any gRPC target, with what every outgoing call has."""
+    """Open a channel to any gRPC target, with the options and interceptors of the mesh."""
     channel = grpc.insecure_channel(target, options=OPTIONS)
     return grpc.intercept_channel(channel, *interceptors, CallPropagation())
 
 
 def bootstrap(xds_servers: Sequence[str], node_id: str) -> str:
-    """Return the xDS bootstrap of this process, as JSON."""
+    """Build the xDS bootstrap of this process, as JSON."""
     servers = [
         {
             "server_uri": server,
@@ -87,63 +97,74 @@ def bootstrap(xds_servers: Sequence[str], node_id: str) -> str:
 
 
 def _targets(xds_servers: Sequence[str]) -> Sequence[str]:
-    """Return control planes as gRPC targets, so that another is heard when one dies.
+    """Convert control planes to gRPC targets; IP addresses become one target.
 
-    gRPC asks the next server of its list only about what it does not know yet: a client
-    that runs would hear nothing new until the first is back. Of the addresses of one target
-    it uses any that answers; a target can have several if they are IP addresses.
+    gRPC asks the second server of its list only for resources that it does not have yet: a
+    running client would get no updates until the first is up again. Within one target it
+    uses any address that answers, and only IP addresses can share a target.
     """
     if all(IP_ADDRESS.fullmatch(server) for server in xds_servers):
         return [f"ipv4:{','.join(xds_servers)}"]
     return xds_servers
 
 
-class _Details(NamedTuple):
-    """What gRPC's interceptors pass on of a call; the library has no public one to build."""
+@dataclass
+class CallDetails(grpc.ClientCallDetails):
+    """The details of a call that an interceptor passes on; grpcio has no public class."""
 
     method: str
     timeout: float | None
-    metadata: Sequence[tuple[str, str]] | None
+    metadata: Metadata | None
     credentials: grpc.CallCredentials | None
     wait_for_ready: bool | None
     compression: grpc.Compression | None
 
 
 class CallPropagation(grpc.UnaryUnaryClientInterceptor):
-    """Hands the current call's deadline, request id and trace context to the next service."""
+    """Passes the current call's deadline, request id and trace context on to the upstream."""
 
-    def intercept_unary_unary(self, continuation, client_call_details, request):
-        """Make the call with what remains of the deadline."""
+    @override
+    def intercept_unary_unary(
+        self,
+        continuation: Continuation[Request, Call],
+        client_call_details: grpc.ClientCallDetails,
+        request: Request,
+    ) -> Call:
         call = current()
         timeout = remaining_timeout(call, client_call_details.timeout)
         headers = {"x-request-id": call.request_id, "traceparent": call.traceparent}
-        return continuation(_revised(client_call_details, timeout, headers), request)
+        return continuation(_with(client_call_details, timeout, headers), request)
 
 
 class OnBehalfOfCaller(grpc.UnaryUnaryClientInterceptor):
-    """Makes calls in the name of whoever makes the current one, as the edge verified it.
+    """Passes the current caller's id and role on, as the edge verified them.
 
-    Pass it to `Mesh.channel` where a service asks for what only its caller may see. Without
-    it, and outside of a call, calls are nobody's.
+    Pass it to `Mesh.channel` for RPCs that only the caller may call. Without it, and outside
+    of a call, calls are anonymous.
     """
 
-    def intercept_unary_unary(self, continuation, client_call_details, request):
-        """Make the call with the caller's id and role."""
+    @override
+    def intercept_unary_unary(
+        self,
+        continuation: Continuation[Request, Call],
+        client_call_details: grpc.ClientCallDetails,
+        request: Request,
+    ) -> Call:
         caller = current().caller
         headers = {"x-user-id": caller.user_id, "x-user-role": caller.role}
         timeout = client_call_details.timeout
-        return continuation(_revised(client_call_details, timeout, headers), request)
+        return continuation(_with(client_call_details, timeout, headers), request)
 
 
-def _revised(
-    details: _Details, timeout: float | None, headers: Mapping[str, str | None]
-) -> _Details:
-    """Return a call with another timeout and with more headers; empty ones are left out."""
-    more = [(name, value) for name, value in headers.items() if value]
-    return _Details(
+def _with(
+    details: grpc.ClientCallDetails, timeout: float | None, headers: Mapping[str, str | None]
+) -> CallDetails:
+    """Copy the details of a call with another timeout and more headers; skip empty headers."""
+    more = tuple((name, value) for name, value in headers.items() if value)
+    return CallDetails(
         method=details.method,
         timeout=timeout,
-        metadata=[*(details.metadata or ()), *more],
+        metadata=(*(details.metadata or ()), *more),
         credentials=details.credentials,
         wait_for_ready=details.wait_for_ready,
         compression=details.compression,
@@ -151,7 +172,7 @@ def _revised(
 
 
 def remaining_timeout(call: CallContext, wanted: float | None) -> float | None:
-    """Return the seconds that a call may take: what is wanted, at most what remains."""
+    """Limit a timeout in seconds to what remains of the call's deadline, minus the margin."""
     remaining = call.remaining_seconds()
     if remaining is None:
         return wanted

@@ -1,4 +1,4 @@
-"""Keeps an instance announced in Consul for as long as it lives."""
+"""Keeps an instance registered in Consul while its process runs."""
 
 import threading
 
@@ -12,10 +12,11 @@ log = structlog.get_logger()
 
 
 class Registration:
-    """Announces an instance, and again whenever Consul has forgotten it.
+    """Registers an instance, and again whenever Consul has lost it.
 
-    Consul may be away, restart, or lose its data: nothing that runs stops for it. Each
-    change of state is logged once. Without an `address` it is the one that Consul sees.
+    Consul may be unavailable, restart or lose its data: the service goes on. Each change of
+    state is logged once. An empty `address` is replaced by this machine's address on Consul's
+    network.
     """
 
     def __init__(
@@ -37,16 +38,16 @@ class Registration:
         self._health_service = health_service
         self._verify_seconds = verify_seconds
         self._state = ""
-        self._leaving = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="registration", daemon=True)
 
     def start(self) -> None:
-        """Announce the instance in the background, as soon as Consul answers."""
+        """Register the instance in the background, as soon as Consul answers."""
         self._thread.start()
 
     def leave(self) -> None:
-        """Take the instance back, so that nobody calls it any more."""
-        self._leaving.set()
+        """Deregister the instance, so that it gets no more calls."""
+        self._stopping.set()
         self._thread.join()
         try:
             self._consul.deregister(self._instance)
@@ -54,22 +55,22 @@ class Registration:
             log.warning("consul_unavailable", error=str(error))
 
     def _run(self) -> None:
-        while not self._leaving.is_set():
+        while not self._stopping.is_set():
             self._verify()
-            self._leaving.wait(self._verify_seconds)
+            self._stopping.wait(self._verify_seconds)
 
     def _verify(self) -> None:
         try:
-            # Just after its start an agent may know an instance that the catalogue does not:
-            # announcing again makes it sync. And one that was killed may have left its name
-            # with a port that it has no longer.
+            # A new agent may know an instance that the catalogue does not: registering again
+            # makes it sync. And an instance that was killed may still be registered with its
+            # old port.
             address = self._address or self._consul.own_address()
-            here = Instance(self._instance, address, self._port)
-            if not self._consul.is_in_catalogue(self._name, here):
+            instance = Instance(self._instance, address, self._port)
+            if not self._consul.is_in_catalogue(self._name, instance):
                 self._register(address)
-            self._became("registered")
+            self._set_state("registered")
         except ConsulUnavailableError as error:
-            self._became("consul_unavailable", error=str(error))
+            self._set_state("consul_unavailable", error=str(error))
 
     def _register(self, address: str) -> None:
         self._consul.register(
@@ -80,7 +81,7 @@ class Registration:
             health_service=self._health_service,
         )
 
-    def _became(self, state: str, **facts: str) -> None:
+    def _set_state(self, state: str, **details: str) -> None:
         if state != self._state:
-            log.info(state, **facts)
+            log.info(state, **details)
         self._state = state

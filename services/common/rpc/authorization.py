@@ -1,6 +1,6 @@
-"""Who may do what: asked by servicers, about the message's own fields.
+"""Authorization, which servicers check with the message's own fields.
 
-The edge verifies the token and passes on who it names; what that person may do is
+The edge verifies the token and passes on the user id and role; what the caller may do is
 decided here, in the service that owns the data.
 """
 
@@ -15,7 +15,7 @@ class NotSignedInError(UnauthenticatedError):
 
 
 class NotYoursError(PermissionDeniedError):
-    """The call is about data of somebody else."""
+    """The call is about data of another user."""
 
     reason = "NOT_YOURS"
 
@@ -27,7 +27,7 @@ class AdminOnlyError(PermissionDeniedError):
 
 
 def require_user() -> Caller:
-    """Return the signed-in caller; NotSignedInError without one."""
+    """Return the caller; NotSignedInError for an anonymous one."""
     caller = current().caller
     if not caller.user_id:
         raise NotSignedInError("Sign in first: send a bearer token.")
@@ -35,7 +35,7 @@ def require_user() -> Caller:
 
 
 def require_admin() -> Caller:
-    """Return the caller if an administrator; NotSignedInError or AdminOnlyError if not."""
+    """Return the caller if an administrator; otherwise NotSignedInError or AdminOnlyError."""
     caller = require_user()
     if not caller.is_admin:
         raise AdminOnlyError("Only administrators may do this.")
@@ -45,7 +45,7 @@ def require_admin() -> Caller:
 def require_self_or_admin(user_id: str) -> Caller:
     """Return the caller if `user_id` is theirs or they are an administrator.
 
-    NotSignedInError or NotYoursError if not.
+    Otherwise NotSignedInError or NotYoursError.
     """
     caller = require_user()
     if caller.user_id != user_id and not caller.is_admin:

@@ -1,47 +1,62 @@
-"""Health that tells the truth about the things a service cannot work without.
+"""Health that reflects the dependencies of a service.
 
-A monitor asks each dependency every second or so and publishes the answer through
-grpc.health.v1, under the name of every service on the server and under "". Checks are
-answered on threads of their own, so a busy server is not taken for a dead one.
+A monitor checks each dependency every second and publishes the result through
+grpc.health.v1, under the name of every service of the server and under "". Health checks are
+answered by threads of their own, so that a busy server is not taken for a dead one.
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
+import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2
+from typing_extensions import override
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 Check = Callable[[], None]
-"""Raises when the dependency cannot be used; must give up by itself within seconds."""
+"""Raises when the dependency is unavailable; must return or raise within seconds."""
 
 log = structlog.get_logger()
 
 
 class IsolatedHealthServicer(health.HealthServicer):
-    """Answers health checks on a pool of its own, whatever the server is busy with."""
+    """Answers health checks with a thread pool of its own, also when the server is busy."""
 
-    def Check(self, request, context):
-        """Return the published state of a service."""
+    @override
+    def Check(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
         return super().Check(request, context)
 
-    # grpcio runs a behaviour that has this attribute on that pool instead of the server's.
+    # grpcio runs a behavior that has this attribute on that pool instead of the server's.
     Check.experimental_thread_pool = ThreadPoolExecutor(2, "health")  # type: ignore[attr-defined]
+
+
+class HealthPublisher(Protocol):
+    """Publishes states through grpc.health.v1, as grpcio's HealthServicer does."""
+
+    def set(self, service: str, status: Any, /) -> None:
+        """Publish the state of a service."""
+
+    def enter_graceful_shutdown(self) -> None:
+        """Publish NOT_SERVING from now on."""
 
 
 class HealthMonitor:
     """Publishes NOT_SERVING while any of `checks` raises, else SERVING.
 
-    `names` are the full names of the services on the server.
+    `names` are the full names of the services of the server.
     """
 
     def __init__(
         self,
         *,
-        servicer: health.HealthServicer,
+        servicer: HealthPublisher,
         names: Sequence[str],
         checks: Mapping[str, Check],
         interval_seconds: float = 1.0,
@@ -55,17 +70,17 @@ class HealthMonitor:
         self._thread = threading.Thread(target=self._run, name="health-monitor", daemon=True)
 
     def start(self) -> None:
-        """Check once, publish, and go on checking in the background."""
+        """Check once, then periodically in the background."""
         self.check_once()
         self._thread.start()
 
     def drain(self) -> None:
-        """Publish NOT_SERVING for good."""
+        """Publish NOT_SERVING from now on."""
         self._stopping.set()
         self._servicer.enter_graceful_shutdown()
 
     def check_once(self) -> None:
-        """Ask every dependency and publish what follows."""
+        """Check every dependency and publish the result."""
         failing = {name for name, check in self._checks.items() if not _passes(name, check)}
         if failing != self._failing:
             log.warning("health_changed", failing=sorted(failing))
@@ -81,7 +96,7 @@ class HealthMonitor:
 def _passes(name: str, check: Check) -> bool:
     try:
         check()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not usable
+    except Exception as error:  # noqa: BLE001 - any exception means unavailable
         log.debug("dependency_failed", dependency=name, error=repr(error))
         return False
     return True

@@ -1,29 +1,35 @@
-"""What happens around every call that a service answers.
+"""The server interceptors of every unary call.
 
-From the outside in: the context of the call is set, the call is logged, errors become
-statuses, the request is validated; then the servicer acts. Each is one small context
-manager, and `with_interceptors` puts them around a behaviour; the interceptor applies it to the
-services of this project (health and reflection pass untouched).
+From the outside in: the call context is set, the call is logged, errors become statuses, the
+request is validated; then the servicer runs. Each is a context manager; `with_interceptors`
+wraps a method in all of them, and `ServiceInterceptor` applies it to this project's services
+(health and reflection are left as they are).
 """
 
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 import structlog
 from google.protobuf import message
 from google.rpc import status_pb2
+from typing_extensions import override
 
 from services.common import errors
 from services.common.context import CallContext, Caller, current, use
 from services.common.rpc import status
 from services.common.rpc.validation import InvalidFieldsError, validate
 
-Around = Callable[[str, message.Message, grpc.ServicerContext], AbstractContextManager[Any]]
+Context = grpc.ServicerContext | grpc.aio.ServicerContext
+Interceptor = Callable[[str, message.Message, grpc.ServicerContext], AbstractContextManager[object]]
+"""Given the method's path, the request and the gRPC context, wraps one call."""
 Behavior = Callable[[Any, grpc.ServicerContext], Any]
+"""A unary method of a servicer."""
+Continuation = Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None]
+"""Returns the handler of a method; None when no service has the method."""
 
 SERVICE_PATH_PREFIX = "/mamie_rosa."
 INTERNAL_MESSAGE = "Something went wrong on our side. Quote the request id {} when you report it."
@@ -32,12 +38,8 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def call_context(
-    _method: str,
-    _request: message.Message,
-    context: grpc.ServicerContext | grpc.aio.ServicerContext,
-) -> Iterator[None]:
-    """Set the context of the call from its metadata and deadline."""
+def set_call_context(_method: str, _request: message.Message, context: Context) -> Iterator[None]:
+    """Set the call context from the metadata and the deadline of the call."""
     received = context.invocation_metadata() or ()
     metadata = {key: value for key, value in received if type(value) is str}
     call = CallContext(
@@ -53,17 +55,17 @@ def call_context(
 
 
 def _deadline(remaining_seconds: float | None) -> float | None:
-    """Return the deadline on the monotonic clock; grpcio says "none" in several ways."""
+    """Return the deadline on the monotonic clock; grpcio has several values for "none"."""
     if remaining_seconds is None or remaining_seconds > 1e8:
         return None
     return time.monotonic() + remaining_seconds
 
 
 @contextmanager
-def logged(
+def log_call(
     method: str, _request: message.Message, _context: grpc.ServicerContext
 ) -> Iterator[None]:
-    """Log the call once, when it is over; never its content."""
+    """Log the call once, at its end, without its content."""
     started = time.monotonic()
     outcome = "OK"
     try:
@@ -77,7 +79,7 @@ def logged(
 
 
 class _AbortedError(Exception):
-    """Carries the outcome of an aborted call past the log; gRPC has the status already."""
+    """Passes the outcome of an aborted call to the log; gRPC has the status already."""
 
     def __init__(self, outcome: str) -> None:
         super().__init__(outcome)
@@ -90,100 +92,103 @@ def abort_on_error(
 ) -> Iterator[None]:
     """Abort the call with the status of the error that was raised.
 
-    This is the only place that aborts. What is not an error of ours is a bug (or a
-    failed call to another service): its text goes to the log alone.
+    This is the only place that aborts. Any exception but a MamieRosaError is a bug (or a
+    failed call to an upstream): its text goes to the log alone.
     """
     try:
         yield
     except errors.MamieRosaError as error:
-        abort(context, *refusal(error))
+        abort(context, error_response(error))
     except Exception:
         log.exception("call_crashed", method=method)
-        abort(context, *crash())
+        abort(context, internal_error_response())
 
 
-class Refusal(NamedTuple):
-    """How a call ends that is not answered; `http` overrides the code that REST clients see."""
+class ErrorResponse(NamedTuple):
+    """The status that a failed call ends with; `http` overrides the code that REST clients see."""
 
     code: grpc.StatusCode
-    details: status_pb2.Status
+    status: status_pb2.Status
     http: int | None = None
 
     @property
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """Return what follows the status on the wire."""
-        details = (status.DETAILS, self.details.SerializeToString())
+        """The metadata that carries the status and the HTTP code."""
+        details = (status.DETAILS, self.status.SerializeToString())
         return (details,) if self.http is None else (details, (status.HTTP_CODE, str(self.http)))
 
 
-def refusal(error: errors.MamieRosaError) -> Refusal:
-    """Return what an error of ours becomes."""
+def error_response(error: errors.MamieRosaError) -> ErrorResponse:
+    """Translate an error of this project."""
     code, http = status.mapped(error)
-    detail = status.error_info(error.reason, error.metadata)
+    info = status.error_info(error.reason, error.metadata)
     more = [error.bad_request] if isinstance(error, InvalidFieldsError) else []
-    return Refusal(code, status.build_status(code, error.message, detail, *more), http)
+    return ErrorResponse(code, status.build_status(code, error.message, info, *more), http)
 
 
-def crash() -> Refusal:
-    """Return what any other error becomes; its text is for the log alone."""
+def internal_error_response() -> ErrorResponse:
+    """Build the neutral INTERNAL that any other exception becomes."""
     text = INTERNAL_MESSAGE.format(current().request_id)
-    detail = status.error_info("INTERNAL", {"requestId": current().request_id})
+    info = status.error_info("INTERNAL", {"requestId": current().request_id})
     code = grpc.StatusCode.INTERNAL
-    return Refusal(code, status.build_status(code, text, detail))
+    return ErrorResponse(code, status.build_status(code, text, info))
 
 
-def abort(
-    context: grpc.ServicerContext,
-    code: grpc.StatusCode,
-    details: status_pb2.Status,
-    http: int | None = None,
-) -> None:
-    """End the call with a status; `http` overrides the code that REST clients see."""
-    context.set_trailing_metadata(Refusal(code, details, http).trailing_metadata)
+def abort(context: grpc.ServicerContext, response: ErrorResponse) -> NoReturn:
+    """End the call with an error."""
+    context.set_trailing_metadata(response.trailing_metadata)
     try:
-        context.abort(code, details.message)
+        context.abort(response.code, response.status.message)
     except Exception as aborted:
-        raise _AbortedError(code.name) from aborted
+        raise _AbortedError(response.code.name) from aborted
 
 
 @contextmanager
-def validated(
+def validate_request(
     _method: str, request: message.Message, _context: grpc.ServicerContext
 ) -> Iterator[None]:
-    """Refuse a request that breaks the rules that its proto declares."""
+    """Reject a request that violates the field rules of its proto."""
     validate(request)
     yield
 
 
-AROUND_EVERY_CALL: Sequence[Around] = (call_context, logged, abort_on_error, validated)
+INTERCEPTORS: Sequence[Interceptor] = (
+    set_call_context,
+    log_call,
+    abort_on_error,
+    validate_request,
+)
 
 
 def with_interceptors(behavior: Behavior, method: str) -> Behavior:
-    """Return a unary behaviour with everything around it that every call has."""
+    """Wrap a unary method in all interceptors."""
 
-    def answer(request: message.Message, context: grpc.ServicerContext) -> Any:
+    def handle(request: message.Message, context: grpc.ServicerContext) -> Any:
         with ExitStack() as stack:
-            for around in AROUND_EVERY_CALL:
-                stack.enter_context(around(method, request, context))
+            for interceptor in INTERCEPTORS:
+                stack.enter_context(interceptor(method, request, context))
             return behavior(request, context)
 
-    return answer
+    return handle
 
 
-class GuardInterceptor(grpc.ServerInterceptor):
-    """Guards every method of this project's services; all are unary (see GrpcServer)."""
+class ServiceInterceptor(grpc.ServerInterceptor):
+    """Wraps every method of this project's services; all are unary (see GrpcServer)."""
 
-    def intercept_service(self, continuation, handler_call_details):
-        """Return the method's handler inside the interceptors; foreign methods pass as they are."""
+    @override
+    def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler | None:
         method = handler_call_details.method
         handler = continuation(handler_call_details)
         if handler is None or not method.startswith(SERVICE_PATH_PREFIX):
             return handler
+        assert handler.unary_unary
         return with_behavior(handler, with_interceptors(handler.unary_unary, method))
 
 
 def with_behavior(handler: grpc.RpcMethodHandler, behavior: Behavior) -> grpc.RpcMethodHandler:
-    """Return a unary handler like `handler` that does `behavior`."""
+    """Copy a unary handler with another behavior."""
     return grpc.unary_unary_rpc_method_handler(
         behavior, handler.request_deserializer, handler.response_serializer
     )

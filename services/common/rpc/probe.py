@@ -1,7 +1,6 @@
-"""Asks a server of this machine for its health: `python -m services.common.rpc.probe`.
+"""Health check of a container: `python -m services.common.rpc.probe`.
 
-For a container's health check. MAMIE_PORT tells where the server is; the exit status is 0
-when it serves, else 1.
+Calls the server at MAMIE_PORT of this machine; the exit status is 0 when it is SERVING, else 1.
 """
 
 import os
@@ -14,7 +13,7 @@ TIMEOUT_SECONDS = 2.0
 
 
 def main() -> int:
-    """Return the exit status, and print what is wrong."""
+    """Print the health and return the exit status."""
     with grpc.insecure_channel(f"127.0.0.1:{os.environ['MAMIE_PORT']}") as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(

@@ -1,4 +1,4 @@
-"""Hints that only clients of the REST edge see; native gRPC clients never notice."""
+"""Response metadata for the REST edge: HTTP status and caching. gRPC clients ignore it."""
 
 from typing import TypeVar
 
@@ -10,27 +10,27 @@ Response = TypeVar("Response")
 
 
 def created(context: grpc.ServicerContext, response: Response) -> Response:
-    """Return `response`, for which REST clients see 201.
+    """Return `response` with the HTTP status 201.
 
-    Call it last: metadata that has left cannot be followed by an error with its own.
+    Call it last: once metadata is sent, an error cannot send its own.
     """
     context.send_initial_metadata(((HTTP_CODE, "201"),))
     return response
 
 
 def cacheable(context: grpc.ServicerContext, response: Response, *, seconds: int) -> Response:
-    """Return `response`, which the edge and browsers may answer again for that long.
+    """Return `response`, which the edge and browsers may cache for that long.
 
-    Call it last, as `created`; never for an answer that depends on the caller.
+    Call it last, as `created`; never for a response that depends on the caller.
     """
     context.send_initial_metadata((("cache-control", f"public, max-age={seconds}"),))
     return response
 
 
 def uncacheable(context: grpc.ServicerContext, response: Response) -> Response:
-    """Return `response`, which nobody on the way to the client may keep, nor the client.
+    """Return `response`, which no cache may store.
 
-    Call it last, as `created`; for an answer that is put together anew for each caller.
+    Call it last, as `created`; for a response that depends on the caller.
     """
     context.send_initial_metadata((("cache-control", "no-store"),))
     return response

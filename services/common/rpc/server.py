@@ -1,4 +1,4 @@
-"""The one way to build a gRPC server."""
+"""The gRPC server of all services."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from grpc_reflection.v1alpha import reflection
 
 from services.common.rpc.admission import AdmissionInterceptor, CountingThreadPool
 from services.common.rpc.health import IsolatedHealthServicer
-from services.common.rpc.interceptors import GuardInterceptor
+from services.common.rpc.interceptors import ServiceInterceptor
 
 OPTIONS: Mapping[str, int] = {
-    # Two servers on one port would share its calls by chance: refuse to start instead.
+    # Without this, two servers could listen on one port and share its calls at random.
     "grpc.so_reuseport": 0,
     "grpc.max_receive_message_length": 2 * 1024 * 1024,
-    # Envoy and gRPC clients ping idle connections; never answer that with "too many pings".
+    # Envoy and gRPC clients ping idle connections; do not close those as "too_many_pings".
     "grpc.http2.min_recv_ping_interval_without_data_ms": 5_000,
     "grpc.http2.max_ping_strikes": 0,
 }
@@ -26,42 +26,45 @@ OPTIONS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class ServiceBinding:
-    """A servicer, and what protoc generated for it. `name` is the full service name."""
+    """A servicer and the generated function that adds it to a server.
+
+    `name` is the full name of the service.
+    """
 
     name: str
     servicer: object
-    add_to_server: Callable[[Any, grpc.Server], None]
+    add_to_server: Callable[[Any, grpc.Server | grpc.aio.Server], None]
 
     @property
-    def shapes(self) -> set[str]:
-        """Return what kinds of methods it has: "unary", "stream" (of answers), "other"."""
+    def method_kinds(self) -> set[str]:
+        """The kinds of its methods: "unary", "stream" (server streaming), "other"."""
         service = descriptor_pool.Default().FindServiceByName(self.name)
-        return {_shape(method) for method in service.methods}
+        return {_kind(method) for method in service.methods}
 
 
-def _shape(method: MethodDescriptor) -> str:
+def _kind(method: MethodDescriptor) -> str:
     if method.client_streaming:
         return "other"
     return "stream" if method.server_streaming else "unary"
 
 
 class WrongServerError(TypeError):
-    """A service has methods that its server is not for: a fault of whoever wires them."""
+    """A service has methods of a kind that its server does not support."""
 
     def __init__(self, binding: ServiceBinding, wanted: str) -> None:
-        found = ", ".join(sorted(binding.shapes))
+        found = ", ".join(sorted(binding.method_kinds))
         super().__init__(f"{binding.name} has {found} methods; this server is for {wanted} alone")
 
 
-def require_shape(bindings: Sequence[ServiceBinding], wanted: str) -> None:
-    """Raise WrongServerError unless all methods are of the wanted kind."""
+def require_kind(bindings: Sequence[ServiceBinding], wanted: str) -> None:
+    """Raise WrongServerError unless all methods are of one kind."""
     for binding in bindings:
-        if binding.shapes - {wanted}:
+        if binding.method_kinds - {wanted}:
             raise WrongServerError(binding, wanted)
 
 
 class CannotListenError(Exception):
-    """The address cannot be listened on, most often because somebody else does."""
+    """The address cannot be bound, usually because another process listens on it."""
 
     def __init__(self, address: str) -> None:
         super().__init__(f"cannot listen on {address}: it is taken, or not of this machine")
@@ -69,7 +72,7 @@ class CannotListenError(Exception):
 
 
 def listen(server: grpc.Server | grpc.aio.Server, host: str, port: int) -> int:
-    """Let a server listen and return the port; CannotListenError when that cannot be."""
+    """Bind a server to an address and return the port; may raise CannotListenError."""
     try:
         return server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
@@ -77,11 +80,11 @@ def listen(server: grpc.Server | grpc.aio.Server, host: str, port: int) -> int:
 
 
 class GrpcServer:
-    """A gRPC server with the interceptors, health and reflection that all of ours have.
+    """A gRPC server for unary methods, with interceptors, health and reflection.
 
-    For unary methods: one that streams would keep a thread for as long as it does
-    (services.common.rpc.streaming has a server for those). `port` 0 takes any free port; `port`
-    then tells which. CannotListenError when the port is taken.
+    A streaming method would occupy a thread for as long as it streams; StreamingServer is for
+    those. With `port` 0 the server chooses a free port; the attribute `port` is the actual one.
+    CannotListenError when the port is taken.
     """
 
     def __init__(
@@ -93,11 +96,11 @@ class GrpcServer:
         worker_threads: int,
         queue_limit: int,
     ) -> None:
-        require_shape(bindings, "unary")
+        require_kind(bindings, "unary")
         pool = CountingThreadPool(worker_threads, "rpc")
         admission = AdmissionInterceptor(waiting=lambda: pool.waiting, limit=queue_limit)
         self._server = grpc.server(
-            pool, interceptors=[admission, GuardInterceptor()], options=list(OPTIONS.items())
+            pool, interceptors=[admission, ServiceInterceptor()], options=list(OPTIONS.items())
         )
         self.names = [binding.name for binding in bindings]
         self.health = IsolatedHealthServicer()
@@ -110,9 +113,9 @@ class GrpcServer:
         self.port = listen(self._server, host, port)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to serve."""
         self._server.start()
 
     def stop(self, grace_seconds: float) -> None:
-        """Take no more calls, finish those in flight, at most `grace_seconds` long."""
+        """Accept no more calls; cancel those in flight after `grace_seconds`."""
         self._server.stop(grace_seconds).wait()

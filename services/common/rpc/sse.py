@@ -1,4 +1,4 @@
-"""Server-Sent Events, as they are written on the wire (https://html.spec.whatwg.org, 9.2)."""
+"""The wire format of Server-Sent Events (https://html.spec.whatwg.org, 9.2)."""
 
 import json
 from collections.abc import Mapping
@@ -7,16 +7,16 @@ CONTENT_TYPE = "text/event-stream"
 
 
 def event(*, event_id: int, name: str, data: Mapping[str, str]) -> bytes:
-    """Return an event; a client that comes back tells the id of the last that it got."""
+    """Format an event; a client that reconnects sends the id of the last event it received."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return f"id: {event_id}\nevent: {name}\ndata: {text}\n\n".encode()
 
 
 def retry(milliseconds: int) -> bytes:
-    """Return what tells clients how long to wait before they come back."""
+    """Format the delay after which clients reconnect."""
     return f"retry: {milliseconds}\n\n".encode()
 
 
 def comment(text: str) -> bytes:
-    """Return what clients leave unread, but see that the line is alive."""
+    """Format a comment; clients ignore it, but it keeps the connection alive."""
     return f": {text}\n\n".encode()

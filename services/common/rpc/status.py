@@ -1,12 +1,12 @@
-"""The one table from errors to gRPC and HTTP, and the status that carries them.
+"""The table from errors to gRPC codes and HTTP statuses, and google.rpc.Status.
 
-Shape of an error, on the wire and in JSON: google.rpc.Status with one
+The shape of an error, on the wire and in JSON: google.rpc.Status with one
 google.rpc.ErrorInfo {reason, domain "mamie-rosa", metadata}; a request that breaks
 field rules adds google.rpc.BadRequest. See https://google.aip.dev/193.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 from google.protobuf import any_pb2, message
@@ -20,7 +20,7 @@ DETAILS = "grpc-status-details-bin"
 
 
 class Mapped(NamedTuple):
-    """How a category of errors is answered.
+    """The gRPC code and the HTTP status of a category of errors.
 
     `http` is set only where it differs from the canonical mapping of the code, which
     Envoy applies by itself.
@@ -45,17 +45,17 @@ TABLE: Mapping[type[errors.MamieRosaError], Mapped] = {
 
 
 def mapped(error: errors.MamieRosaError) -> Mapped:
-    """Return how an error is answered, by the nearest of its classes in the table."""
+    """Look up an error by the nearest of its base classes in the table."""
     return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
 
 
 def error_info(reason: str, metadata: Mapping[str, str]) -> error_details_pb2.ErrorInfo:
-    """Return the detail that tells programs what went wrong."""
+    """Build the detail that programs read."""
     return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
 
 
 def build_status(code: grpc.StatusCode, text: str, *details: message.Message) -> status_pb2.Status:
-    """Return a google.rpc.Status with its details packed."""
+    """Build a google.rpc.Status with packed details."""
     status = status_pb2.Status(code=code.value[0], message=text)
     for detail in details:
         packed = any_pb2.Any()
@@ -64,13 +64,19 @@ def build_status(code: grpc.StatusCode, text: str, *details: message.Message) ->
     return status
 
 
-def read_status(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
-    """Return (reason, metadata) of an error received from another service.
+class FailedCall(Protocol):
+    """A call that has failed, such as a grpc.RpcError of a call."""
 
-    ("", {}) when the error carries no ErrorInfo, as those of the transport do.
+    def trailing_metadata(self) -> Iterable[Any] | None:
+        """Return the trailing metadata."""
+
+
+def read_status(error: FailedCall) -> tuple[str, dict[str, str]]:
+    """Read (reason, metadata) of an error of an upstream.
+
+    ("", {}) when the error has no ErrorInfo, as errors of the transport.
     """
-    received: Iterable[Any] = error.trailing_metadata() or ()
-    for key, value in received:
+    for key, value in error.trailing_metadata() or ():
         if key == DETAILS:
             return _first_error_info(status_pb2.Status.FromString(value))
     return "", {}

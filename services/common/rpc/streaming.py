@@ -1,9 +1,9 @@
-"""The server for methods that stream to many clients at once, and for long.
+"""The gRPC server for server-streaming methods.
 
-A thread for each of hundreds of clients who mostly wait would be a waste: here they share
-one, with an asyncio loop on it. A process has one such loop at most (grpc.aio bears no
-second). What is around every call (services.common.rpc.interceptors) is around every stream:
-context, log, errors and validation; a servicer's method is an async generator.
+A thread for each of hundreds of clients that mostly wait would be a waste: all streams share
+one thread with an asyncio loop. A process has at most one such loop (grpc.aio does not support
+a second). Streams have the same interceptors as unary calls (services.common.rpc.interceptors):
+context, log, errors and validation. A servicer's method is an async generator.
 """
 
 import asyncio
@@ -11,29 +11,35 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 import grpc
 import structlog
 from google.protobuf import message
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from typing_extensions import override
 
 from services.common.errors import MamieRosaError
 from services.common.rpc.admission import OVERLOADED
+from services.common.rpc.health import HealthPublisher
 from services.common.rpc.interceptors import (
     SERVICE_PATH_PREFIX,
-    Refusal,
-    call_context,
-    crash,
-    refusal,
+    ErrorResponse,
+    error_response,
+    internal_error_response,
+    set_call_context,
 )
-from services.common.rpc.server import OPTIONS, ServiceBinding, listen, require_shape
+from services.common.rpc.server import OPTIONS, ServiceBinding, listen, require_kind
 from services.common.rpc.validation import validate
 
 Context = grpc.aio.ServicerContext
 Behavior = Callable[[Any, Context], AsyncGenerator[message.Message, None]]
+"""A streaming method of a servicer."""
 Handler = Callable[[Any, Context], Awaitable[None]]
+"""A streaming method that writes its messages itself."""
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]]
+"""Returns the handler of a method; None when no service has the method."""
 Result = TypeVar("Result")
 
 STREAM_LIMIT = 2_000
@@ -42,20 +48,20 @@ log = structlog.get_logger()
 
 
 class Source(Protocol):
-    """What the streams of a server draw from; it lives on the server's loop."""
+    """Feeds the streams of a server; it runs on the server's loop."""
 
     async def run(self) -> None:
-        """Work until cancelled; then let go of everything."""
+        """Run until cancelled; then release all resources."""
 
     def close(self) -> None:
-        """Let the streams that are open come to their end."""
+        """Let the open streams end."""
 
 
 class StreamingServer:
-    """A gRPC server for streams, with what `services.common.rpc.server.GrpcServer` has.
+    """A gRPC server for streams, with the interface of GrpcServer.
 
-    `port` 0 takes any free port; `port` then tells which. CannotListenError when the port
-    is taken. Beyond `stream_limit` open streams, others are refused.
+    With `port` 0 the server chooses a free port; the attribute `port` is the actual one.
+    CannotListenError when the port is taken. More than `stream_limit` open streams are rejected.
     """
 
     def __init__(
@@ -67,7 +73,7 @@ class StreamingServer:
         port: int = 0,
         stream_limit: int = STREAM_LIMIT,
     ) -> None:
-        require_shape(bindings, "stream")
+        require_kind(bindings, "stream")
         self.names = [binding.name for binding in bindings]
         self._source = source
         self._loop = asyncio.new_event_loop()
@@ -81,11 +87,11 @@ class StreamingServer:
             raise
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to serve."""
         self._call(self._start())
 
     def stop(self, grace_seconds: float) -> None:
-        """Take no more calls and let the streams end, at most `grace_seconds` long."""
+        """Accept no more calls; let the streams end, and cancel them after `grace_seconds`."""
         self._call(self._stop(grace_seconds))
         self._end_loop()
 
@@ -93,10 +99,10 @@ class StreamingServer:
         self, bindings: Sequence[ServiceBinding], host: str, port: int, stream_limit: int
     ) -> tuple[grpc.aio.Server, int]:
         server = grpc.aio.server(
-            interceptors=[StreamGuard(limit=stream_limit)], options=tuple(OPTIONS.items())
+            interceptors=[StreamInterceptor(limit=stream_limit)], options=tuple(OPTIONS.items())
         )
         for binding in bindings:
-            binding.add_to_server(binding.servicer, server)  # type: ignore[arg-type]
+            binding.add_to_server(binding.servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
         reflection.enable_server_reflection(
             (*self.names, "grpc.health.v1.Health", reflection.SERVICE_NAME), server
@@ -104,20 +110,20 @@ class StreamingServer:
         return server, listen(server, host, port)
 
     async def _start(self) -> None:
-        self._drawing = asyncio.create_task(self._source.run())
+        self._source_task = asyncio.create_task(self._source.run())
         await self._server.start()
 
     async def _stop(self, grace_seconds: float) -> None:
         self._source.close()
         await self._server.stop(grace_seconds)
-        self._drawing.cancel()
+        self._source_task.cancel()
         with suppress(asyncio.CancelledError):
-            await self._drawing
+            await self._source_task
         await self._loop.shutdown_default_executor()
 
-    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do something on the loop, and return what comes of it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def _call(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine on the loop and return its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -125,99 +131,101 @@ class StreamingServer:
         self._loop.close()
 
 
-class _LoopHealth:
-    """The health of a streaming server, for a monitor on a thread of its own."""
+class _LoopHealth(HealthPublisher):
+    """The health of a streaming server, for a monitor in another thread."""
 
     def __init__(self, call: Callable[[Coroutine[Any, Any, None]], None]) -> None:
         self.servicer = health.aio.HealthServicer()
         self._call = call
-        self._is_over = False
+        self._draining = False
 
-    def set(self, service: str, status: int) -> None:
-        """Publish the state of a service."""
-        if not self._is_over:
+    @override
+    def set(self, service: str, status: Any) -> None:
+        if not self._draining:
             self._call(self.servicer.set(service, status))
 
+    @override
     def enter_graceful_shutdown(self) -> None:
-        """Publish NOT_SERVING for good."""
-        self._is_over = True
+        self._draining = True
         self._call(self.servicer.enter_graceful_shutdown())
 
 
-class StreamGuard(grpc.aio.ServerInterceptor):
-    """Guards every stream of this project's services, and refuses those beyond a limit."""
+class StreamInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every stream of this project's services, and rejects those beyond a limit."""
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
         self._open = 0
 
-    async def intercept_service(self, continuation, handler_call_details):
-        """Return the method's handler inside the interceptors; foreign methods pass as they are."""
+    @override
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler | None:
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
         if handler is None or not method.startswith(SERVICE_PATH_PREFIX):
             return handler
+        behavior = cast(Behavior, handler.unary_stream)
         return grpc.unary_stream_rpc_method_handler(
-            self._admitted(with_interceptors(handler.unary_stream, method)),
+            self._limited(with_interceptors(behavior, method)),
             handler.request_deserializer,
             handler.response_serializer,
         )
 
-    def _admitted(self, handler: Handler) -> Handler:
-        async def answer(request: message.Message, context: Context) -> None:
+    def _limited(self, handler: Handler) -> Handler:
+        async def handle(request: message.Message, context: Context) -> None:
             if self._open >= self._limit:
-                await abort(context, Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, OVERLOADED))
+                await abort(context, OVERLOADED)
             self._open += 1
             try:
                 await handler(request, context)
             finally:
                 self._open -= 1
 
-        return answer
+        return handle
 
 
 def with_interceptors(behavior: Behavior, method: str) -> Handler:
-    """Return a streaming behaviour with everything around it that every call has.
+    """Wrap a streaming method in context, log, errors and validation.
 
-    The stream is logged once, when it is over, whoever ended it.
+    The stream is logged once, at its end, also when the client ended it.
     """
 
-    async def answer(request: message.Message, context: Context) -> None:
+    async def handle(request: message.Message, context: Context) -> None:
         started, outcome = time.monotonic(), "CANCELLED"
-        with call_context(method, request, context):
+        with set_call_context(method, request, context):
             try:
-                refused = await _stream(behavior, method, request, context)
-                outcome = refused.code.name if refused else "OK"
+                error = await _stream(behavior, method, request, context)
+                outcome = error.code.name if error else "OK"
             finally:
                 elapsed = round(time.monotonic() - started, 1)
                 log.info("stream_ended", method=method, outcome=outcome, elapsed_seconds=elapsed)
-            if refused:
-                await abort(context, refused)
+            if error:
+                await abort(context, error)
 
-    return answer
+    return handle
 
 
 async def _stream(
     behavior: Behavior, method: str, request: message.Message, context: Context
-) -> Refusal | None:
-    """Write what the servicer yields; return the refusal that its error becomes."""
+) -> ErrorResponse | None:
+    """Write the messages that the servicer yields; translate the error that it raises."""
     try:
         validate(request)
-        # Closed here and now: left to the garbage collector, it would end in another context.
+        # Closed here explicitly: the garbage collector would close it in another context.
         async with aclosing(behavior(request, context)) as parts:
             async for part in parts:
                 await context.write(part)
     except MamieRosaError as error:
-        return refusal(error)
-    except grpc.aio.BaseError:  # the client is gone
+        return error_response(error)
+    except grpc.aio.BaseError:  # the client has disconnected
         raise
     except Exception:
         log.exception("call_crashed", method=method)
-        return crash()
+        return internal_error_response()
     return None
 
 
-async def abort(context: Context, refused: Refusal) -> None:
-    """End the stream with a status."""
-    code, details, _ = refused
-    await context.abort(code, details.message, refused.trailing_metadata)
+async def abort(context: Context, response: ErrorResponse) -> NoReturn:
+    """End the stream with an error."""
+    await context.abort(response.code, response.status.message, response.trailing_metadata)

@@ -1,7 +1,8 @@
-"""ServiceBinding tests without a socket: grpcio-testing with the real interceptors around."""
+"""Servicer tests without a socket: grpcio-testing with the real interceptors."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import grpc
 import grpc_testing
@@ -16,10 +17,12 @@ BOB = {"x-user-id": "0b0b0000-0000-4000-8000-000000000002", "x-user-role": "cust
 ADMIN = {"x-user-id": "0ad31100-0000-4000-8000-000000000003", "x-user-role": "admin"}
 ANONYMOUS: dict[str, str] = {}
 
+Detail = TypeVar("Detail", bound=message.Message)
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call was answered with."""
+    """The outcome of a call: code, text, response, initial and trailing metadata."""
 
     code: grpc.StatusCode
     text: str
@@ -28,47 +31,47 @@ class Answer:
 
     @property
     def status(self) -> status_pb2.Status:
-        """Return the google.rpc.Status of an error."""
+        """The google.rpc.Status of an error."""
         return status_pb2.Status.FromString(self.metadata[DETAILS])
 
     @property
     def reason(self) -> str:
-        """Return the reason of an error."""
+        """The reason of an error."""
         return self.detail(error_details_pb2.ErrorInfo).reason
 
     @property
     def facts(self) -> dict[str, str]:
-        """Return the metadata of an error's ErrorInfo."""
+        """The metadata of an error's ErrorInfo."""
         return dict(self.detail(error_details_pb2.ErrorInfo).metadata)
 
     @property
     def http(self) -> int | None:
-        """Return the HTTP code that the service asks for, if it asks for one."""
+        """The HTTP code that the service asks for, if it does."""
         code = self.metadata.get(HTTP_CODE)
         return code and int(code)
 
-    def detail(self, kind: type[message.Message]) -> Any:
-        """Return the error's detail of a kind."""
+    def detail(self, kind: type[Detail]) -> Detail:
+        """Return the error's detail of a type."""
         found = kind()
         assert any(packed.Unpack(found) for packed in self.status.details)
         return found
 
 
 class InMemoryServer:
-    """Calls a servicer as gRPC would, interceptors and all, in this process."""
+    """Calls a servicer in this process, through all interceptors."""
 
     def __init__(self, service: descriptor.ServiceDescriptor, servicer: object) -> None:
         self._service = service
         self._trailing: dict[str, Any] = {}
-        guards = _Guarded(service, servicer, self._trailing)
+        wrapped = _WithInterceptors(service, servicer, self._trailing)
         self._server = grpc_testing.server_from_dictionary(
-            {service: guards}, grpc_testing.strict_real_time()
+            {service: wrapped}, grpc_testing.strict_real_time()
         )
 
     def call(
         self, method: str, request: message.Message, metadata: dict[str, str] | None = None
     ) -> Answer:
-        """Call a method with metadata, wait for the answer and return it."""
+        """Call a method with metadata and wait for its outcome."""
         rpc = self._server.invoke_unary_unary(
             self._service.methods_by_name[method],
             tuple((metadata or {}).items()),
@@ -80,8 +83,8 @@ class InMemoryServer:
         return Answer(code, text, response, {**initial, **self._trailing})
 
 
-class _Guarded:
-    """A servicer with everything around its methods that every call has."""
+class _WithInterceptors:
+    """A servicer with its methods wrapped in the interceptors."""
 
     def __init__(
         self,
@@ -89,20 +92,19 @@ class _Guarded:
         servicer: object,
         trailing: dict[str, Any],
     ) -> None:
-        def recorded(behavior: Behavior) -> Behavior:
+        def recording(behavior: Behavior) -> Behavior:
             return lambda request, context: behavior(
-                request, cast(grpc.ServicerContext, _Recorded(context, trailing))
+                request, cast(grpc.ServicerContext, _RecordingContext(context, trailing))
             )
 
         for method in service.methods:
-            name = f"/{service.full_name}/{method.name}"
-            setattr(
-                self, method.name, recorded(with_interceptors(getattr(servicer, method.name), name))
-            )
+            path = f"/{service.full_name}/{method.name}"
+            behavior = with_interceptors(getattr(servicer, method.name), path)
+            setattr(self, method.name, recording(behavior))
 
 
-class _Recorded:
-    """A context that keeps trailing metadata, which grpcio-testing drops when a call aborts."""
+class _RecordingContext:
+    """A context that records trailing metadata, which grpcio-testing drops on abort."""
 
     def __init__(self, context: grpc.ServicerContext, trailing: dict[str, Any]) -> None:
         self._context = context
@@ -112,5 +114,5 @@ class _Recorded:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
-    def set_trailing_metadata(self, metadata) -> None:
+    def set_trailing_metadata(self, metadata: Iterable[tuple[str, str | bytes]]) -> None:
         self._trailing.update(metadata)

@@ -1,4 +1,4 @@
-"""The field rules that the protos declare (protovalidate), enforced."""
+"""Request validation with the field rules of the protos (protovalidate)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from services.common.errors import InvalidArgumentError
 
 
 class InvalidFieldsError(InvalidArgumentError):
-    """The request breaks the rules of its fields.
+    """The request violates the rules of its fields.
 
-    `bad_request` lists each field by the name that JSON clients use, such as
-    "items[0].productId", with the rule it breaks.
+    `bad_request` lists each field by its JSON name, such as "items[0].productId", with the
+    violated rule.
     """
 
     reason = "INVALID_FIELDS"
@@ -25,22 +25,22 @@ class InvalidFieldsError(InvalidArgumentError):
 
 
 def validate(request: message.Message) -> None:
-    """Raise InvalidFieldsError when a request breaks a rule that its proto declares.
+    """Raise InvalidFieldsError when a request violates a rule of its proto.
 
-    No string may hold a NUL, whatever its proto says: PostgreSQL cannot store it.
+    In addition no string may contain a NUL, which PostgreSQL cannot store.
     """
-    wrong = [*_broken_rules(collect_violations(request)), *_nul_strings(request)]
-    if wrong:
-        raise InvalidFieldsError(BadRequest(field_violations=wrong))
+    found = [*_rule_violations(collect_violations(request)), *_nul_violations(request)]
+    if found:
+        raise InvalidFieldsError(BadRequest(field_violations=found))
 
 
-def _broken_rules(violations: Sequence[Violation]) -> Iterator[BadRequest.FieldViolation]:
+def _rule_violations(violations: Sequence[Violation]) -> Iterator[BadRequest.FieldViolation]:
     for violation in violations:
         yield _field_violation("".join(_path(violation)), violation.proto.message)
 
 
-def _nul_strings(request: message.Message) -> Iterator[BadRequest.FieldViolation]:
-    # Most requests have no zero byte anywhere: one look at the bytes is all that they cost.
+def _nul_violations(request: message.Message) -> Iterator[BadRequest.FieldViolation]:
+    # Most requests have no zero byte at all; then one search of the bytes is enough.
     if b"\0" in request.SerializeToString():
         for path, text in _strings(request, ""):
             if "\0" in text:
@@ -52,7 +52,7 @@ def _field_violation(path: str, description: str) -> BadRequest.FieldViolation:
 
 
 def _strings(part: message.Message, path: str) -> Iterator[tuple[str, str]]:
-    """Yield the path and the text of every string in a message, the keys of maps too."""
+    """Yield the path and the text of every string in a message, including map keys."""
     for field, value in part.ListFields():
         here = f"{path}.{field.json_name}"
         for suffix, element in _elements(field, value):
@@ -63,7 +63,7 @@ def _strings(part: message.Message, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _elements(field: descriptor.FieldDescriptor, value: Any) -> Iterable[tuple[str, Any]]:
-    """Return what a field holds, each with its place in it; a map's keys are its too."""
+    """List the values of a field, each with its index or key; map keys are values too."""
     if not field.is_repeated:
         return [("", value)]
     if isinstance(value, Mapping):

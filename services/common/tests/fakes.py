@@ -1,4 +1,4 @@
-"""Stand-ins for what the shared code meets: a servicer, a server around it, a call, a proxy."""
+"""A scripted servicer, a server for it, and a TCP proxy that can be closed."""
 
 import contextlib
 import socket
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import grpc
 from mamie_rosa import catalog_pb2, catalog_pb2_grpc
+from typing_extensions import override
 
 from services.common.rpc.server import GrpcServer, ServiceBinding
 
@@ -17,12 +18,15 @@ Behavior = Callable[[catalog_pb2.StockCheckRequest], catalog_pb2.StockCheckRespo
 
 
 class ScriptedServicer(catalog_pb2_grpc.CatalogServiceServicer):
-    """Answers VerifyStock with whatever `behavior` returns or raises."""
+    """Answers VerifyStock with what `behavior` returns or raises."""
 
     def __init__(self, behavior: Behavior) -> None:
         self._behavior = behavior
 
-    def VerifyStock(self, request, context):
+    @override
+    def VerifyStock(
+        self, request: catalog_pb2.StockCheckRequest, context: grpc.ServicerContext
+    ) -> catalog_pb2.StockCheckResponse:
         return self._behavior(request)
 
 
@@ -33,7 +37,7 @@ def available(quantity: int) -> catalog_pb2.StockCheckResponse:
 def build_server(
     behavior: Behavior, *, port: int = 0, worker_threads: int = 4, queue_limit: int = 64
 ) -> GrpcServer:
-    """Return a server of VerifyStock; it has not started."""
+    """Build a server of VerifyStock; it is not started."""
     add = catalog_pb2_grpc.add_CatalogServiceServicer_to_server
     return GrpcServer(
         bindings=[ServiceBinding(SERVICE, ScriptedServicer(behavior), add)],
@@ -61,51 +65,32 @@ ASK = catalog_pb2.StockCheckRequest(product_id="prod_001", quantity=1)
 
 
 class SlowBehavior:
-    """Holds every call until `release` is set; `entered` tells that one is being answered."""
+    """Blocks every call until `release` is set; `entered` is set when a call has started."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
         self.release = threading.Event()
 
-    def __call__(self, request):
+    def __call__(self, request: catalog_pb2.StockCheckRequest) -> catalog_pb2.StockCheckResponse:
         self.entered.set()
         assert self.release.wait(30)
         return available(1)
 
 
-class FakeCall:
-    """A call on its way; `finish` says how it ended."""
-
-    def __init__(self) -> None:
-        self._callbacks: list[Callable] = []
-        self._code: grpc.StatusCode | None = None
-
-    def code(self) -> grpc.StatusCode | None:
-        return self._code
-
-    def add_done_callback(self, callback: Callable) -> None:
-        self._callbacks.append(callback)
-
-    def finish(self, code: grpc.StatusCode) -> None:
-        self._code = code
-        for callback in self._callbacks:
-            callback(self)
-
-
 class TcpProxy:
-    """A TCP proxy in front of a server, which may be opened and shut.
+    """A TCP proxy of a server, which can be opened and shut.
 
-    Shut it behaves as a machine on which nothing listens.
+    While it is shut, connections to it are refused.
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._behind = (host, port)
+        self._upstream = (host, port)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
-        self._open: list[socket.socket] = []
+        self._connections: list[socket.socket] = []
 
     def open(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -113,9 +98,9 @@ class TcpProxy:
 
     def shut(self) -> None:
         with self._lock:
-            shut = [each for each in (self._listener, *self._open) if each]
-            self._listener, self._open = None, []
-        for each in shut:
+            sockets = [each for each in (self._listener, *self._connections) if each]
+            self._listener, self._connections = None, []
+        for each in sockets:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
@@ -124,13 +109,13 @@ class TcpProxy:
         with contextlib.suppress(OSError):
             while True:
                 front, _ = listener.accept()
-                back = socket.create_connection(self._behind)
+                back = socket.create_connection(self._upstream)
                 with self._lock:
                     if self._listener is not listener:
                         front.close()
                         back.close()
                         return
-                    self._open += [front, back]
+                    self._connections += [front, back]
                 for pair in ((front, back), (back, front)):
                     threading.Thread(target=_pump, args=(pair,), daemon=True).start()
 

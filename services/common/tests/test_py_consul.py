@@ -1,7 +1,7 @@
-"""python-consul and py-consul stay exchangeable: the same tests pass with either.
+"""python-consul and py-consul are interchangeable: the same tests pass with either.
 
 Both are imported as `consul`, so each needs a process of its own. scripts/test installs
-py-consul into build/py-consul (deploy/locks/py-consul.txt), beside the environment.
+py-consul into build/py-consul (deploy/locks/py-consul.txt), outside of the environment.
 """
 
 import os
@@ -18,7 +18,7 @@ TESTS = "services/common/tests/test_consul.py"
 
 @pytest.fixture
 def environment(consul_url):
-    assert (PY_CONSUL / "consul").is_dir(), "build/py-consul is not there; run scripts/test"
+    assert (PY_CONSUL / "consul").is_dir(), "build/py-consul is missing; run scripts/test"
     path = os.pathsep.join(map(str, (PY_CONSUL, ROOT, ROOT / "build" / "gen")))
     return os.environ | {"PYTHONPATH": path, "MAMIE_TEST_CONSUL_URL": consul_url}
 
@@ -37,11 +37,11 @@ def run(environment, *arguments):
 
 @pytest.mark.integration
 class TestWithPyConsul:
-    def test_it_is_py_consul_that_is_imported(self, environment):
+    def test_py_consul_is_imported(self, environment):
         found = run(environment, "-c", "import consul; print(consul.__file__)")
         assert found.stdout.startswith(str(PY_CONSUL))
 
-    def test_the_client_keeps_its_promises(self, environment):
+    def test_the_tests_of_the_client_pass(self, environment):
         done = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS)
         assert done.returncode == 0, done.stdout
         assert " passed" in done.stdout

@@ -1,4 +1,4 @@
-"""An instance stays announced for as long as it lives, whatever happens to Consul."""
+"""An instance stays registered while its process runs, also when Consul loses its data."""
 
 import uuid
 from urllib.parse import urlsplit
@@ -10,39 +10,39 @@ from services.common.mesh.registration import Registration
 from services.common.tests.fakes import TcpProxy
 from tests.waiting import eventually
 
-HERE = Instance("catalog-1", "127.0.0.1", 8002)
+INSTANCE = Instance("catalog-1", "127.0.0.1", 8002)
 
 
 class FakeConsul:
-    """A Consul that may be away; `known` is its catalogue."""
+    """A Consul that may be unavailable; `catalogue` is its content."""
 
     def __init__(self):
-        self.known = {}
-        self.away = False
-        self.verified = 0
-        self.seen = []
+        self.catalogue = {}
+        self.unavailable = False
+        self.queries = 0
+        self.registered = []
 
     def own_address(self):
-        self._answer()
+        self._respond()
         return "10.0.0.7"
 
     def is_in_catalogue(self, name, instance):
-        self.verified += 1
-        self._answer()
-        return self.known.get(instance.instance_id) == (name, instance)
+        self.queries += 1
+        self._respond()
+        return self.catalogue.get(instance.instance_id) == (name, instance)
 
     def register(self, *, name, instance_id, address, port, health_service):
-        self._answer()
+        self._respond()
         assert health_service == "a.B"
-        self.seen.append(Instance(instance_id, address, port))
-        self.known[instance_id] = (name, self.seen[-1])
+        self.registered.append(Instance(instance_id, address, port))
+        self.catalogue[instance_id] = (name, self.registered[-1])
 
     def deregister(self, instance_id):
-        self._answer()
-        self.known.pop(instance_id, None)
+        self._respond()
+        self.catalogue.pop(instance_id, None)
 
-    def _answer(self):
-        if self.away:
+    def _respond(self):
+        if self.unavailable:
             raise ConsulUnavailableError("gone")
 
 
@@ -51,7 +51,7 @@ def consul():
     return FakeConsul()
 
 
-def announced(consul, instance=HERE, name="catalog"):
+def start_registration(consul, instance=INSTANCE, name="catalog"):
     registration = Registration(
         consul=consul,
         name=name,
@@ -67,103 +67,105 @@ def announced(consul, instance=HERE, name="catalog"):
 
 @pytest.fixture
 def registration(consul):
-    registration = announced(consul)
-    eventually(lambda: consul.known)
+    registration = start_registration(consul)
+    eventually(lambda: consul.catalogue)
     yield registration
     registration.leave()
 
 
-def verified_again(consul, times=2):
-    before = consul.verified
-    eventually(lambda: consul.verified >= before + times)
+def wait_for_queries(consul, count=2):
+    before = consul.queries
+    eventually(lambda: consul.queries >= before + count)
 
 
-def test_an_instance_is_announced(registration, consul):
-    assert consul.known == {"catalog-1": ("catalog", HERE)}
+def test_an_instance_is_registered(registration, consul):
+    assert consul.catalogue == {"catalog-1": ("catalog", INSTANCE)}
 
 
-def test_an_instance_without_an_address_is_announced_where_consul_sees_it(consul):
-    registration = announced(consul, Instance("catalog-1", "", 8002))
-    eventually(lambda: consul.known)
+def test_an_instance_without_an_address_gets_this_machines_address(consul):
+    registration = start_registration(consul, Instance("catalog-1", "", 8002))
+    eventually(lambda: consul.catalogue)
     registration.leave()
-    assert consul.seen == [Instance("catalog-1", "10.0.0.7", 8002)]
+    assert consul.registered == [Instance("catalog-1", "10.0.0.7", 8002)]
 
 
-def test_an_instance_that_was_forgotten_is_announced_again(registration, consul):
-    consul.known.clear()
-    eventually(lambda: consul.known)
+def test_an_instance_that_consul_lost_is_registered_again(registration, consul):
+    consul.catalogue.clear()
+    eventually(lambda: consul.catalogue)
 
 
-def test_an_instance_that_was_killed_is_announced_with_the_port_that_it_has_now(consul):
-    consul.known["catalog-1"] = ("catalog", Instance("catalog-1", "127.0.0.1", 20_001))
-    registration = announced(consul)
-    eventually(lambda: consul.known["catalog-1"] == ("catalog", HERE))
+def test_the_old_port_of_a_killed_instance_is_replaced(consul):
+    consul.catalogue["catalog-1"] = ("catalog", Instance("catalog-1", "127.0.0.1", 20_001))
+    registration = start_registration(consul)
+    eventually(lambda: consul.catalogue["catalog-1"] == ("catalog", INSTANCE))
     registration.leave()
 
 
-def test_an_instance_that_leaves_is_not_announced_again(consul):
-    registration = announced(consul)
-    eventually(lambda: consul.known)
+def test_an_instance_that_left_is_not_registered_again(consul):
+    registration = start_registration(consul)
+    eventually(lambda: consul.catalogue)
     registration.leave()
-    assert consul.known == {}
+    assert consul.catalogue == {}
 
 
-def test_consul_may_be_away_and_come_back(consul, log):
-    consul.away = True
-    registration = announced(consul)
-    verified_again(consul, times=3)
-    consul.away = False
-    eventually(lambda: consul.known)
-    verified_again(consul)
-    consul.away = True
-    verified_again(consul)
-    consul.known.clear()
-    consul.away = False
-    eventually(lambda: consul.known)
-    verified_again(consul)
+def test_consul_may_be_unavailable_and_recover(consul, log):
+    consul.unavailable = True
+    registration = start_registration(consul)
+    wait_for_queries(consul, count=3)
+    consul.unavailable = False
+    eventually(lambda: consul.catalogue)
+    wait_for_queries(consul)
+    consul.unavailable = True
+    wait_for_queries(consul)
+    consul.catalogue.clear()
+    consul.unavailable = False
+    eventually(lambda: consul.catalogue)
+    wait_for_queries(consul)
     registration.leave()
     states = [line["event"] for line in log]
     assert states == ["consul_unavailable", "registered", "consul_unavailable", "registered"]
 
 
-def test_leaving_while_consul_is_away_is_no_error(consul, log):
-    consul.away = True
-    announced(consul).leave()
+def test_leaving_while_consul_is_unavailable_is_not_an_error(consul, log):
+    consul.unavailable = True
+    start_registration(consul).leave()
     assert {line["event"] for line in log} == {"consul_unavailable"}
 
 
 @pytest.mark.integration
 class TestWithARealAgent:
-    """Nothing answers the check of these instances; they are in the catalogue all the same."""
+    """Nothing answers the check of these instances, but they are in the catalogue."""
 
     @pytest.fixture
     def instance(self):
         return Instance(f"test-{uuid.uuid4().hex[:8]}", "127.0.0.1", 1)
 
-    def test_somebody_else_may_forget_it(self, consul_url, instance):
+    def test_an_instance_that_another_client_deregistered_is_registered_again(
+        self, consul_url, instance
+    ):
         consul = ConsulClient(consul_url)
-        registration = announced(consul, instance, name=instance.instance_id)
-        known = lambda: consul.is_in_catalogue(instance.instance_id, instance)  # noqa: E731
-        eventually(known)
+        registration = start_registration(consul, instance, name=instance.instance_id)
+        registered = lambda: consul.is_in_catalogue(instance.instance_id, instance)  # noqa: E731
+        eventually(registered)
         consul.deregister(instance.instance_id)
-        eventually(known)
+        eventually(registered)
         registration.leave()
-        eventually(lambda: not known())
+        eventually(lambda: not registered())
 
-    def test_the_agent_may_be_away_when_it_starts_and_later(self, consul_url, instance):
-        behind = urlsplit(consul_url)
-        door = TcpProxy(behind.hostname, behind.port)
+    def test_the_agent_may_be_unavailable_at_the_start_and_later(self, consul_url, instance):
+        agent = urlsplit(consul_url)
+        proxy = TcpProxy(agent.hostname, agent.port)
         consul = ConsulClient(consul_url)
-        through = ConsulClient(f"http://127.0.0.1:{door.port}")
-        registration = announced(through, instance, name=instance.instance_id)
-        known = lambda: consul.is_in_catalogue(instance.instance_id, instance)  # noqa: E731
-        assert not known()
-        door.open()
-        eventually(known)
-        door.shut()
+        proxied = ConsulClient(f"http://127.0.0.1:{proxy.port}")
+        registration = start_registration(proxied, instance, name=instance.instance_id)
+        registered = lambda: consul.is_in_catalogue(instance.instance_id, instance)  # noqa: E731
+        assert not registered()
+        proxy.open()
+        eventually(registered)
+        proxy.shut()
         consul.deregister(instance.instance_id)
-        door.open()
-        eventually(known)
+        proxy.open()
+        eventually(registered)
         registration.leave()
-        eventually(lambda: not known())
-        door.shut()
+        eventually(lambda: not registered())
+        proxy.shut()

@@ -1,4 +1,4 @@
-"""The control plane as a process: it starts, tells, and stops at once."""
+"""The control plane as a process: start, serve, stop."""
 
 import asyncio
 import signal
@@ -16,8 +16,8 @@ from services.common.tests.processes import control_plane, output_of, running, s
 from services.control_plane.ads import METHOD, SERVICE, DiscoveryServer
 from services.control_plane.policy import read_policy
 from services.control_plane.resources import ENDPOINTS, build
-from services.control_plane.tests.test_ads import Line
-from services.control_plane.watcher import Mesh, Watcher
+from services.control_plane.tests.test_ads import FakeStream
+from services.control_plane.watcher import ServiceRegistry, Watcher
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -30,29 +30,29 @@ def plane(consul_url):
         yield plane
 
 
-def test_it_stops_at_once_and_says_nothing_bad(plane):
-    began = time.monotonic()
+def test_it_stops_at_once_and_logs_no_traceback(plane):
+    start = time.monotonic()
     plane.process.send_signal(signal.SIGTERM)
     assert plane.process.wait(timeout=10) == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - start < 2
     assert "Traceback" not in output_of(plane.process)
     assert "control_plane_stopped" in output_of(plane.process)
 
 
-def test_a_client_that_listens_does_not_keep_it(plane):
+def test_an_open_stream_does_not_delay_the_stop(plane):
     with grpc.insecure_channel(plane.address) as channel:
-        news = subscribe(channel, "test-nobody")
-        next(news)
+        responses = subscribe(channel, "test-unknown")
+        next(responses)
         plane.process.send_signal(signal.SIGTERM)
         assert plane.process.wait(timeout=10) == 0
     assert "Traceback" not in output_of(plane.process)
 
 
-def test_a_client_that_hangs_up_is_no_error(plane):
+def test_a_client_that_disconnects_is_not_an_error(plane):
     with grpc.insecure_channel(plane.address) as channel:
-        next(subscribe(channel, "test-nobody"))
+        next(subscribe(channel, "test-unknown"))
     with grpc.insecure_channel(plane.address) as channel:
-        next(subscribe(channel, "test-nobody"))
+        next(subscribe(channel, "test-unknown"))
     plane.process.send_signal(signal.SIGTERM)
     assert plane.process.wait(timeout=10) == 0
     assert "Traceback" not in output_of(plane.process)
@@ -87,7 +87,7 @@ def test_a_bad_variable_is_named():
 
 
 def subscribe(channel, name):
-    """Return the news about a service's endpoints."""
+    """Subscribe to a service's endpoints; return the responses."""
     call = channel.stream_stream(f"/{SERVICE}/{METHOD}", bytes, DiscoveryResponse.parse)
     request = DiscoveryRequest(type_url=ENDPOINTS, resource_names=[name])
     return call(iter_open([request]), timeout=60)
@@ -99,23 +99,24 @@ def iter_open(requests):
     threading.Event().wait(60)
 
 
-def test_a_service_that_left_altogether_is_said_to_be_nowhere_after_the_grace_period(consul_url):
+def test_a_service_without_instances_gets_an_empty_response_after_the_grace_period(consul_url):
     consul, name = ConsulClient(consul_url), f"test-{uuid.uuid4().hex[:8]}"
 
     async def scenario():
         discovery = DiscoveryServer()
         publish = lambda services: discovery.publish(build(services, read_policy()))  # noqa: E731
-        Watcher(consul=consul, mesh=Mesh(publish, grace_seconds=0.3)).start()
-        line = Line(discovery)
-        line.send(DiscoveryRequest(type_url=ENDPOINTS, resource_names=[name]))
-        assert await line.receive() == []
+        registry = ServiceRegistry(publish, grace_seconds=0.3)
+        Watcher(consul=consul, registry=registry).start()
+        stream = FakeStream(discovery)
+        stream.send(DiscoveryRequest(type_url=ENDPOINTS, resource_names=[name]))
+        assert await stream.receive() == []
         consul.register(
             name=name, instance_id=name, address="127.0.0.1", port=1, health_service="a.B"
         )
-        assert "127.0.0.1" in (await line.receive())[0]
+        assert "127.0.0.1" in (await stream.receive())[0]
         consul.deregister(name)
         left = time.monotonic()
-        assert await line.receive() == ["\n\r" + name]
+        assert await stream.receive() == ["\n\r" + name]
         assert time.monotonic() - left >= 0.3
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""The resources say what Envoy and gRPC insist on; each of these lines was once a refusal."""
+"""The resources meet the requirements of Envoy and gRPC; each of these prevents a NACK."""
 
 from datetime import timedelta
 
@@ -63,22 +63,22 @@ def host(resources):
     return host
 
 
-def test_every_service_has_every_kind_of_resource(resources):
+def test_every_service_has_every_type_of_resource(resources):
     assert set(resources) == {CLUSTER, ENDPOINTS, LISTENER, ROUTES}
     assert {tuple(sorted(named)) for named in resources.values()} == {("catalog", "orders")}
 
 
-def test_a_cluster_takes_its_endpoints_from_here(cluster):
+def test_a_cluster_gets_its_endpoints_over_ads(cluster):
     assert (cluster.name, cluster.type) == ("catalog", ClusterDiscoveryType.EDS)
     assert cluster.eds_cluster_config.eds_config.ads is not None
     assert cluster.eds_cluster_config.eds_config.self is None
 
 
-def test_a_cluster_is_balanced_as_grpc_can(cluster):
+def test_a_cluster_uses_a_balancing_policy_that_grpc_supports(cluster):
     assert cluster.lb_policy is ClusterLbPolicy.ROUND_ROBIN
 
 
-def test_a_cluster_speaks_http2_and_pings_idle_connections(cluster):
+def test_a_cluster_uses_http2_and_pings_idle_connections(cluster):
     options = HttpProtocolOptions.parse(
         cluster.typed_extension_protocol_options[HTTP_OPTIONS].value
     )
@@ -87,7 +87,7 @@ def test_a_cluster_speaks_http2_and_pings_idle_connections(cluster):
     }
 
 
-def test_a_host_that_left_goes_at_once_and_bugs_eject_nobody(cluster):
+def test_a_removed_host_goes_at_once_and_internal_errors_eject_none(cluster):
     assert cluster.ignore_health_on_host_removal
     ejection = cluster.outlier_detection
     assert (ejection.consecutive_gateway_failure, ejection.enforcing_consecutive_5xx) == (3, 0)
@@ -109,33 +109,33 @@ def test_endpoints_are_the_healthy_instances(resources):
     assert {each.health_status for _, each in listed} == {HealthStatus.HEALTHY}
 
 
-def test_a_service_without_instances_has_no_endpoints_but_is_known(resources):
+def test_a_service_without_instances_has_an_empty_assignment(resources):
     empty = assignment(resources, "orders")
     assert (empty.cluster_name, empty.endpoints) == ("orders", [])
 
 
-def test_a_listener_leads_to_the_routes_of_its_name_with_the_router_last(manager):
+def test_a_listener_refers_to_the_routes_of_its_name_and_has_the_router_last(manager):
     assert manager.rds.route_config_name == "catalog"
     assert manager.rds.config_source.ads is not None
     assert manager.http_filters[-1].typed_config.type_url.endswith(".http.router.v3.Router")
 
 
-def test_routes_take_every_target_and_every_method(host):
+def test_routes_match_every_domain_and_every_method(host):
     (route,) = host.routes
     assert (host.domains, route.match.prefix, route.route.cluster) == (["*"], "", "catalog")
 
 
-def test_routes_retry_only_on_what_grpc_understands(host):
+def test_routes_retry_only_on_codes_that_grpc_supports(host):
     (route,) = host.routes
     assert set(route.route.retry_policy.retry_on.split(",")) <= GRPC_RETRIES_ON
     assert route.route.retry_policy.num_retries == 2
 
 
-def test_routes_limit_how_long_a_call_may_take(host):
+def test_routes_limit_the_duration_of_a_call(host):
     (route,) = host.routes
     assert route.route.max_stream_duration.max_stream_duration == timedelta(seconds=15)
 
 
-def test_the_same_mesh_is_said_in_the_same_bytes(resources):
+def test_equal_services_have_equal_bytes(resources):
     again = build({"catalog": [FIRST, SECOND], "orders": []}, read_policy())
     assert again == resources
