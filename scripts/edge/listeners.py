@@ -2,19 +2,10 @@
 
 import hashlib
 import json
-import time
 from pathlib import Path
 from typing import Any
 
-import requests
-
 LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
-TIMEOUT_SECONDS = 15.0
-POLL_SECONDS = 0.1
-
-
-class ListenersRejectedError(Exception):
-    """Envoy did not accept the listeners of the file; the message says why."""
 
 
 def move_listeners(configuration: dict[str, Any], file: Path) -> None:
@@ -28,27 +19,3 @@ def move_listeners(configuration: dict[str, Any], file: Path) -> None:
     fresh = file.with_suffix(".new")
     fresh.write_text(f'{{"version_info": "{version}", "resources": {text}}}')
     fresh.rename(file)  # Envoy reads the file when it is replaced, not when it is written to
-
-
-def await_listeners(admin_url: str, file: Path) -> None:
-    """Return when Envoy uses the listeners of a file; ListenersRejectedError when it does not."""
-    version = json.loads(file.read_text())["version_info"]
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while _version(admin_url) != version:
-        if time.monotonic() > deadline:
-            raise ListenersRejectedError(_error(admin_url) or "Envoy does not read its listeners")
-        time.sleep(POLL_SECONDS)
-
-
-def _version(admin_url: str) -> str:
-    name = "listener_manager.lds.version_text"
-    answer = requests.get(f"{admin_url}/stats", params={"filter": f"^{name}$"}, timeout=5)
-    return answer.text.partition(":")[2].strip().strip('"')
-
-
-def _error(admin_url: str) -> str:
-    """Return why the last listeners were rejected, if they were."""
-    resource = {"resource": "dynamic_listeners"}
-    answer = requests.get(f"{admin_url}/config_dump", params=resource, timeout=5).json()
-    states = (each.get("error_state", {}) for each in answer.get("configs", ()))
-    return "; ".join(state["details"] for state in states if "details" in state)

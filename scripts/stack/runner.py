@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from scripts.edge.listeners import ListenersRejectedError, await_listeners
+from scripts.edge.running import EdgeError, await_clusters, await_listeners
 from scripts.manifests import ManifestError, read_services
 from scripts.stack.plan import (
     Plan,
@@ -38,7 +38,7 @@ from scripts.stack.units import RunningUnit, Unit, UnitFailedError, kill_group
 
 FAILURES = (
     *(KeyError, ValueError, StopIteration),
-    *(UnitFailedError, ManifestError, PortTakenError, ListenersRejectedError),
+    *(UnitFailedError, ManifestError, PortTakenError, EdgeError),
 )
 """What a command answers with its message."""
 
@@ -119,6 +119,8 @@ class Runner:
         units = [unit for service in added for unit in units_of(self.plan, service)]
         try:
             self._adopt(units)
+            public = [service.name for service in added if service.public]
+            await_clusters(self.plan.urls["envoy_admin"], public)
         except Exception:
             self.plan.services = before
             self._drop(unit.name for unit in units)
