@@ -31,14 +31,14 @@ function envoy_on_response(response)
   local headers = response:headers()
   local http_code = take(headers, "x-http-code")
   local grpc_code = take(headers, "x-grpc-code")
-  headers:remove("x-envoy-upstream-service-time")   -- the cache's own calls tell it
+  headers:remove("x-envoy-upstream-service-time")   -- set on the cache's own calls
   if is_grpc(headers) then
     if grpc_code then
       headers:replace("grpc-status", grpc_code)
     end
     return
   end
-  -- Left over from the gRPC answer.
+  -- These belong to the gRPC response.
   headers:remove("grpc-status")
   headers:remove("grpc-message")
   headers:remove("grpc-accept-encoding")

@@ -42,7 +42,7 @@ def _start(name: str, stack: Stack) -> int:
         stack.reload()
         print(f"{name} runs: {stack.url('http')}/api/{name}")
     except NoStackError:
-        print("No stack runs: scripts/up starts it with the others.")
+        print("No stack runs: scripts/up starts it.")
     except CommandFailedError as error:
         print(f"{error}\nscripts/reload tries again.", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""What runs, with which settings, in which order: the whole stack as units."""
+"""The units of the whole stack, their settings and their order."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -257,7 +257,7 @@ def _chosen_settings(plan: Plan, *names: str) -> dict[str, str]:
 
 
 def store_url(plan: Plan, service: Manifest) -> str:
-    """Return where a service keeps its data."""
+    """Return the URL of a service's store."""
     if service.store == "postgres":
         return servers.database_url(plan.urls["postgres"], service.name, plan.secrets)
     return plan.urls[service.store]
@@ -280,5 +280,5 @@ def _answers(http_url: str) -> bool:
 
 
 def log_folder(data: Path) -> Path:
-    """Return where a stack keeps the logs of its processes."""
+    """Return the folder of the logs of a stack's processes."""
     return data / "logs"

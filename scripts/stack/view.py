@@ -72,7 +72,7 @@ def print_status(console: Console, state: dict[str, Any]) -> None:
         "(pages that several processes share are counted once)"
     )
     for name, url in sorted(state["urls"].items()):
-        if "@" not in url:  # the others contain passwords
+        if "@" not in url:  # URLs with "@" contain passwords
             console.print(f"{name:14} {url}", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""What the control plane reads from its environment, and its policy."""
+"""The settings of the control plane, and its policy."""
 
 from dataclasses import dataclass
 
