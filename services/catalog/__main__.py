@@ -1,6 +1,5 @@
 """The catalog service: `python -m services.catalog [serve | migrate | seed] ...`."""
 
-from functools import partial
 from pathlib import Path
 
 from mamie_rosa import catalog_pb2_grpc as first_pb2_grpc
@@ -9,6 +8,7 @@ from mamie_rosa.catalog.v1 import catalog_pb2_grpc
 
 from services.catalog import demo
 from services.catalog.config import CatalogConfig, read_config
+from services.catalog.manifest import MANIFEST
 from services.catalog.promotions import PromotionsOverGrpc
 from services.catalog.purchases import PurchasesOverGrpc
 from services.catalog.ratings_repository import PostgresRatingsRepository
@@ -21,7 +21,6 @@ from services.catalog.servicer import (
 )
 from services.catalog.worker import ReservationSweeper
 from services.common import runtime
-from services.common.mesh.channels import Mesh
 from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
@@ -30,10 +29,10 @@ from services.common.storage.outbox import PostgresOutbox
 
 
 def serve(config: CatalogConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until it is stopped."""
     engine = postgres.create_engine(config.store_url)
     repository = PostgresCatalogRepository(engine)
-    mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
+    mesh = runtime.open_mesh(MANIFEST, config.service)
     servicer = CatalogServicer(
         repository=repository,
         ratings=PostgresRatingsRepository(engine),
@@ -42,7 +41,7 @@ def serve(config: CatalogConfig) -> None:
     )
     sweeper = ReservationSweeper(repository=repository)
     runtime.serve(
-        name="catalog",
+        name=MANIFEST.name,
         config=config.service,
         bindings=[
             ServiceBinding(
@@ -88,13 +87,4 @@ def seed(config: CatalogConfig) -> None:
 
 
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "catalog",
-        config.service,
-        verbs={
-            "serve": partial(serve, config),
-            "migrate": partial(migrate, config),
-            "seed": partial(seed, config),
-        },
-    )
+    runtime.run(MANIFEST, read_config, serve=serve, migrate=migrate, seed=seed)

@@ -1,4 +1,4 @@
-"""What the catalog reads from its environment."""
+"""The settings of the catalog."""
 
 from dataclasses import dataclass
 

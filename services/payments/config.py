@@ -1,4 +1,4 @@
-"""What payments read from their environment."""
+"""The settings of payments."""
 
 from dataclasses import dataclass
 

@@ -4,15 +4,19 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from google.protobuf import descriptor_pb2
+from mamie_rosa.options.v1 import options_pb2
 
 from scripts.edge import check, render
 from scripts.edge.check import filter_config, find_problems, public_manager
 from scripts.edge.render import SOURCES, UnknownValueError
+from scripts.manifests import read_services
 from scripts.paths import DESCRIPTORS, ROOT
 from scripts.protos import methods
 
@@ -137,7 +141,7 @@ def routes_of(manager: Json, *, streaming: bool) -> Iterator[tuple[Json, Json]]:
     """Yield the route of each public method, with the header that tells its deadline."""
     (host,) = manager["route_config"]["virtual_hosts"]
     for method in methods.public_methods(DESCRIPTORS):
-        if (method.service in check.STREAMING) == streaming:
+        if method.streams == streaming:
             entry = check.first_match(host["routes"], method.grpc_path)
             added = entry.get("request_headers_to_add", host["request_headers_to_add"])
             yield entry["route"], added[0]["header"]
@@ -169,7 +173,7 @@ def test_every_error_of_the_table_is_documented() -> None:
 
 
 def test_a_value_that_nobody_gives_is_named() -> None:
-    with pytest.raises(UnknownValueError, match="nobody gives RATE_LIMIT_PER_MINUTE"):
+    with pytest.raises(UnknownValueError, match="RATE_LIMIT_PER_MINUTE is not defined"):
         render._load("limits.yaml", {})
 
 
@@ -182,7 +186,7 @@ class TestCheck:
 
     @staticmethod
     def problems(configuration: Json) -> str:
-        return "\n".join(find_problems(configuration, DESCRIPTORS))
+        return "\n".join(find_problems(configuration, DESCRIPTORS, read_services()))
 
     def test_it_is_content_with_ours(self, configuration: Json) -> None:
         assert self.problems(configuration) == ""
@@ -196,6 +200,22 @@ class TestCheck:
         services.append("mamie_rosa.payments.internal.v1.PaymentsService")
         assert "has no public method" in self.problems(broken)
         assert "PaymentsService is internal and named" in self.problems(broken)
+
+    def test_a_service_that_is_not_public_in_its_manifest_is_found(self, broken: Json) -> None:
+        services = [replace(each, public=each.name != "users") for each in read_services()]
+        problems = "\n".join(find_problems(broken, DESCRIPTORS, services))
+        assert "users has public methods and is not public in its manifest" in problems
+        assert "payments is public in its manifest and has no public method" in problems
+
+    def test_a_method_that_declares_no_access_is_found(self, broken: Json, tmp_path: Path) -> None:
+        files = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
+        methods = [m for file in files.file for service in file.service for m in service.method]
+        (found,) = [method for method in methods if method.name == "GetHome"]
+        found.options.ClearExtension(options_pb2.access)
+        changed = tmp_path / "descriptors.binpb"
+        changed.write_bytes(files.SerializeToString())
+        problems = "\n".join(find_problems(broken, changed, read_services()))
+        assert "StorefrontService/GetHome declares no (mamie_rosa.options.v1.access)" in problems
 
     def test_a_missing_route_is_found(self, broken: Json) -> None:
         (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
@@ -211,31 +231,33 @@ class TestCheck:
         (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
         path = "/mamie_rosa.orders.v1.OrderEventsService/WatchOrder"
         check.first_match(host["routes"], path)["route"]["timeout"] = "5s"
-        assert "WatchOrder is cut off though it streams" in self.problems(broken)
+        assert "WatchOrder has a timeout though it streams" in self.problems(broken)
 
     def test_a_call_without_an_end_is_found(self, broken: Json) -> None:
         (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
         path = "/mamie_rosa.orders.v1.OrdersService/CreateOrder"
         check.first_match(host["routes"], path)["route"]["timeout"] = "0s"
-        assert "CreateOrder is waited for without end" in self.problems(broken)
+        assert "CreateOrder has no timeout" in self.problems(broken)
 
     def test_a_change_that_is_repeated_is_found(self, broken: Json) -> None:
         (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
         host["retry_policy"]["retry_on"] += ",unavailable"
-        assert "CreateOrder is repeated though it changes things" in self.problems(broken)
+        assert "CreateOrder is retried though it changes state" in self.problems(broken)
 
     def test_a_method_without_a_token_rule_is_found(self, broken: Json) -> None:
         tokens = filter_config(public_manager(broken), check.TOKENS)
         tokens["rules"] = tokens["rules"][:-2]
-        assert "neither open nor in need of a token" in self.problems(broken)
+        assert "OrdersService/GetOrder has no rule" in self.problems(broken)
 
     def test_a_method_that_is_open_by_one_way_alone_is_found(self, broken: Json) -> None:
         rules = filter_config(public_manager(broken), check.TOKENS)["rules"]
         rules.insert(0, {"match": {"path": "/mamie_rosa.orders.v1.OrdersService/GetOrder"}})
-        assert "OrdersService/GetOrder needs a token in one of" in self.problems(broken)
+        assert "GetOrder does not need a token, and its access is SIGNED_IN" in self.problems(
+            broken
+        )
 
     def test_what_envoy_does_not_take_is_found(self, broken: Json, tmp_path: Path) -> None:
         public_manager(broken)["max_request_headers_kb"] = "many"
         file = tmp_path / "envoy.json"
         file.write_text(json.dumps(broken))
-        assert "max_request_headers_kb" in check.refusal(file)[0]
+        assert "max_request_headers_kb" in check.rejection(file)[0]

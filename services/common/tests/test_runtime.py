@@ -11,12 +11,13 @@ import pytest
 
 from scripts.stack.ports import free_port
 from services.common import runtime
-from services.common.config import ServiceConfig, reading_environment
 from services.common.errors import StoreUnavailableError
+from services.common.manifest import Manifest
 from services.common.mesh.consul import ConsulClient, Instance
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
 from services.common.tests.processes import is_serving, output_of, running
 from services.common.tests.streams import part, watch
+from services.common.tests.tiny_service import read_config
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -133,13 +134,16 @@ class Store:
 def run(monkeypatch):
     """Return what runs a process's verb with a store; logging stays as the tests have it."""
     monkeypatch.setattr(runtime, "configure_logging", lambda **_: None)
-    monkeypatch.setattr(runtime, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(runtime, "RETRY_DELAY_SECONDS", 0)
     monkeypatch.setattr(sys, "argv", ["service", "migrate"])
 
     def start(store):
-        with reading_environment() as env:
-            config = ServiceConfig.read(env)
-        runtime.main("service", config, verbs={"migrate": store.migrate})
+        runtime.run(
+            Manifest(name="service", port=0),
+            read_config,
+            serve=lambda _config: None,
+            migrate=lambda _config: store.migrate(),
+        )
 
     return start
 
@@ -152,8 +156,31 @@ def test_what_needs_a_store_that_is_starting_waits_for_it(run, log):
 
 
 def test_a_store_that_stays_away_ends_the_process_and_the_cause_is_named(run, log, monkeypatch):
-    monkeypatch.setattr(runtime, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(runtime, "TASK_TIMEOUT_SECONDS", 0.01)
     with pytest.raises(SystemExit) as caught:
         run(Store(away=10**9))
     assert caught.value.code == 1
     assert (log[-1]["event"], log[-1]["cause"]) == ("gave_up", "password refused")
+
+
+@pytest.mark.parametrize("verbs", [{}, {"serve": print}])
+def test_a_process_without_a_verb_of_its_manifest_does_not_start(verbs):
+    manifest = Manifest(name="service", port=0, tasks=("migrate",))
+    with pytest.raises(ValueError, match="service lacks the verbs migrate"):
+        runtime.run(manifest, read_config, **verbs)
+
+
+def test_an_unknown_verb_ends_the_process_with_the_verbs_there_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["service", "polish"])
+    with pytest.raises(SystemExit) as caught:
+        runtime.run(Manifest(name="service", port=0), read_config, serve=print, rotate_keys=print)
+    assert caught.value.code == 2
+    message = "unknown verb 'polish'; there are: serve, rotate-keys\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_channel_to_a_service_that_the_manifest_does_not_name_is_refused():
+    manifest = Manifest(name="service", port=0, upstreams=("catalog",))
+    mesh = runtime.open_mesh(manifest, read_config().service)
+    with pytest.raises(ValueError, match="orders is not among the upstreams"):
+        mesh.channel("orders")
