@@ -1,7 +1,6 @@
 """The orders service: `python -m services.orders [serve | migrate]`."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc
@@ -15,6 +14,7 @@ from services.common.rpc.server import ServiceBinding
 from services.orders.checkout import Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.config import OrdersConfig, read_config
+from services.orders.manifest import MANIFEST
 from services.orders.outbox import MongoOutbox
 from services.orders.reconciliation.clients import sources_over
 from services.orders.reconciliation.reconciler import (
@@ -56,13 +56,13 @@ def serve(config: OrdersConfig) -> None:
     client = connect(config.store_url)
     repository = MongoOrdersRepository(client)
     reconciliation = MongoReconciliationRepository(client)
-    mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
+    mesh = runtime.open_mesh(MANIFEST, config.service)
     others = Others(mesh)
     saga = build_saga(config, repository, others)
     checkout = build_checkout(config, repository, others, saga)
     reconciler = build_reconciler(mesh, reconciliation, others)
     runtime.serve(
-        name="orders",
+        name=MANIFEST.name,
         config=config.service,
         bindings=[
             *build_servicers(repository, checkout, saga),
@@ -164,9 +164,4 @@ def migrate(config: OrdersConfig) -> None:
 
 
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "orders",
-        config.service,
-        verbs={"serve": partial(serve, config), "migrate": partial(migrate, config)},
-    )
+    runtime.run(MANIFEST, read_config, serve=serve, migrate=migrate)

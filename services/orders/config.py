@@ -1,4 +1,4 @@
-"""What orders read from their environment."""
+"""The settings of orders."""
 
 from dataclasses import dataclass
 

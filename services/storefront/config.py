@@ -1,4 +1,4 @@
-"""What the storefront reads from its environment."""
+"""The settings of the storefront."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from services.common.config import ServiceConfig, reading_environment
 class StorefrontConfig:
     """Settings of one storefront process.
 
-    `part_timeout_seconds` is how long each part of a page may take: less than anybody waits.
+    `part_timeout_seconds` is how long each part of a page may take: less than clients wait.
     """
 
     service: ServiceConfig

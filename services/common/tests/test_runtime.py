@@ -11,12 +11,13 @@ import pytest
 
 from scripts.stack.ports import free_port
 from services.common import runtime
-from services.common.config import ServiceConfig, reading_environment
 from services.common.errors import StoreUnavailableError
+from services.common.manifest import Manifest
 from services.common.mesh.consul import ConsulClient, Instance
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
-from services.common.tests.processes import output_of, running, serves
+from services.common.tests.processes import is_serving, output_of, running
 from services.common.tests.streams import part, watch
+from services.common.tests.tiny_service import read_config
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -78,14 +79,14 @@ def test_a_service_announces_itself_and_leaves_when_it_is_told_to(consul_url, he
 
 def test_a_service_serves_without_consul_and_stops_without_it(here):
     with service(here) as process, reached(here) as channel:
-        assert serves(channel)
+        assert is_serving(channel)
         assert stub(channel).VerifyStock(ASK, timeout=5) == available(1)
         assert "Traceback" not in end(process)
 
 
 def test_a_service_whose_store_is_away_runs_and_says_so(here):
     with service(here, "away") as process, reached(here) as channel:
-        assert not serves(channel)
+        assert not is_serving(channel)
         assert process.poll() is None
 
 
@@ -96,7 +97,7 @@ def test_streams_are_served_under_a_name_of_their_own_and_end_well(consul_url, h
         (found,) = eventually(known, seconds=30)
         assert found.port != here.port
         with grpc.insecure_channel(f"127.0.0.1:{found.port}") as channel, reached(here) as main:
-            assert serves(channel)
+            assert is_serving(channel)
             assert stub(main).VerifyStock(ASK, timeout=5) == available(1)
             streams = [watch(channel) for _ in range(5)]
             assert [next(stream) for stream in streams] == [part("begun")] * 5
@@ -113,7 +114,7 @@ def test_streams_of_a_service_whose_store_is_away_are_not_healthy(consul_url, he
         told = lambda: re.search(r'-streams": (\d+)', output_of(process))  # noqa: E731
         port = eventually(told, seconds=30)[1]
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            assert not serves(channel)
+            assert not is_serving(channel)
 
 
 class Store:
@@ -133,13 +134,16 @@ class Store:
 def run(monkeypatch):
     """Return what runs a process's verb with a store; logging stays as the tests have it."""
     monkeypatch.setattr(runtime, "configure_logging", lambda **_: None)
-    monkeypatch.setattr(runtime, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(runtime, "RETRY_DELAY_SECONDS", 0)
     monkeypatch.setattr(sys, "argv", ["service", "migrate"])
 
     def start(store):
-        with reading_environment() as env:
-            config = ServiceConfig.read(env)
-        runtime.main("service", config, verbs={"migrate": store.migrate})
+        runtime.run(
+            Manifest(name="service", port=0),
+            read_config,
+            serve=lambda _config: None,
+            migrate=lambda _config: store.migrate(),
+        )
 
     return start
 
@@ -152,8 +156,31 @@ def test_what_needs_a_store_that_is_starting_waits_for_it(run, log):
 
 
 def test_a_store_that_stays_away_ends_the_process_and_the_cause_is_named(run, log, monkeypatch):
-    monkeypatch.setattr(runtime, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(runtime, "TASK_TIMEOUT_SECONDS", 0.01)
     with pytest.raises(SystemExit) as caught:
         run(Store(away=10**9))
     assert caught.value.code == 1
     assert (log[-1]["event"], log[-1]["cause"]) == ("gave_up", "password refused")
+
+
+@pytest.mark.parametrize("verbs", [{}, {"serve": print}])
+def test_a_process_without_a_verb_of_its_manifest_does_not_start(verbs):
+    manifest = Manifest(name="service", port=0, tasks=("migrate",))
+    with pytest.raises(ValueError, match="service lacks the verbs migrate"):
+        runtime.run(manifest, read_config, **verbs)
+
+
+def test_an_unknown_verb_ends_the_process_with_the_verbs_there_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["service", "polish"])
+    with pytest.raises(SystemExit) as caught:
+        runtime.run(Manifest(name="service", port=0), read_config, serve=print, rotate_keys=print)
+    assert caught.value.code == 2
+    message = "unknown verb 'polish'; there are: serve, rotate-keys\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_channel_to_a_service_that_the_manifest_does_not_name_is_refused():
+    manifest = Manifest(name="service", port=0, upstreams=("catalog",))
+    mesh = runtime.open_mesh(manifest, read_config().service)
+    with pytest.raises(ValueError, match="orders is not among the upstreams"):
+        mesh.channel("orders")

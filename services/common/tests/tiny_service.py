@@ -5,11 +5,13 @@ store that may be away, and with streams that go on until the service leaves.
 """
 
 import sys
+from dataclasses import dataclass
 
 from mamie_rosa import catalog_pb2_grpc
 
 from services.common import runtime
 from services.common.config import ServiceConfig, reading_environment
+from services.common.manifest import Manifest
 from services.common.rpc.server import ServiceBinding
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available
 from services.common.tests.streams import FakeSource, part, scripted
@@ -44,10 +46,25 @@ def serve(name: str, config: ServiceConfig, *, away: bool, streams: bool) -> Non
     )
 
 
+@dataclass(frozen=True)
+class TinyConfig:
+    """Settings of the process."""
+
+    service: ServiceConfig
+
+
+def read_config() -> TinyConfig:
+    """Read the environment."""
+    with reading_environment() as env:
+        return TinyConfig(ServiceConfig.read(env))
+
+
 if __name__ == "__main__":
     name, *how = sys.argv[1:]
-    with reading_environment() as env:
-        config = ServiceConfig.read(env)
     sys.argv = sys.argv[:1]
     wanted = {option: option in how for option in ("away", "streams")}
-    runtime.main(name, config, verbs={"serve": lambda: serve(name, config, **wanted)})
+    runtime.run(
+        Manifest(name=name, port=0),
+        read_config,
+        serve=lambda config: serve(name, config.service, **wanted),
+    )
