@@ -176,5 +176,5 @@ def replay_without_graph(stack):
     """Begin a replay while the graph is away, which is back when this returns."""
     with down(stack, "neo4j"):
         process = replay(stack)
-        assert any("rebuild_waits" in line for line in process.stdout)
+        assert any("rebuild_retrying" in line for line in process.stdout)
     return process
