@@ -180,7 +180,7 @@ def subscribers(engine):
     """Insert SUBSCRIBERS customers who accept notifications."""
     values = asdict(build_customer()) | {"known_since": utc_now()}
     del values["user_id"]
-    user_ids = sa.func.concat("subscribers-", sa.func.generate_series(1, SUBSCRIBERS))
+    user_ids = sa.func.concat("subscriber-", sa.func.generate_series(1, SUBSCRIBERS))
     columns = [sa.literal(value, customers.c[name].type) for name, value in values.items()]
     rows = sa.select(user_ids, *columns)
     with engine.begin() as connection:

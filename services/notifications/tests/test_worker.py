@@ -55,11 +55,11 @@ class Harness:
             clock=self.clock,
         )
 
-    def store(self, **changes):
+    def add_customer(self, **changes):
         customer = build_customer(**changes)
         self.repository.apply(f"user-{customer.as_of}", Effect(customer=customer), self.clock())
 
-    def request(self, *, event_id="event-1", **changes):
+    def notify(self, *, event_id="event-1", **changes):
         values = {"template": "order_shipped", "variables": SHIPPED, "user_id": "marie"}
         effect = Effect(requests=[NotificationRequest(**values | changes)])
         self.repository.apply(event_id, effect, self.clock())
@@ -77,12 +77,12 @@ class Harness:
 @pytest.fixture
 def harness():
     harness = Harness()
-    harness.store()
+    harness.add_customer()
     return harness
 
 
 def test_a_mail_is_sent_to_its_customer_in_their_language(harness):
-    harness.request()
+    harness.notify()
     harness.send()
     (mail,) = harness.mailer.mails
     assert mail["To"] == "Marie Petit <marie@example.org>"
@@ -95,7 +95,7 @@ def test_a_mail_is_sent_to_its_customer_in_their_language(harness):
 
 
 def test_an_sms_goes_to_the_provider_and_its_text_to_the_send_log(harness):
-    harness.request(channel=Channel.SMS)
+    harness.notify(channel=Channel.SMS)
     harness.send()
     ((key, user_id, text),) = harness.sms.sent
     assert (key, user_id) == (harness.notification.notification_id, "marie")
@@ -107,17 +107,17 @@ def test_an_sms_goes_to_the_provider_and_its_text_to_the_send_log(harness):
 @pytest.mark.parametrize("audience", [Audience.CUSTOMER, Audience.SUBSCRIBERS])
 @pytest.mark.parametrize("channel", list(Channel))
 def test_a_notification_to_a_customer_who_opted_out_is_deleted(harness, audience, channel):
-    harness.request(audience=audience, channel=channel)
-    harness.store(notifications_enabled=False, as_of=NOW + timedelta(seconds=1))
+    harness.notify(audience=audience, channel=channel)
+    harness.add_customer(notifications_enabled=False, as_of=NOW + timedelta(seconds=1))
     harness.send()
     assert (harness.mailer.mails, harness.sms.sent) == ([], [])
     assert harness.repository.list_by_user("marie", page=1, limit=10) == ([], 0)
 
 
 def test_a_customer_who_opts_out_during_a_campaign_gets_no_mail(harness):
-    harness.request(audience=Audience.SUBSCRIBERS, user_id="")
+    harness.notify(audience=Audience.SUBSCRIBERS, user_id="")
     assert harness.repository.expand_campaign(NOW, 10)
-    harness.store(notifications_enabled=False, as_of=NOW + timedelta(seconds=1))
+    harness.add_customer(notifications_enabled=False, as_of=NOW + timedelta(seconds=1))
     harness.send()
     assert harness.mailer.mails == []
     assert harness.repository.list_by_user("marie", page=1, limit=10) == ([], 0)
@@ -125,8 +125,8 @@ def test_a_customer_who_opts_out_during_a_campaign_gets_no_mail(harness):
 
 def test_a_campaign_is_expanded_when_nothing_else_is_due(harness):
     variables = {"sku": "prod_001", "title": "Croquettes", "quantity": 3}
-    harness.request(audience=Audience.SUBSCRIBERS, user_id="")
-    harness.request(
+    harness.notify(audience=Audience.SUBSCRIBERS, user_id="")
+    harness.notify(
         event_id="event-2", template="stock_low", variables=variables, audience=Audience.ADMIN
     )
     harness.send()
@@ -138,7 +138,7 @@ def test_a_campaign_is_expanded_when_nothing_else_is_due(harness):
 
 def test_an_alert_goes_to_the_administrator(harness):
     variables = {"sku": "prod_001", "title": "Croquettes", "quantity": 3}
-    harness.request(template="stock_low", variables=variables, audience=Audience.ADMIN, user_id="")
+    harness.notify(template="stock_low", variables=variables, audience=Audience.ADMIN, user_id="")
     harness.send()
     (mail,) = harness.mailer.mails
     assert (mail["To"], mail["Subject"]) == (
@@ -148,16 +148,16 @@ def test_an_alert_goes_to_the_administrator(harness):
 
 
 def test_an_alert_ignores_the_preferences_of_the_administrators_account(harness):
-    harness.store(user_id="admin", email="other@example.org", notifications_enabled=False)
+    harness.add_customer(user_id="admin", email="other@example.org", notifications_enabled=False)
     variables = {"sku": "prod_001", "title": "Croquettes", "quantity": 3}
-    harness.request(template="stock_low", variables=variables, audience=Audience.ADMIN, user_id="")
+    harness.notify(template="stock_low", variables=variables, audience=Audience.ADMIN, user_id="")
     harness.send()
     assert [mail["To"] for mail in harness.mailer.mails] == ["admin@mamie-rosa.example"]
 
 
 def test_a_rejected_mail_is_retried_and_fails_after_the_last_attempt(harness):
     harness.mailer.failure = "SMTP_451"
-    harness.request()
+    harness.notify()
     for attempts, delay in ((1, 1), (2, 5)):
         harness.send()
         assert (harness.notification.status, harness.notification.attempt_count) == (
@@ -175,7 +175,7 @@ def test_a_rejected_mail_is_retried_and_fails_after_the_last_attempt(harness):
 
 def test_a_retried_mail_is_sent_once(harness):
     harness.mailer.failure = "SMTP_UNREACHABLE"
-    harness.request()
+    harness.notify()
     harness.send()
     harness.mailer.failure = ""
     assert not harness.sender.process_next()
@@ -190,9 +190,9 @@ def test_a_broken_template_fails_only_its_own_notifications(tmp_path):
     (tmp_path / "fr" / "order_shipped.txt").write_text("{{ nothing }}")
     (tmp_path / "fr" / "order_shipped.sms.txt").write_text("{{ tracking_number }}")
     harness = Harness(templates=tmp_path)
-    harness.store()
-    harness.request()
-    harness.request(event_id="event-2", channel=Channel.SMS)
+    harness.add_customer()
+    harness.notify()
+    harness.notify(event_id="event-2", channel=Channel.SMS)
     harness.send()
     assert [text for *_, text in harness.sms.sent] == ["TRK42"]
     for _ in range(2):
@@ -206,18 +206,18 @@ def test_a_broken_template_fails_only_its_own_notifications(tmp_path):
 
 
 def test_an_invalid_address_is_a_failure(harness):
-    harness.store(email="not an address", as_of=NOW + timedelta(seconds=1))
-    harness.request()
+    harness.add_customer(email="not an address", as_of=NOW + timedelta(seconds=1))
+    harness.notify()
     harness.send()
     assert harness.notification.error == "ADDRESS_INVALID"
 
 
 def test_a_mail_to_an_unknown_customer_is_sent_when_they_are_known():
     harness = Harness()
-    harness.request()
+    harness.notify()
     harness.send()
     assert (harness.notification.status, harness.notification.attempt_count) == (Status.PENDING, 0)
-    harness.store()
+    harness.add_customer()
     harness.clock.move(seconds=1)
     harness.send()
     assert len(harness.mailer.mails) == 1
@@ -225,7 +225,7 @@ def test_a_mail_to_an_unknown_customer_is_sent_when_they_are_known():
 
 def test_a_mail_to_a_customer_who_stays_unknown_fails():
     harness = Harness()
-    harness.request()
+    harness.notify()
     harness.clock.now += POLICY.unknown_customer_timeout
     for _ in range(POLICY.max_attempts):
         harness.send()
@@ -250,8 +250,8 @@ class FailingRepository(InMemoryNotificationsRepository):
 
 def test_a_mail_that_is_sent_twice_after_a_crash_has_one_message_id():
     harness = Harness(FailingRepository())
-    harness.store()
-    harness.request()
+    harness.add_customer()
+    harness.notify()
     with pytest.raises(StoreUnavailableError):
         harness.send()
     assert not harness.sender.process_next()
@@ -326,7 +326,7 @@ def test_a_worker_continues_after_a_failure(sender):
     [(PROCESSED_EVENT_RETENTION, True), (PROCESSED_EVENT_RETENTION + timedelta(seconds=1), False)],
 )
 def test_the_id_of_an_event_is_kept_for_its_retention(harness, age, is_known):
-    harness.request()
+    harness.notify()
     harness.clock.now += age
     RetentionJob(repository=harness.repository, clock=harness.clock).run()
     assert harness.repository.apply("event-1", Effect(), harness.clock()) is not is_known
@@ -336,7 +336,7 @@ def test_the_id_of_an_event_is_kept_for_its_retention(harness, age, is_known):
     ("age", "count"), [(SEND_LOG_RETENTION, 1), (SEND_LOG_RETENTION + timedelta(seconds=1), 0)]
 )
 def test_a_sent_notification_is_kept_for_its_retention(harness, age, count):
-    harness.request()
+    harness.notify()
     harness.send()
     harness.clock.now += age
     RetentionJob(repository=harness.repository, clock=harness.clock).run()
