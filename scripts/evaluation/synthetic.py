@@ -66,7 +66,8 @@ def generate_history(customers: int, seed: int = 1) -> History:
     """Generate the history of a shop with that many customers."""
     random = Random(seed)  # noqa: S311 - no secret
     product_ids, assortment = _generate_assortment(random)
-    user_ids = [f"customer-{n:05}" for n in range(customers)]
+    # The ids decide which customers a sample includes, and so the figures in docs/results.
+    user_ids = [f"client-{n:05}" for n in range(customers)]
     animals = {
         user_id: random.choices(list(ANIMALS), list(ANIMALS.values()))[0] for user_id in user_ids
     }
