@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from scripts.paths import ROOT
 from services.common.clock import utc_now
 from services.common.storage import postgres
-from services.orders.reconciliation.domain import GRACE
+from services.orders.reconciliation.domain import GRACE_PERIOD
 from services.payments.repository import payments
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local]
 
-LONG_AGO = GRACE + timedelta(minutes=1)
+LONG_AGO = GRACE_PERIOD + timedelta(minutes=1)
 COMPARED = re.compile(
     r"^(?P<orders>\d+) orders compared: \d+ discrepancies, \d+ repaired, (?P<left>\d+) left$", re.M
 )

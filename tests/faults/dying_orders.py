@@ -10,24 +10,25 @@ import sys
 from collections.abc import Sequence
 
 from services.orders import __main__ as orders
-from services.orders.domain import Event, Order, Step
-from services.orders.saga import Steps
+from services.orders.domain import Order, Step
+from services.orders.events import Event
+from services.orders.saga import SagaSteps
 
 
-class DyingSteps(Steps):
+class DyingSteps(SagaSteps):
     """Steps one of which ends the process as `kill -9` does."""
 
-    def take(self, step: Step, order: Order) -> Sequence[Event]:
-        """Do a step, unless it is the one to die at."""
+    def execute(self, step: Step, order: Order) -> Sequence[Event]:
+        """Execute a step, unless it is the one to die at."""
         deadly = step == sys.argv[1]
         if deadly and sys.argv[2] == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        events = super().take(step, order)
+        events = super().execute(step, order)
         if deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         return events
 
 
 if __name__ == "__main__":
-    orders.Steps = DyingSteps  # type: ignore[misc]
+    orders.SagaSteps = DyingSteps  # type: ignore[misc]
     orders.serve(orders.read_config())
