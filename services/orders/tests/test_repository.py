@@ -10,7 +10,7 @@ import pytest
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.errors import StoreUnavailableError
-from services.orders import domain, errors, states, store
+from services.orders import domain, errors, events, states, store
 from services.orders.events import OrderCancelled, PaymentSettled, PromoReleased, StockReleased
 from services.orders.repository import TRAIL_LENGTH, MongoOrdersRepository, MongoSagaRepository
 from services.orders.tests.fakes import (
