@@ -56,7 +56,7 @@ class Checkout:
     The Idempotency-Key *is* the order's identity: the id of an order that comes with one is
     computed from the customer and the key. So any number of repeats at once, on any number of
     instances, reserve the same stock, and only one of them can write the first event; the
-    others answer what it wrote.
+    rest answer what it wrote.
     """
 
     def __init__(

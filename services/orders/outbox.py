@@ -56,7 +56,7 @@ class MongoOutbox(Outbox):
         self._database.locks.update_one({"_id": "outbox"}, {"$set": {"until": self._clock()}})
 
     def _oldest(self, limit: int) -> list[dict[str, Any]]:
-        """Return the oldest events and all others of the same orders, in order for each order.
+        """Return the oldest events and all events of the same orders, sorted by order.
 
         Instances have clocks of their own: within an order only the sequence is reliable.
         """

@@ -1,7 +1,7 @@
 """An orders instance that kills itself at a chosen step of a saga.
 
 `python -m tests.faults.dying_orders STEP before|after`: before the step is done, or when it
-is done and nobody has recorded it yet.
+is done but its events are not stored yet.
 """
 
 import os
