@@ -1,6 +1,6 @@
 """The domain events of an order: what happened, in the past tense.
 
-Events are stored under their class names, and clients read those in an order's history:
+Events are stored under their class names, which an order's history in the API shows too:
 never rename one, never change what a field means. docs/decisions/0011-event-evolution.md
 says how an event may change.
 """

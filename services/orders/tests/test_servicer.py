@@ -1,11 +1,10 @@
-"""The answers of both servicers, and who may call them."""
+"""The answers of the public servicer, and who may call it."""
 
 from collections.abc import Callable
 from decimal import Decimal
 
 import grpc
 import pytest
-from mamie_rosa.orders.internal.v1 import orders_pb2 as internal_pb2
 from mamie_rosa.orders.v1 import orders_pb2
 
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
@@ -13,9 +12,8 @@ from services.orders.checkout import Checkout
 from services.orders.decisions import Decisions
 from services.orders.events import PromoRedeemed
 from services.orders.saga import SagaOrchestrator, SagaSteps
-from services.orders.servicer import InternalOrdersServicer, OrdersServicer
+from services.orders.servicer import OrdersServicer
 from services.orders.tests.fakes import (
-    KIBBLE,
     NOW,
     FakeCatalog,
     FakePayments,
@@ -23,7 +21,6 @@ from services.orders.tests.fakes import (
     InMemoryOrdersRepository,
 )
 
-INTERNAL = internal_pb2.DESCRIPTOR.services_by_name["OrdersService"]
 SERVICE = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"]
 ADDRESS = orders_pb2.Address(
     line1="1 rue des Lilas", postal_code="75011", city="Paris", country="FR"
@@ -289,33 +286,3 @@ def test_the_history_has_every_event_and_the_state_after_it(world):
         (5, "OrderConfirmed", orders_pb2.CONFIRMED),
     ]
     assert events[3].data == {"paymentId": "payment"}
-
-
-def has_bought(world, who=ALICE, product_id=KIBBLE.product_id):
-    server = InMemoryServer(INTERNAL, InternalOrdersServicer(orders=world.orders))
-    request = internal_pb2.VerifyPurchaseRequest(user_id=who["x-user-id"], product_id=product_id)
-    return server.call("VerifyPurchase", request).response.has_bought
-
-
-def test_a_product_is_bought_once_its_order_is_confirmed(world):
-    order_id = world.call("CreateOrder", CART).response.order_id
-    assert not has_bought(world)
-    world.drive(order_id)
-    assert has_bought(world)
-    for status in (orders_pb2.PROCESSING, orders_pb2.SHIPPED, orders_pb2.DELIVERED):
-        change_status(world, order_id, status)
-        assert has_bought(world)
-
-
-def test_a_customer_has_not_bought_the_products_of_other_orders(world):
-    world.confirmed()
-    assert not has_bought(world, BOB)
-    assert not has_bought(world, product_id="other")
-
-
-def test_a_cancelled_product_is_not_bought_until_it_is_ordered_again(world):
-    order_id = world.confirmed()
-    world.call("CancelOrder", orders_pb2.CancelOrderRequest(id=order_id, reason="why"))
-    assert not has_bought(world)
-    world.confirmed()
-    assert has_bought(world)

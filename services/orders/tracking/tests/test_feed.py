@@ -9,11 +9,11 @@ from services.orders.errors import OrderNotFoundError
 from services.orders.events import OrderConfirmed, PaymentStarted, PromoRedeemed
 from services.orders.tests.fakes import (
     NOW,
-    InMemoryFeedRepository,
     InMemoryOrdersRepository,
     build_placed,
 )
 from services.orders.tracking.feed import OrderFeed
+from services.orders.tracking.tests.fakes import InMemoryFeedRepository
 
 SOON = 5.0
 NOT_YET = 0.05

@@ -14,11 +14,11 @@ from services.orders.events import OrderConfirmed, PaymentStarted
 from services.orders.repository import MongoOrdersRepository
 from services.orders.tests.fakes import (
     NOW,
-    InMemoryFeedRepository,
     InMemoryOrdersRepository,
     build_placed,
 )
 from services.orders.tracking.repository import MongoFeedRepository
+from services.orders.tracking.tests.fakes import InMemoryFeedRepository
 
 
 class InMemory:

@@ -25,12 +25,12 @@ from services.orders.events import (
 )
 from services.orders.tests.fakes import (
     NOW,
-    InMemoryFeedRepository,
     InMemoryOrdersRepository,
     build_placed,
 )
 from services.orders.tracking.feed import OrderFeed
 from services.orders.tracking.servicer import OrderEventsServicer
+from services.orders.tracking.tests.fakes import InMemoryFeedRepository
 
 WATCH = order_events_pb2.WatchOrderRequest(id="o")
 UNTIL_DELIVERED = [
