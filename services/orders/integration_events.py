@@ -4,7 +4,7 @@ from google.protobuf import message
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.money import format_amount
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.orders.domain import Order
 from services.orders.events import (
     Event,

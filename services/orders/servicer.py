@@ -12,7 +12,7 @@ from services.common.context import current
 from services.common.errors import InvalidArgumentError
 from services.common.money import format_amount
 from services.common.rpc import authorization, rest_hints
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.orders import codec, domain
 from services.orders.checkout import Cart, Checkout
 from services.orders.decisions import Decisions

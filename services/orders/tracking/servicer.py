@@ -12,7 +12,7 @@ from services.common.context import current
 from services.common.errors import InvalidArgumentError
 from services.common.rpc import authorization, sse
 from services.common.rpc.status import HTTP_CODE
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.orders.domain import Order
 from services.orders.tracking import domain
 from services.orders.tracking.feed import OrderFeed, Subscription
