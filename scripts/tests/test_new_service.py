@@ -27,21 +27,21 @@ def relative(files, root):
 
 
 def test_a_service_has_the_files_that_services_have(root):
-    written = relative(create("wishlist", root), root)
-    assert "protos/mamie_rosa/wishlist/v1/wishlist.proto" in written
+    written = relative(create("novelty", root), root)
+    assert "protos/mamie_rosa/novelty/v1/novelty.proto" in written
     assert "compose.yaml" in written
     assert {name for name in written if "/tests/" not in name and "/migrations/" not in name} == {
         "compose.yaml",
-        "protos/mamie_rosa/wishlist/v1/wishlist.proto",
+        "protos/mamie_rosa/novelty/v1/novelty.proto",
         *(
-            f"services/wishlist/{name}.py"
+            f"services/novelty/{name}.py"
             for name in ("__main__", "config", "domain", "manifest", "repository", "servicer")
         ),
     }
 
 
 def test_every_python_file_can_be_parsed_and_names_the_service(root):
-    files = [file for file in create("wishlist", root) if file.suffix == ".py"]
+    files = [file for file in create("novelty", root) if file.suffix == ".py"]
     for file in files:
         ast.parse(file.read_text())
         assert "$" not in file.read_text()
@@ -49,21 +49,21 @@ def test_every_python_file_can_be_parsed_and_names_the_service(root):
 
 def test_its_port_is_the_next_one(root):
     highest = max(service.port for service in read_services(root))
-    create("wishlist", root)
-    create("basket", root)
+    create("novelty", root)
+    create("oddity", root)
     ports = {service.name: service.port for service in read_services(root)}
-    assert (ports["wishlist"], ports["basket"]) == (highest + 1, highest + 2)
+    assert (ports["novelty"], ports["oddity"]) == (highest + 1, highest + 2)
 
 
 def test_its_block_in_compose_has_its_store_and_changes_nothing_else(root):
     before = yaml.safe_load((root / "compose.yaml").read_text())
-    create("wishlist", root)
+    create("novelty", root)
     after = yaml.safe_load((root / "compose.yaml").read_text())
-    assert after["services"].keys() - before["services"].keys() == {"wishlist", "wishlist-prepare"}
-    assert after["secrets"].pop("wishlist-store-url") == {"file": ".secrets/wishlist-store-url"}
-    after["services"]["stores-prepare"]["secrets"].remove("wishlist-store-url")
-    for name in ("wishlist", "wishlist-prepare"):
-        assert after["services"].pop(name)["secrets"] == ["wishlist-store-url"]
+    assert after["services"].keys() - before["services"].keys() == {"novelty", "novelty-prepare"}
+    assert after["secrets"].pop("novelty-store-url") == {"file": ".secrets/novelty-store-url"}
+    after["services"]["stores-prepare"]["secrets"].remove("novelty-store-url")
+    for name in ("novelty", "novelty-prepare"):
+        assert after["services"].pop(name)["secrets"] == ["novelty-store-url"]
     assert after == before
 
 
