@@ -21,7 +21,7 @@ class Manifest:
     name: str
     """The name of its folder, in Consul, and of its package below `mamie_rosa` in the protos."""
     port: int
-    """The gRPC port of its first instance; the others take any free one."""
+    """The gRPC port of its first instance; further instances take any free one."""
     instances: int = 1
     store: str = ""
     """The kind of its store, one of STORES; empty for a service without state."""

@@ -7,7 +7,7 @@ from services.common.errors import StoreUnavailableError, UnavailableError
 from services.common.mesh.breaker import FAILURE_CODES, CircuitBreaker
 from services.common.mesh.channels import open_channel
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -128,7 +128,7 @@ def in_project(cls: type) -> bool:
 
 
 def is_concrete(cls: type[MamieRosaError]) -> bool:
-    """Check that a class is raised itself; a base class for others has no reason of its own."""
+    """Check that a class is raised itself; a mere base class has no reason of its own."""
     return "reason" in vars(cls) or not cls.__subclasses__()
 
 
