@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.stack.client import Stack
-from tests.shop import Person, Shop
+from tests.support.running_stack import RunningStack
+from tests.support.shop import Customer, Shop
 
 
 @pytest.fixture(scope="session")
-def shop(stack: Stack) -> Iterator[Shop]:
+def shop(stack: RunningStack) -> Iterator[Shop]:
     """Yield the running shop."""
     email, password = stack.admin_credentials()
     shop = Shop(stack.url("http"), admin_email=email, admin_password=password)
@@ -18,6 +18,12 @@ def shop(stack: Stack) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def alice(shop: Shop) -> Person:
-    """Return a client of the shop that no other test knows."""
+def customer(shop: Shop) -> Customer:
+    """Return a customer of this test alone."""
+    return shop.register()
+
+
+@pytest.fixture
+def other_customer(shop: Shop) -> Customer:
+    """Return another customer of this test alone."""
     return shop.register()

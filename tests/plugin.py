@@ -1,8 +1,8 @@
-"""Fixtures that every test may ask for: real stores, each test's own corner of them.
+"""Fixtures of all tests: a running stack, and databases of one test on its servers.
 
-The servers are those of a stack that the first test that needs one starts (and that the
-last one stops), beside any other stack on the machine. MAMIE_TEST_POSTGRES_URL,
-MAMIE_TEST_MONGODB_URL and MAMIE_TEST_REDIS_URL name servers to use instead.
+The first test that needs a stack starts it, beside any other stack on the machine; it stops
+after the last test. MAMIE_TEST_POSTGRES_URL, MAMIE_TEST_MONGODB_URL and
+MAMIE_TEST_REDIS_URL name servers to use instead.
 """
 
 import os
@@ -20,34 +20,35 @@ import structlog
 
 from scripts.paths import ROOT
 from scripts.stack.client import Stack
-from tests.compose.stack import ComposeStack
+from tests.support.compose_stack import ComposeStack
+from tests.support.running_stack import RunningStack
 
-# Events are dropped, not formatted: a test that wants them asks for `log` (structlog's own).
+# Log events are dropped, not formatted; structlog's `log` fixture captures them.
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
 
 
-WIDER = ("integration", "e2e", "faults", "compose")
-"""Marks of tests that need more than themselves, in the order in which they are run."""
+MARKS = ("integration", "e2e", "faults", "compose")
+"""Marks of tests that are not unit tests, in the order in which they are run."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what has no mark as unit, leave out what is not for the stack, quick ones first."""
+    """Mark the rest as unit tests, deselect those of the other kind of stack, sort by mark."""
     in_containers = os.environ.get("MAMIE_TEST_STACK") == "compose"
-    elsewhere = "local" if in_containers else "compose"
-    items[:] = [item for item in items if not item.get_closest_marker(elsewhere)]
+    excluded = "local" if in_containers else "compose"
+    items[:] = [item for item in items if not item.get_closest_marker(excluded)]
     for item in items:
-        if not any(map(item.get_closest_marker, WIDER)):
+        if not any(map(item.get_closest_marker, MARKS)):
             item.add_marker(pytest.mark.unit)
-    items.sort(key=_width)
+    items.sort(key=_rank)
 
 
-def _width(item: pytest.Item) -> int:
-    return max((n for n, mark in enumerate(WIDER, 1) if item.get_closest_marker(mark)), default=0)
+def _rank(item: pytest.Item) -> int:
+    return max((n for n, mark in enumerate(MARKS, 1) if item.get_closest_marker(mark)), default=0)
 
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Return what prints a figure for people, though the test passes."""
+    """Return a function that prints a measured figure, also when the test passes."""
 
     def print_now(figure: str) -> None:
         with capsys.disabled():
@@ -57,11 +58,11 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack | ComposeStack]:
-    """Yield the tests' own stack: the whole shop on free ports, without tight rate limits.
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Yield a stack of the tests alone: the whole shop on free ports, with high rate limits.
 
     MAMIE_TEST_STACK names the data directory of one that runs already; "compose" is the one
-    that compose.yaml runs.
+    of compose.yaml.
     """
     if running := os.environ.get("MAMIE_TEST_STACK"):
         yield ComposeStack() if running == "compose" else Stack(Path(running))
@@ -80,9 +81,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack | ComposeS
 
 
 def server_url(request: pytest.FixtureRequest, server: str) -> str:
-    """Return where a server is: as the environment tells, else in the tests' own stack."""
+    """Return the URL of a server: from the environment, else of the tests' stack."""
     named = os.environ.get(f"MAMIE_TEST_{server.upper()}_URL")
-    return named or request.getfixturevalue("stack").server_url(server)
+    return named or str(request.getfixturevalue("stack").server_url(server))
 
 
 @pytest.fixture

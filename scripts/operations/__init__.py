@@ -1,1 +1,1 @@
-"""What the people who run the shop do: read mail, reconcile, redrive, replay."""
+"""Commands for operators: read mail, reconcile, redrive, replay."""

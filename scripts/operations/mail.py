@@ -1,6 +1,6 @@
-"""Shows the mails that the local sink holds: `python -m scripts.operations.mail [--data DIR] [N]`.
+"""The command of scripts/mail: lists the mails of the local mail server, or shows one.
 
-The sink (scripts.stack.mailbox) keeps every mail in a Maildir; the oldest is number 1.
+The mail server (scripts.stack.mailbox) stores every mail in a Maildir; the oldest is number 1.
 """
 
 import argparse
@@ -26,7 +26,7 @@ PIPED_WIDTH = 160
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail, and when the sink got it."""
+    """One mail, and when it was received."""
 
     received: datetime
     message: EmailMessage
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def read_mails(folder: Path) -> list[Mail]:
-    """Return the mails of a Maildir, oldest first; none when there is no Maildir yet."""
+    """Return the mails of a Maildir, oldest first; none when there is no Maildir."""
     try:
         box = mailbox.Maildir(folder, create=False)
     except mailbox.NoSuchMailboxError:
@@ -79,14 +79,14 @@ def print_list(console: Console, mails: Sequence[Mail]) -> None:
     for title in ("time", "to", "subject"):
         table.add_column(title, no_wrap=True)
     for number, mail in enumerate(mails, 1):
-        when = f"{mail.received.astimezone():%Y-%m-%d %H:%M:%S}"
-        who, what = (Text(mail.message.get(name, "")) for name in ("To", "Subject"))
-        table.add_row(str(number), when, who, what)
+        received = f"{mail.received.astimezone():%Y-%m-%d %H:%M:%S}"
+        to, subject = (Text(mail.message.get(name, "")) for name in ("To", "Subject"))
+        table.add_row(str(number), received, to, subject)
     console.print(table, highlight=False)
 
 
 def print_mail(console: Console, mail: Mail) -> None:
-    """Print a mail's headers and its text."""
+    """Print the headers and the text of a mail."""
     for name in SHOWN:
         console.out(f"{name}: {mail.message.get(name, '')}", highlight=False)
     console.out(f"\n{read_text(mail.message)}", highlight=False)

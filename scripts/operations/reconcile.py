@@ -1,4 +1,4 @@
-"""The command behind scripts/reconcile: exit status 1 when something is left for a person."""
+"""The command of scripts/reconcile: exits with 1 when a discrepancy is not repaired."""
 
 import argparse
 import sys
@@ -26,20 +26,20 @@ def main() -> int:
     stack = Stack(parser.parse_args().data)
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     try:
-        with grpc.insecure_channel(healthy_orders(stack.url("consul"))) as channel:
+        with grpc.insecure_channel(orders_target(stack.url("consul"))) as channel:
             return reconcile(channel, console)
     except NoStackError as error:
-        trouble = str(error)
+        failure = str(error)
     except requests.RequestException:
-        trouble = "Consul does not answer, which knows where orders are; see scripts/status"
+        failure = "Consul does not answer; see scripts/status"
     except grpc.RpcError as error:
-        trouble = error.details() or repr(error)
-    console.print(Text(trouble, "red"), soft_wrap=True)
+        failure = error.details() or repr(error)
+    console.print(Text(failure, "red"), soft_wrap=True)
     return 1
 
 
-def healthy_orders(consul_url: str) -> str:
-    """Return where orders are, as one target: gRPC takes the first instance that answers."""
+def orders_target(consul_url: str) -> str:
+    """Return the healthy instances of orders as one gRPC target."""
     healthy = f"{consul_url}/v1/health/service/orders?passing=true"
     answer = requests.get(healthy, timeout=5)
     answer.raise_for_status()
@@ -50,7 +50,7 @@ def healthy_orders(consul_url: str) -> str:
 
 
 def reconcile(channel: grpc.Channel, console: Console) -> int:
-    """Compare all orders, print what was found and return the exit status."""
+    """Compare all orders, print the discrepancies and return the exit status."""
     pages = list(_pages(channel))
     found = [each for page in pages for each in page.discrepancies]
     if found:
@@ -77,7 +77,7 @@ def _pages(channel: grpc.Channel) -> Iterator[orders_pb2.ReconcileResponse]:
 
 def _table(found: list[orders_pb2.Discrepancy]) -> Table:
     table = Table(box=None, padding=(0, 2))
-    for title in ("kind", "order", "outcome", "what the services say"):
+    for title in ("kind", "order", "outcome", "facts"):
         table.add_column(title, overflow="fold")
     for each in found:
         facts = ", ".join(f"{name} {value}" for name, value in sorted(each.facts.items()))

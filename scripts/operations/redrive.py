@@ -1,4 +1,4 @@
-"""The command behind scripts/redrive: hands dead letters to their consumer again, or shows them."""
+"""The command of scripts/redrive: moves dead letters back to their consumer, or lists them."""
 
 import argparse
 import logging
@@ -24,10 +24,10 @@ PIPED_WIDTH = 180
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do it on a running stack and return the exit status."""
+    """Redrive or list dead letters of a running stack and return the exit status."""
     options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what is wrong is said below, once
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the failure is printed below, once
     queue = rabbitmq.Queue(options.consumer, ())
     try:
         with rabbitmq.connection(Stack(options.data).url("rabbitmq"), "redrive") as connection:
@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 console.print(f"{moved} messages moved back to {queue.name}", highlight=False)
             return 0
     except NoStackError as error:
-        trouble = str(error)
+        failure = str(error)
     except pika.exceptions.ChannelClosedByBroker as error:
-        trouble = error.reply_text
+        failure = error.reply_text
     except (pika.exceptions.AMQPError, OSError) as error:
-        trouble = f"RabbitMQ does not do it: {error!r}; nothing is lost, run this again"
-    console.print(Text(trouble, "red"), soft_wrap=True)
+        failure = f"RabbitMQ does not answer: {error!r}; no message is lost, run this again"
+    console.print(Text(failure, "red"), soft_wrap=True)
     return 1
 
 
@@ -53,14 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/redrive", description=__doc__)
     parser.add_argument("consumer", choices=CONSUMERS)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data directory")
-    parser.add_argument("--list", action="store_true", help="show them, and leave them there")
-    parser.add_argument("--limit", type=_limit, metavar="N", help="no more than the N oldest")
+    parser.add_argument("--list", action="store_true", help="only list them")
+    parser.add_argument("--limit", type=_limit, metavar="N", help="the N oldest only")
     return parser
 
 
 def _limit(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)
 
 
@@ -77,9 +77,9 @@ def print_list(console: Console, letters: Sequence[DeadLetter], queue: rabbitmq.
 
 
 def _row(letter: DeadLetter) -> tuple[object, ...]:
-    """Return what the columns show; of what is no event the message's own id, if it has one."""
-    event, name = letter.event, letter.properties.message_id or "-"
-    what = (event.id, event.type, event.subject) if event else (name, "unreadable", "-")
+    """Return the cells of a message; one that is no event has its message id, if any."""
+    event, message_id = letter.event, letter.properties.message_id or "-"
+    what = (event.id, event.type, event.subject) if event else (message_id, "unreadable", "-")
     died = f"{letter.died_at.astimezone():%Y-%m-%d %H:%M:%S}" if letter.died_at else "-"
     return (*what, letter.reason or "-", died, len(letter.body))
 

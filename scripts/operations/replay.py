@@ -1,4 +1,4 @@
-"""The command behind scripts/replay: builds a service's store again out of the log."""
+"""The command of scripts/replay: rebuilds the store of a service from the event log."""
 
 import argparse
 import os
@@ -9,14 +9,14 @@ from scripts.paths import ROOT
 from scripts.stack.client import NoStackError, Stack
 from scripts.stack.settings import DEFAULT_DATA
 
-REBUILDS = ("recommendations",)
-"""Services that have a verb for it."""
+REBUILDABLE = ("recommendations",)
+"""Services with the command `rebuild`."""
 
 
 def main() -> int:
-    """Become the service's verb, which runs beside its instances; return 1 without a stack."""
+    """Become `rebuild` of the service, beside its instances; return 1 without a stack."""
     parser = argparse.ArgumentParser(prog="scripts/replay", description=__doc__)
-    parser.add_argument("service", choices=REBUILDS)
+    parser.add_argument("service", choices=REBUILDABLE)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data directory")
     options = parser.parse_args()
     try:
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def environment_of(stack: Stack, service: str) -> dict[str, str]:
-    """Return the variables with which a verb of a service runs on a running stack."""
+    """Return the environment of a service's command on a running stack."""
     state = stack.describe()
     return {
         "PYTHONPATH": f"{ROOT}:{ROOT / 'build' / 'gen'}",

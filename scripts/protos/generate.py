@@ -12,6 +12,7 @@ import tempfile
 from importlib import import_module, resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pb2
 
@@ -105,7 +106,7 @@ def validate_descriptors() -> bytes:
     validate_pb = import_module("protovalidate._gen.buf.validate.validate_pb")
     found: dict[str, bytes] = {}
 
-    def collect(file) -> None:
+    def collect(file: Any) -> None:
         for dependency in file.dependencies:
             collect(dependency)
         found.setdefault(file.name, file.proto.to_binary())

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg2
 import pymongo
-from psycopg2 import sql
+from psycopg2 import extensions, sql
 
 REPLICA_SET = "rs0"
 
@@ -25,14 +25,14 @@ def make_databases(admin_url: str, store_urls: Sequence[str]) -> None:
     connection.close()
 
 
-def _make_role(cursor, role: str, password: str) -> None:
+def _make_role(cursor: extensions.cursor, role: str, password: str) -> None:
     cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
     verb = "ALTER" if cursor.fetchone() else "CREATE"
     statement = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}")
     cursor.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
 
 
-def _make_database(cursor, name: str, owner: str) -> None:
+def _make_database(cursor: extensions.cursor, name: str, owner: str) -> None:
     names = {"name": sql.Identifier(name), "owner": sql.Identifier(owner)}
     cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
     if not cursor.fetchone():

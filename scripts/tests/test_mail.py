@@ -1,4 +1,4 @@
-"""What the mail sink holds, as a person sees it."""
+"""The list of mails, and single mails, of scripts/mail."""
 
 import mailbox
 import os
@@ -10,7 +10,7 @@ from scripts.operations.mail import main
 
 
 def add(data, subject, received, *, text="Voilà !", html="<p>Voilà&nbsp;!</p>"):
-    """Put a mail where the sink puts it."""
+    """Store a mail where the mail server stores it."""
     mail = EmailMessage()
     mail["To"] = "Zoé <zoe@example.org>"
     mail["Subject"] = subject
@@ -56,16 +56,16 @@ def test_a_mail_without_a_text_part_is_shown_as_html(tmp_path, capsys):
     assert "<p>Voilà&nbsp;!</p>" in run(capsys, "--data", tmp_path, 1)[1]
 
 
-def test_an_empty_mail_is_shown_as_one(tmp_path, capsys):
+def test_an_empty_mail_is_shown_with_its_headers(tmp_path, capsys):
     add(tmp_path, "Vide", 1_000_000_000, text="", html="")
     assert "Subject: Vide" in run(capsys, "--data", tmp_path, 1)[1]
 
 
 @pytest.mark.parametrize("number", [0, 3])
-def test_a_number_that_no_mail_has_is_said_so(data, capsys, number):
+def test_a_number_without_a_mail_is_rejected(data, capsys, number):
     status, shown = run(capsys, "--data", data, number)
     assert (status, shown) == (1, f"There is no mail {number}; there are 2.\n")
 
 
-def test_a_sink_that_never_got_a_mail_has_none(tmp_path, capsys):
+def test_an_empty_mailbox_has_no_mails(tmp_path, capsys):
     assert run(capsys, "--data", tmp_path) == (0, "There are no mails yet.\n")

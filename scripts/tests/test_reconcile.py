@@ -1,4 +1,4 @@
-"""What scripts/reconcile prints, and how it ends."""
+"""The output and the exit status of scripts/reconcile."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +9,7 @@ import grpc
 import pytest
 from mamie_rosa.orders.internal.v1 import orders_pb2, orders_pb2_grpc
 from rich.console import Console
+from typing_extensions import override
 
 from scripts.operations.reconcile import reconcile
 
@@ -16,10 +17,10 @@ pytestmark = pytest.mark.integration
 
 ORDER = "11111111-1111-4111-8111-111111111111"
 NEXT = "22222222-2222-4222-8222-222222222222"
-MENDED = orders_pb2.Discrepancy(
+REPAIRED = orders_pb2.Discrepancy(
     kind="STOCK_NOT_SOLD", order_id=ORDER, repair="COMMIT_STOCK", is_repaired=True
 )
-REFUSED = orders_pb2.Discrepancy(
+NOT_REPAIRED = orders_pb2.Discrepancy(
     kind="STOCK_NOT_SOLD",
     order_id=NEXT,
     repair="COMMIT_STOCK",
@@ -35,7 +36,10 @@ class FixedReconciliation(orders_pb2_grpc.ReconciliationServiceServicer):
     def __init__(self, *pages: list[orders_pb2.Discrepancy]) -> None:
         self._pages = dict(zip(("", NEXT), pages, strict=True))
 
-    def Reconcile(self, request, context):
+    @override
+    def Reconcile(
+        self, request: orders_pb2.ReconcileRequest, context: grpc.ServicerContext
+    ) -> orders_pb2.ReconcileResponse:
         return orders_pb2.ReconcileResponse(
             discrepancies=self._pages[request.page_token],
             checked_count=10,
@@ -61,19 +65,19 @@ def run(*pages: list[orders_pb2.Discrepancy]) -> tuple[int, str]:
     return status, shown.getvalue()
 
 
-def test_orders_on_which_all_agree_end_well():
+def test_no_discrepancies_exit_with_zero():
     assert run([], []) == (0, "20 orders compared: 0 discrepancies, 0 repaired, 0 left\n")
 
 
-def test_what_is_repaired_ends_well_and_is_shown():
-    status, shown = run([MENDED], [])
+def test_repaired_discrepancies_are_listed_and_exit_with_zero():
+    status, shown = run([REPAIRED], [])
     assert status == 0
     assert "repaired (COMMIT_STOCK)" in shown
     assert "20 orders compared: 1 discrepancies, 1 repaired, 0 left" in shown
 
 
-def test_what_is_left_on_any_page_ends_with_one_and_is_shown_with_its_facts():
-    status, shown = run([MENDED, REFUSED], [LEFT])
+def test_a_discrepancy_left_on_any_page_is_listed_with_its_facts_and_exits_with_one():
+    status, shown = run([REPAIRED, NOT_REPAIRED], [LEFT])
     assert status == 1
     assert f"{NEXT}" in shown
     assert "left (OUT_OF_STOCK)" in shown

@@ -1,4 +1,4 @@
-"""What scripts/redrive takes, and how it shows dead letters."""
+"""The arguments of scripts/redrive, and its list of dead letters."""
 
 import time
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ EVENT = {
     "id": "event-1",
     "type": "mamie_rosa.events.v1.UserCreated",
     "source": "/mamie-rosa/users",
-    "subject": "[bold]client-1[/bold]",
+    "subject": "[bold]user-1[/bold]",
     "traceparent": "",
     "time": DIED.isoformat(),
 }
@@ -52,26 +52,26 @@ def shown(*letters):
     return [" ".join(line.split()) for line in output.getvalue().splitlines()]
 
 
-def test_an_event_is_shown_with_why_and_when_it_died_last():
+def test_an_event_is_listed_with_the_reason_and_time_of_its_last_death():
     _, line, count = shown(event(**DEATH))
     assert line == (
-        "event-1 mamie_rosa.events.v1.UserCreated [bold]client-1[/bold]"
+        "event-1 mamie_rosa.events.v1.UserCreated [bold]user-1[/bold]"
         " delivery_limit 2026-11-24 13:30:00 5"
     )
     assert count == "1 messages in mamie_rosa.notifications.dead"
 
 
-def test_what_nobody_can_read_is_shown_as_such():
+def test_a_message_that_is_no_event_is_listed_as_unreadable():
     _, named, nameless, _ = shown(letter(message_id="message-1", headers=DEATH), letter(b""))
     assert named == "message-1 unreadable - delivery_limit 2026-11-24 13:30:00 5"
     assert nameless == "- unreadable - - - 0"
 
 
-def test_where_nothing_is_dead_the_count_alone_says_so():
+def test_an_empty_queue_is_listed_as_its_count():
     assert shown() == ["0 messages in mamie_rosa.notifications.dead"]
 
 
-def test_every_service_that_has_a_queue_can_be_named():
+def test_every_consumer_can_be_named():
     queues = (notifications.QUEUE, recommendations.QUEUE)
     assert sorted(CONSUMERS) == sorted(queue.consumer for queue in queues)
 
@@ -79,13 +79,13 @@ def test_every_service_that_has_a_queue_can_be_named():
 @pytest.mark.parametrize(
     "wrong", [["catalog"], [], *(["notifications", "--limit", n] for n in ("0", "-1", "x"))]
 )
-def test_what_it_does_not_take_ends_with_status_2(wrong, capsys):
+def test_invalid_arguments_exit_with_two(wrong, capsys):
     with pytest.raises(SystemExit) as ended:
         main(wrong)
     assert ended.value.code == 2
     assert "usage: scripts/redrive" in capsys.readouterr().err
 
 
-def test_where_no_stack_runs_it_says_so_in_one_line(tmp_path, capsys):
+def test_without_a_running_stack_the_error_is_one_line(tmp_path, capsys):
     assert main(["notifications", "--data", str(tmp_path)]) == 1
     assert capsys.readouterr().out == f"no stack runs on {tmp_path}\n"

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.stack.runner import clean_up
 from scripts.tests.test_units import gone
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from scripts.stack.units import MIN_BACKOFF_SECONDS, RunningUnit, Unit, UnitFailedError
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mamie_rosa import catalog_pb2_grpc as first_pb2_grpc
+from mamie_rosa import catalog_pb2_grpc as legacy_pb2_grpc
 from mamie_rosa.catalog.internal.v1 import catalog_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.catalog.v1 import catalog_pb2_grpc
 
@@ -13,6 +13,7 @@ from services.catalog.promotions import PromotionsOverGrpc
 from services.catalog.purchases import PurchasesOverGrpc
 from services.catalog.ratings_repository import PostgresRatingsRepository
 from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.reservations_repository import PostgresReservationsRepository
 from services.catalog.schema import outbox
 from services.catalog.servicer import (
     CatalogServicer,
@@ -32,6 +33,7 @@ def serve(config: CatalogConfig) -> None:
     """Wire the service and serve until it is stopped."""
     engine = postgres.create_engine(config.store_url)
     repository = PostgresCatalogRepository(engine)
+    reservations = PostgresReservationsRepository(engine)
     mesh = runtime.open_mesh(MANIFEST, config.service)
     servicer = CatalogServicer(
         repository=repository,
@@ -39,7 +41,7 @@ def serve(config: CatalogConfig) -> None:
         promotions=PromotionsOverGrpc(mesh.channel("promotions")),
         purchases=PurchasesOverGrpc(mesh.channel("orders")),
     )
-    sweeper = ReservationSweeper(repository=repository)
+    sweeper = ReservationSweeper(reservations=reservations)
     runtime.serve(
         name=MANIFEST.name,
         config=config.service,
@@ -51,13 +53,13 @@ def serve(config: CatalogConfig) -> None:
             ),
             ServiceBinding(
                 "mamie_rosa.catalog.internal.v1.CatalogService",
-                InternalCatalogServicer(repository=repository),
+                InternalCatalogServicer(repository=repository, reservations=reservations),
                 internal_pb2_grpc.add_CatalogServiceServicer_to_server,
             ),
             ServiceBinding(
                 "mamie_rosa.CatalogService",
                 LegacyCatalogServicer(repository=repository),
-                first_pb2_grpc.add_CatalogServiceServicer_to_server,
+                legacy_pb2_grpc.add_CatalogServiceServicer_to_server,
             ),
         ],
         checks={"postgres": repository.ping},

@@ -1,13 +1,13 @@
-"""What the catalog knows: products, what is on sale, and who holds it.
+"""The catalog's domain: products, ratings, stock reservations, and the rules of each.
 
-Stock on sale is what is left after every hold. An order holds stock (HELD) until it is
-sold (COMMITTED), given back (RELEASED) or its time is over (EXPIRED):
+A product's stock is the number of units on sale; reserved units are off sale. An order's
+reservation is HELD until it is committed, released, or past its expiry time:
 
     HELD ----> COMMITTED ----> RELEASED
      | \\---------------------> RELEASED
      v                            ^
     EXPIRED ----------------------+
-     (a late commit takes the stock again, if it is still there)
+     (a late commit reserves the units again, if they are still on sale)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +24,8 @@ from services.common.errors import (
     UnprocessableError,
 )
 
-LOW_STOCK = 5
-"""At this number of units or fewer, a product is nearly sold out."""
+LOW_STOCK_THRESHOLD = 5
+"""Stock is low at this number of units or fewer."""
 
 
 class ProductNotFoundError(NotFoundError):
@@ -33,9 +33,9 @@ class ProductNotFoundError(NotFoundError):
 
     reason = "PRODUCT_NOT_FOUND"
 
-    def __init__(self, *products: str) -> None:
-        named = ", ".join(products)
-        super().__init__(f"There is no product {named}.", productIds=",".join(products))
+    def __init__(self, *names: str) -> None:
+        listed = ", ".join(names)
+        super().__init__(f"There is no product {listed}.", productIds=",".join(names))
 
 
 class SkuExistsError(AlreadyExistsError):
@@ -48,7 +48,7 @@ class SkuExistsError(AlreadyExistsError):
 
 
 class StockBelowZeroError(FailedPreconditionError):
-    """An adjustment would take more than is on sale."""
+    """An adjustment would make the stock negative."""
 
     reason = "STOCK_BELOW_ZERO"
 
@@ -57,7 +57,7 @@ class StockBelowZeroError(FailedPreconditionError):
 
 
 class OutOfStockError(UnprocessableError):
-    """Less is on sale than was asked for; `short` maps product ids to what is on sale."""
+    """Too few units are on sale; `short` maps product ids to the units on sale."""
 
     reason = "OUT_OF_STOCK"
 
@@ -70,7 +70,7 @@ class OutOfStockError(UnprocessableError):
 
 
 class ReservationNotFoundError(NotFoundError):
-    """The order never held anything."""
+    """The order never reserved stock."""
 
     reason = "RESERVATION_NOT_FOUND"
 
@@ -79,7 +79,7 @@ class ReservationNotFoundError(NotFoundError):
 
 
 class ReservationClosedError(FailedPreconditionError):
-    """The order's stock was put back on sale, for good."""
+    """The order's reservation was released, which is final."""
 
     reason = "RESERVATION_CLOSED"
 
@@ -88,7 +88,7 @@ class ReservationClosedError(FailedPreconditionError):
 
 
 class ReservationMismatchError(AlreadyExistsError):
-    """The order holds other lines already."""
+    """The order has a reservation of other lines."""
 
     reason = "RESERVATION_MISMATCH"
 
@@ -97,7 +97,7 @@ class ReservationMismatchError(AlreadyExistsError):
 
 
 class NotBoughtError(PermissionDeniedError):
-    """A product is rated by somebody who has not bought it."""
+    """Only customers who bought a product may rate it."""
 
     reason = "NOT_BOUGHT"
 
@@ -107,9 +107,9 @@ class NotBoughtError(PermissionDeniedError):
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """One product. `price` has two digits; `stock` is the units on sale now.
+    """A product. `price` has two decimals; `stock` is the number of units on sale.
 
-    `rating_average` is the mean number of stars, with two digits; 0 without ratings.
+    `rating_average` is the mean number of stars with two decimals, 0 without ratings.
     """
 
     product_id: str
@@ -127,7 +127,7 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class Rating:
-    """What a client thinks of a product; `created_at` is when they first said so."""
+    """A customer's rating of a product; `created_at` is when they first rated it."""
 
     product_id: str
     user_id: str
@@ -138,7 +138,7 @@ class Rating:
 
 @dataclass(frozen=True, kw_only=True)
 class Promotion:
-    """A promotion that runs now; empty `category` means that it is for all products."""
+    """An active promotion; an empty `category` means all products."""
 
     code: str
     discount_percentage: int
@@ -147,14 +147,14 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Line:
-    """A product, by its id, and a number of units of it."""
+    """A quantity of one product."""
 
     product_id: str
     quantity: int
 
 
 class Availability(StrEnum):
-    """Whether a line can be sold."""
+    """Whether a quantity of a product is on sale."""
 
     AVAILABLE = "AVAILABLE"
     INSUFFICIENT = "INSUFFICIENT"
@@ -162,7 +162,7 @@ class Availability(StrEnum):
 
 
 class ReservationState(StrEnum):
-    """Where a reservation stands; see the module's picture."""
+    """The states of a reservation; the module's docstring draws the transitions."""
 
     HELD = "HELD"
     COMMITTED = "COMMITTED"
@@ -172,7 +172,7 @@ class ReservationState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
-    """What one order holds, or has bought."""
+    """The stock reserved for one order."""
 
     order_id: str
     state: ReservationState
@@ -180,79 +180,85 @@ class Reservation:
     lines: Sequence[Line] = ()
 
     @property
-    def has_stock(self) -> bool:
+    def is_off_sale(self) -> bool:
         """Return whether its units are off sale."""
         return self.state in (ReservationState.HELD, ReservationState.COMMITTED)
 
 
 @dataclass(frozen=True)
-class Change:
-    """A reservation after a decision, and the units that leave the shelf (or come back, < 0)."""
+class ReservationChange:
+    """A decision: the new reservation and the units to take off sale.
+
+    A negative quantity in `taken` goes back on sale.
+    """
 
     reservation: Reservation
     taken: Sequence[Line] = ()
 
 
-def reserve(existing: Reservation | None, wanted: Reservation) -> Change:
-    """Decide on holding stock; a repeat changes nothing, an expired hold is taken again."""
+def reserve(existing: Reservation | None, wanted: Reservation) -> ReservationChange:
+    """Reserve stock. A repeat changes nothing; an expired reservation is made again."""
     if existing is None:
-        return Change(wanted, taken=wanted.lines)
+        return ReservationChange(wanted, taken=wanted.lines)
     if existing.state is ReservationState.RELEASED:
         raise ReservationClosedError(existing.order_id)
     if existing.lines != wanted.lines:
         raise ReservationMismatchError(existing.order_id)
     if existing.state is ReservationState.EXPIRED:
         held = replace(existing, state=ReservationState.HELD, expires_at=wanted.expires_at)
-        return Change(held, taken=existing.lines)
-    return Change(existing)
+        return ReservationChange(held, taken=existing.lines)
+    return ReservationChange(existing)
 
 
-def commit(existing: Reservation | None, order_id: str) -> Change:
-    """Decide on selling what is held; an expired hold is taken again."""
+def commit(existing: Reservation | None, order_id: str) -> ReservationChange:
+    """Commit a reservation: its units are sold. An expired one takes its units again."""
     if existing is None:
         raise ReservationNotFoundError(order_id)
     if existing.state is ReservationState.RELEASED:
         raise ReservationClosedError(order_id)
-    sold = replace(existing, state=ReservationState.COMMITTED)
-    return Change(sold, taken=() if existing.has_stock else existing.lines)
+    committed = replace(existing, state=ReservationState.COMMITTED)
+    return ReservationChange(committed, taken=() if existing.is_off_sale else existing.lines)
 
 
-def release(existing: Reservation | None, order_id: str, now: datetime) -> Change:
-    """Decide on putting stock back; an order that held nothing will never hold anything."""
+def release(existing: Reservation | None, order_id: str, now: datetime) -> ReservationChange:
+    """Release a reservation: its units go back on sale.
+
+    An order without one gets a RELEASED reservation, so that it cannot reserve later.
+    """
     if existing is None:
-        closed = Reservation(order_id=order_id, state=ReservationState.RELEASED, expires_at=now)
-        return Change(closed)
-    closed = replace(existing, state=ReservationState.RELEASED)
-    return Change(closed, taken=returned(existing.lines) if existing.has_stock else ())
+        state = ReservationState.RELEASED
+        return ReservationChange(Reservation(order_id=order_id, state=state, expires_at=now))
+    released = replace(existing, state=ReservationState.RELEASED)
+    return ReservationChange(released, taken=negate(existing.lines) if existing.is_off_sale else ())
 
 
-def expire(existing: Reservation | None, now: datetime) -> Change:
-    """Decide on putting back on sale what was held for too long; others stay as they are."""
+def expire(existing: Reservation | None, now: datetime) -> ReservationChange:
+    """Put the units of an overdue reservation back on sale; any other reservation is unchanged."""
     if existing is None:
-        raise ValueError("only what is held can expire")
+        raise ValueError("there is no reservation to expire")
     if existing.state is not ReservationState.HELD or existing.expires_at > now:
-        return Change(existing)
-    over = replace(existing, state=ReservationState.EXPIRED)
-    return Change(over, taken=returned(existing.lines))
+        return ReservationChange(existing)
+    expired = replace(existing, state=ReservationState.EXPIRED)
+    return ReservationChange(expired, taken=negate(existing.lines))
 
 
 def merge_lines(lines: Iterable[Line]) -> list[Line]:
-    """Return the lines with those of one product added up, in the order of product ids."""
+    """Sum the quantities of each product; the result is sorted by product id."""
     totals: dict[str, int] = {}
     for line in lines:
         totals[line.product_id] = totals.get(line.product_id, 0) + line.quantity
     return [Line(product_id, quantity) for product_id, quantity in sorted(totals.items())]
 
 
-def returned(lines: Iterable[Line]) -> list[Line]:
-    """Return the lines that undo `lines`."""
+def negate(lines: Iterable[Line]) -> list[Line]:
+    """Negate the quantity of each line."""
     return [Line(line.product_id, -line.quantity) for line in lines]
 
 
-def revise(
+def update_details(
     product: Product, *, title: str, description: str, category: str, price: Decimal, image_url: str
 ) -> Product:
-    """Return the product with a new page and price; identity and stock stay."""
+    """Replace what an administrator may edit; identity, stock and ratings do not change."""
     return replace(
         product,
         title=title,
@@ -264,18 +270,18 @@ def revise(
 
 
 def availability(product: Product | None, quantity: int) -> Availability:
-    """Return whether a quantity of a product can be sold now."""
+    """Return whether a quantity of a product is on sale; None is an unknown product."""
     if product is None:
         return Availability.UNKNOWN_PRODUCT
     return Availability.AVAILABLE if product.stock >= quantity else Availability.INSUFFICIENT
 
 
-def became_low(*, before: int, after: int) -> bool:
-    """Return whether a change of stock made a product nearly sold out."""
-    return after <= LOW_STOCK < before
+def crosses_low_stock(*, before: int, after: int) -> bool:
+    """Return whether a change of stock crosses the low-stock threshold downwards."""
+    return after <= LOW_STOCK_THRESHOLD < before
 
 
-def best_promotion(category: str, running: Iterable[Promotion]) -> Promotion | None:
-    """Return the promotion that takes most off a product of `category`, if any runs for it."""
-    fitting = [promo for promo in running if promo.category in ("", category)]
-    return max(fitting, key=lambda promo: promo.discount_percentage, default=None)
+def best_promotion(category: str, active: Iterable[Promotion]) -> Promotion | None:
+    """Return the active promotion with the largest discount in a category, if any."""
+    applicable = [promotion for promotion in active if promotion.category in ("", category)]
+    return max(applicable, key=lambda promotion: promotion.discount_percentage, default=None)

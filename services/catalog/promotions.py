@@ -1,7 +1,7 @@
-"""The promotions that run now, asked from the promotions service.
+"""Client of the promotions service: the active promotions, cached for a few seconds.
 
-A product page is worth showing without its promotion, so an answer is kept for a few
-seconds, and when the service is away the last one is used.
+A product page is useful without its promotion: while the promotions service is unavailable,
+the last answer is used.
 """
 
 import threading
@@ -12,64 +12,70 @@ from typing import Protocol
 import grpc
 import structlog
 from mamie_rosa.promotions.internal.v1 import promotions_pb2, promotions_pb2_grpc
+from typing_extensions import override
 
 from services.catalog.domain import Promotion
+
+CACHE_SECONDS = 3.0
+TIMEOUT_SECONDS = 0.5
 
 log = structlog.get_logger()
 
 
 class ActivePromotions(Protocol):
-    """Knows the promotions that run now."""
+    """Lists the active promotions."""
 
-    def running(self) -> Sequence[Promotion]:
-        """Return them; empty when nobody can tell."""
+    def list_active(self) -> Sequence[Promotion]:
+        """Return the active promotions; none when they are not known."""
 
 
-class PromotionsOverGrpc:
-    """Asks the promotions service, at most once in `keep_seconds`."""
+class PromotionsOverGrpc(ActivePromotions):
+    """Calls the promotions service at most once in `cache_seconds`."""
 
     def __init__(
         self,
         channel: grpc.Channel,
         *,
-        keep_seconds: float = 3.0,
-        timeout_seconds: float = 0.5,
+        cache_seconds: float = CACHE_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stub = promotions_pb2_grpc.PromotionsServiceStub(channel)
-        self._keep_seconds = keep_seconds
+        self._cache_seconds = cache_seconds
         self._timeout_seconds = timeout_seconds
         self._monotonic = monotonic
-        self._asked_at = float("-inf")
+        self._refreshed_at = float("-inf")
+        self._refresh_lock = threading.Lock()
         self._promotions: Sequence[Promotion] = ()
-        self._asking = threading.Lock()
 
-    def running(self) -> Sequence[Promotion]:
-        """Return the promotions that run now, as of at most `keep_seconds` ago.
+    @override
+    def list_active(self) -> Sequence[Promotion]:
+        """Return the cached promotions, refreshed by one thread when they are too old.
 
-        One caller asks; the others meanwhile get the last answer.
+        Concurrent callers do not wait for the refresh: they get the cached ones.
         """
-        due = self._monotonic() - self._asked_at >= self._keep_seconds
-        if due and self._asking.acquire(blocking=False):
+        is_stale = self._monotonic() - self._refreshed_at >= self._cache_seconds
+        if is_stale and self._refresh_lock.acquire(blocking=False):
             try:
-                self._ask()
+                self._refresh()
             finally:
-                self._asking.release()
+                self._refresh_lock.release()
         return self._promotions
 
-    def _ask(self) -> None:
-        self._asked_at = self._monotonic()
+    def _refresh(self) -> None:
+        self._refreshed_at = self._monotonic()
         request = promotions_pb2.ListActivePromotionsRequest()
         try:
             answer = self._stub.ListActivePromotions(request, timeout=self._timeout_seconds)
         except grpc.RpcError as error:
             log.info("promotions_unavailable", code=error.code().name)
             return
-        self._promotions = [
-            Promotion(
-                code=promo.code,
-                discount_percentage=promo.discount_percentage,
-                category=promo.category,
-            )
-            for promo in answer.promotions
-        ]
+        self._promotions = [_parse(promotion) for promotion in answer.promotions]
+
+
+def _parse(promotion: promotions_pb2.ActivePromotion) -> Promotion:
+    return Promotion(
+        code=promotion.code,
+        discount_percentage=promotion.discount_percentage,
+        category=promotion.category,
+    )

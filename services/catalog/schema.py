@@ -1,4 +1,4 @@
-"""The tables of the catalog in PostgreSQL, as `migrations` makes them."""
+"""The tables of the catalog in PostgreSQL, as `migrations` creates them."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql

@@ -1,32 +1,47 @@
-"""The catalog's three faces: for clients, for the other services, and the owner's first one."""
+"""The catalog's three gRPC services: public, internal, and the first published contract.
 
-from collections.abc import Mapping
+What each method does, and its errors, is documented in its proto.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
-from mamie_rosa import catalog_pb2 as first_pb2
-from mamie_rosa import catalog_pb2_grpc as first_pb2_grpc
+import grpc
+from mamie_rosa import catalog_pb2 as legacy_pb2
+from mamie_rosa import catalog_pb2_grpc as legacy_pb2_grpc
 from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_pb2
 from mamie_rosa.catalog.internal.v1 import catalog_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.catalog.v1 import catalog_pb2, catalog_pb2_grpc
+from typing_extensions import override
 
 from services.catalog import domain
 from services.catalog.promotions import ActivePromotions
 from services.catalog.purchases import Purchases
 from services.catalog.ratings_repository import RatingsRepository
+from services.catalog.rendering import (
+    render_product,
+    render_rating,
+    render_reservation,
+    render_stock_status,
+    render_verified_stock,
+)
 from services.catalog.repository import CatalogRepository, ProductQuery
+from services.catalog.reservations_repository import ReservationsRepository
 from services.common.clock import Clock, NewId, new_id, utc_now
-from services.common.money import format_amount, parse_amount
+from services.common.money import parse_amount
 from services.common.rpc import authorization, rest_hints
 from services.common.rpc.paging import read_page
+from services.common.rpc.timestamps import to_timestamp
 
 DEFAULT_LIMIT = 20
 CURRENCY = "EUR"
 CACHE_SECONDS = 1
-"""How long a product page may be out of date; ordering looks at the stock itself."""
+"""How old a cached product page may be; an order checks the stock itself."""
 
 
 class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
-    """What clients ask of the catalog."""
+    """The public service: products, stock and ratings."""
 
     def __init__(
         self,
@@ -43,67 +58,58 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self._purchases = purchases
         self._new_id = new_id
 
-    def ListProducts(self, request, context):
-        """List products on sale, in the order of their sku."""
-        query = ProductQuery(
-            page=request.page or 1,
-            limit=request.limit or DEFAULT_LIMIT,
-            category=request.category,
-            text=request.q,
-        )
+    @override
+    def ListProducts(
+        self, request: catalog_pb2.ListProductsRequest, context: grpc.ServicerContext
+    ) -> catalog_pb2.ListProductsResponse:
+        query = _parse_query(request)
         found, total = self._repository.search(query)
-        rendered = [self._render(product) for product in found]
-        page = catalog_pb2.ListProductsResponse(products=rendered, total=total, page=query.page)
-        return rest_hints.cacheable(context, page, seconds=CACHE_SECONDS)
+        response = catalog_pb2.ListProductsResponse(
+            products=map(self._render, found), total=total, page=query.page
+        )
+        return rest_hints.cacheable(context, response, seconds=CACHE_SECONDS)
 
-    def GetProduct(self, request, context):
-        """Return one product."""
-        page = self._render(self._repository.find(request.id))
-        return rest_hints.cacheable(context, page, seconds=CACHE_SECONDS)
+    @override
+    def GetProduct(
+        self, request: catalog_pb2.GetProductRequest, context: grpc.ServicerContext
+    ) -> catalog_pb2.Product:
+        response = self._render(self._repository.find(request.id))
+        return rest_hints.cacheable(context, response, seconds=CACHE_SECONDS)
 
-    def CheckStock(self, request, context):
-        """Tell for each line whether its quantity is on sale."""
-        found = self._repository.find_many(item.product_id for item in request.items)
-        items = [_stock_status(item, found) for item in request.items]
+    @override
+    def CheckStock(
+        self, request: catalog_pb2.CheckStockRequest, context: grpc.ServicerContext
+    ) -> catalog_pb2.CheckStockResponse:
+        found = self._repository.find_many(line.product_id for line in request.items)
+        items = [render_stock_status(line, found.get(line.product_id)) for line in request.items]
         available = catalog_pb2.StockStatus.AVAILABLE
         return catalog_pb2.CheckStockResponse(
             all_available=all(item.status == available for item in items), items=items
         )
 
-    def CreateProduct(self, request, context):
-        """Add a product."""
+    @override
+    def CreateProduct(
+        self, request: catalog_pb2.CreateProductRequest, context: grpc.ServicerContext
+    ) -> catalog_pb2.Product:
         authorization.require_admin()
-        product = domain.Product(
-            product_id=self._new_id(),
-            sku=request.sku,
-            title=request.title,
-            description=request.description,
-            category=request.category,
-            price=parse_amount(request.price),
-            currency=request.currency or CURRENCY,
-            stock=request.stock,
-            image_url=request.image_url,
-        )
+        product = _parse_product(request, self._new_id())
         self._repository.add(product)
         return rest_hints.created(context, self._render(product))
 
-    def UpdateProduct(self, request, context):
-        """Replace what a product's page says, and its price."""
+    @override
+    def UpdateProduct(
+        self, request: catalog_pb2.UpdateProductRequest, context: grpc.ServicerContext
+    ) -> catalog_pb2.Product:
         authorization.require_admin()
         product = self._repository.find(request.id)
-        changed = domain.revise(
-            product,
-            title=request.title,
-            description=request.description,
-            category=request.category,
-            price=parse_amount(request.price),
-            image_url=request.image_url,
-        )
-        self._repository.update(changed)
-        return self._render(changed)
+        updated = _parse_update(request, product)
+        self._repository.update(updated)
+        return self._render(updated)
 
-    def AdjustInventory(self, request, context):
-        """Change the quantity on sale by a signed amount."""
+    @override
+    def AdjustInventory(
+        self, request: catalog_pb2.AdjustInventoryRequest, context: grpc.ServicerContext
+    ) -> catalog_pb2.AdjustInventoryResponse:
         admin = authorization.require_admin()
         product = self._repository.find(request.id)
         new_quantity = self._repository.adjust(
@@ -113,8 +119,10 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             product_id=product.product_id, new_quantity=new_quantity
         )
 
-    def RateProduct(self, request, context):
-        """Keep what the caller thinks of a product they have bought."""
+    @override
+    def RateProduct(
+        self, request: catalog_pb2.RateProductRequest, context: grpc.ServicerContext
+    ) -> catalog_pb2.Rating:
         caller = authorization.require_user()
         product = self._repository.find(request.id)
         if not self._purchases.has_bought(caller.user_id, product.product_id):
@@ -122,136 +130,131 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         rating = self._ratings.rate(
             product.product_id, caller.user_id, stars=request.stars, comment=request.comment
         )
-        return rest_hints.created(context, _render_rating(rating))
+        return rest_hints.created(context, render_rating(rating))
 
     def _render(self, product: domain.Product) -> catalog_pb2.Product:
-        promotion = domain.best_promotion(product.category, self._promotions.running())
-        return catalog_pb2.Product(
-            product_id=product.product_id,
-            sku=product.sku,
-            title=product.title,
-            description=product.description,
-            category=product.category,
-            price=format_amount(product.price),
-            currency=product.currency,
-            stock=product.stock,
-            image_url=product.image_url,
-            ratings=catalog_pb2.Ratings(average=product.rating_average, count=product.rating_count),
-            promotion=promotion and _render_promotion(promotion),
-        )
+        active = self._promotions.list_active()
+        return render_product(product, domain.best_promotion(product.category, active))
 
 
 class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
-    """What the other services ask of the stock."""
+    """The internal service: stock, as the other services use it."""
 
-    def __init__(self, *, repository: CatalogRepository, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        *,
+        repository: CatalogRepository,
+        reservations: ReservationsRepository,
+        clock: Clock = utc_now,
+    ) -> None:
         self._repository = repository
+        self._reservations = reservations
         self._clock = clock
 
-    def VerifyStock(self, request, context):
-        """Return whether a quantity of a product is on sale, and at what price."""
+    @override
+    def VerifyStock(
+        self, request: internal_pb2.VerifyStockRequest, context: grpc.ServicerContext
+    ) -> internal_pb2.VerifyStockResponse:
         product = self._repository.find(request.product_id)
-        return internal_pb2.VerifyStockResponse(
-            available=product.stock >= request.quantity,
-            available_quantity=product.stock,
-            unit_price=format_amount(product.price),
-            currency=product.currency,
-            title=product.title,
-            product_id=product.product_id,
-            sku=product.sku,
-            category=product.category,
-        )
+        return render_verified_stock(product, request.quantity)
 
-    def ReserveStock(self, request, context):
-        """Hold every line for an order, or none."""
+    @override
+    def ReserveStock(
+        self, request: internal_pb2.ReserveStockRequest, context: grpc.ServicerContext
+    ) -> internal_pb2.ReserveStockResponse:
         found = self._repository.find_many(item.product_id for item in request.items)
         wanted = domain.Reservation(
             order_id=request.order_id,
             state=domain.ReservationState.HELD,
             expires_at=self._clock() + timedelta(seconds=request.hold_seconds),
-            lines=domain.merge_lines(_lines(request.items, found)),
+            lines=domain.merge_lines(_parse_lines(request.items, found)),
         )
-        held = self._repository.change_reservation(
-            request.order_id, lambda existing: domain.reserve(existing, wanted)
-        )
-        return internal_pb2.ReserveStockResponse(expire_time=held.expires_at)
+        decide = partial(domain.reserve, wanted=wanted)
+        reservation = self._reservations.change(request.order_id, decide)
+        return internal_pb2.ReserveStockResponse(expire_time=to_timestamp(reservation.expires_at))
 
-    def CommitStock(self, request, context):
-        """Sell what an order holds."""
-        self._repository.change_reservation(
-            request.order_id, lambda existing: domain.commit(existing, request.order_id)
-        )
+    @override
+    def CommitStock(
+        self, request: internal_pb2.CommitStockRequest, context: grpc.ServicerContext
+    ) -> internal_pb2.CommitStockResponse:
+        decide = partial(domain.commit, order_id=request.order_id)
+        self._reservations.change(request.order_id, decide)
         return internal_pb2.CommitStockResponse()
 
-    def ReleaseStock(self, request, context):
-        """Put back on sale what an order holds or has bought."""
-        now = self._clock()
-        self._repository.change_reservation(
-            request.order_id, lambda existing: domain.release(existing, request.order_id, now)
-        )
+    @override
+    def ReleaseStock(
+        self, request: internal_pb2.ReleaseStockRequest, context: grpc.ServicerContext
+    ) -> internal_pb2.ReleaseStockResponse:
+        decide = partial(domain.release, order_id=request.order_id, now=self._clock())
+        self._reservations.change(request.order_id, decide)
         return internal_pb2.ReleaseStockResponse()
 
-    def ListReservations(self, request, context):
-        """List all reservations by the id of their order."""
-        page, following = read_page(request, self._repository.reservations_from)
+    @override
+    def ListReservations(
+        self, request: internal_pb2.ListReservationsRequest, context: grpc.ServicerContext
+    ) -> internal_pb2.ListReservationsResponse:
+        page, next_page_token = read_page(request, self._reservations.list_from)
         return internal_pb2.ListReservationsResponse(
-            reservations=map(_render_reservation, page), next_page_token=following
+            reservations=map(render_reservation, page), next_page_token=next_page_token
         )
 
 
-class LegacyCatalogServicer(first_pb2_grpc.CatalogServiceServicer):
-    """The contract that the owner published first."""
+class LegacyCatalogServicer(legacy_pb2_grpc.CatalogServiceServicer):
+    """The first published contract, for clients generated from it."""
 
     def __init__(self, *, repository: CatalogRepository) -> None:
         self._repository = repository
 
-    def VerifyStock(self, request, context):
-        """Return whether a quantity of a product is on sale."""
+    @override
+    def VerifyStock(
+        self, request: legacy_pb2.StockCheckRequest, context: grpc.ServicerContext
+    ) -> legacy_pb2.StockCheckResponse:
         product = self._repository.find(request.product_id)
-        return first_pb2.StockCheckResponse(
-            available=0 < request.quantity <= product.stock, available_quantity=product.stock
+        return legacy_pb2.StockCheckResponse(
+            available=request.quantity <= product.stock, available_quantity=product.stock
         )
 
 
-def _stock_status(
-    item: catalog_pb2.StockLine, found: Mapping[str, domain.Product]
-) -> catalog_pb2.StockStatus:
-    product = found.get(item.product_id)
-    return catalog_pb2.StockStatus(
-        product_id=item.product_id,
-        status=domain.availability(product, item.quantity).value,
-        available_quantity=product.stock if product else 0,
+def _parse_query(request: catalog_pb2.ListProductsRequest) -> ProductQuery:
+    return ProductQuery(
+        page=request.page or 1,
+        limit=request.limit or DEFAULT_LIMIT,
+        category=request.category,
+        text=request.q,
     )
 
 
-def _lines(items, found: Mapping[str, domain.Product]) -> list[domain.Line]:
+def _parse_product(request: catalog_pb2.CreateProductRequest, product_id: str) -> domain.Product:
+    return domain.Product(
+        product_id=product_id,
+        sku=request.sku,
+        title=request.title,
+        description=request.description,
+        category=request.category,
+        price=parse_amount(request.price),
+        currency=request.currency or CURRENCY,
+        stock=request.stock,
+        image_url=request.image_url,
+    )
+
+
+def _parse_update(
+    request: catalog_pb2.UpdateProductRequest, product: domain.Product
+) -> domain.Product:
+    return domain.update_details(
+        product,
+        title=request.title,
+        description=request.description,
+        category=request.category,
+        price=parse_amount(request.price),
+        image_url=request.image_url,
+    )
+
+
+def _parse_lines(
+    items: Sequence[internal_pb2.StockLine], found: Mapping[str, domain.Product]
+) -> list[domain.Line]:
+    """Parse lines, naming products by their ids; ProductNotFoundError names the unknown."""
     if unknown := [item.product_id for item in items if item.product_id not in found]:
         raise domain.ProductNotFoundError(*unknown)
     return [domain.Line(found[item.product_id].product_id, item.quantity) for item in items]
-
-
-def _render_rating(rating: domain.Rating) -> catalog_pb2.Rating:
-    return catalog_pb2.Rating(
-        product_id=rating.product_id,
-        stars=rating.stars,
-        comment=rating.comment,
-        created_at=rating.created_at,
-    )
-
-
-def _render_promotion(promotion: domain.Promotion) -> catalog_pb2.ProductPromotion:
-    return catalog_pb2.ProductPromotion(
-        code=promotion.code, discount_percentage=promotion.discount_percentage
-    )
-
-
-def _render_reservation(reservation: domain.Reservation) -> internal_pb2.Reservation:
-    return internal_pb2.Reservation(
-        order_id=reservation.order_id,
-        state=reservation.state.value,
-        lines=[
-            internal_pb2.StockLine(product_id=line.product_id, quantity=line.quantity)
-            for line in reservation.lines
-        ],
-        expire_time=reservation.expires_at,
-    )

@@ -1,31 +1,34 @@
-"""Puts stock back on sale when the order that held it took too long."""
+"""The sweeper of overdue stock reservations."""
+
+from functools import partial
 
 import structlog
 
 from services.catalog import domain
-from services.catalog.repository import CatalogRepository
+from services.catalog.reservations_repository import ReservationsRepository
 from services.common.clock import Clock, utc_now
 
-BATCH = 100
+BATCH_SIZE = 100
 
 log = structlog.get_logger()
 
 
 class ReservationSweeper:
-    """Expires holds whose time is over. Several may sweep at once: each hold expires once."""
+    """Puts the stock of overdue reservations back on sale.
 
-    def __init__(self, *, repository: CatalogRepository, clock: Clock = utc_now) -> None:
-        self._repository = repository
+    Every instance may sweep at the same time: a reservation expires once.
+    """
+
+    def __init__(self, *, reservations: ReservationsRepository, clock: Clock = utc_now) -> None:
+        self._reservations = reservations
         self._clock = clock
 
     def sweep(self) -> int:
-        """Expire what is due and return how many holds that were."""
+        """Expire a batch of overdue reservations and return how many there were."""
         now = self._clock()
-        due = self._repository.expired_orders(now, BATCH)
-        for order_id in due:
-            self._repository.change_reservation(
-                order_id, lambda existing: domain.expire(existing, now)
-            )
-        if due:
-            log.info("reservations_expired", count=len(due))
-        return len(due)
+        overdue = self._reservations.list_expired(now, BATCH_SIZE)
+        for order_id in overdue:
+            self._reservations.change(order_id, partial(domain.expire, now=now))
+        if overdue:
+            log.info("reservations_expired", count=len(overdue))
+        return len(overdue)

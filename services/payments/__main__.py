@@ -9,8 +9,9 @@ from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.payments.config import PaymentsConfig, read_config
 from services.payments.manifest import MANIFEST
-from services.payments.provider import PostgresLedger, SandboxProvider
 from services.payments.repository import PostgresPaymentsRepository
+from services.payments.sandbox import SandboxProvider
+from services.payments.sandbox_ledger import PostgresLedger
 from services.payments.servicer import PaymentsServicer
 
 

@@ -1,23 +1,22 @@
-"""What payments know: where the payment of an order stands, and what may become of it.
+"""The payment of an order: its states and the transitions between them.
 
-An order is paid once. What will be done is written down before the provider is asked,
-and what the provider answered afterwards; so whatever dies in between, the next call for
-the same order knows what may have happened, and asks the provider again under the same
-key, which has no second effect.
+An order is paid once. The intention is recorded before the provider is asked, and its answer
+afterwards. So if the process dies in between, the next call for the same order knows what may
+have happened, and repeats the request under the same idempotency key, without a second effect.
 
-    (none) --process--> PENDING --the provider refuses--> DECLINED
+    (none) --process--> PENDING --the provider declines--> DECLINED
       |                  |   |
-      |           refund |   +--the provider takes it--> CAPTURED
+      |           refund |   +--the provider captures--> CAPTURED
       | refund           v                                  |
       |               CLOSING <-----------refund------------+
       v                |   |
     VOIDED <-----------+   +-----------> REFUNDED
-        no money was taken    it was, and is returned
+        no money was captured    it was, and is refunded
 
-CLOSING is what keeps money from being lost: from then on the order shall not be paid. A
-capture that was on its way meanwhile is refunded when its answer arrives, or refused by
-the provider, whichever comes first. Callers see CLOSING as PENDING. An order of 0.00 is
-CAPTURED, and REFUNDED, without asking the provider.
+CLOSING keeps money from being lost: from then on the order must not be paid. A capture that
+was in flight is refunded when its answer arrives, or rejected by the provider, whichever
+comes first. Callers see CLOSING as PENDING. An order of 0.00 becomes CAPTURED, and REFUNDED,
+without a request to the provider.
 """
 
 from dataclasses import dataclass, replace
@@ -32,11 +31,11 @@ from services.common.errors import (
     UnavailableError,
 )
 
-NOTHING = Decimal("0.00")
+ZERO = Decimal("0.00")
 
 
 class PaymentNotFoundError(NotFoundError):
-    """Nobody ever asked for a payment of the order."""
+    """The order has no payment."""
 
     reason = "PAYMENT_NOT_FOUND"
 
@@ -45,7 +44,7 @@ class PaymentNotFoundError(NotFoundError):
 
 
 class PaymentClosedError(FailedPreconditionError):
-    """The order was refunded or voided, for good."""
+    """The payment was refunded or voided, or is about to be; it cannot be captured again."""
 
     reason = "PAYMENT_CLOSED"
 
@@ -63,7 +62,7 @@ class PaymentMismatchError(AlreadyExistsError):
 
 
 class ProviderUnavailableError(UnavailableError):
-    """The provider cannot be reached, or has not answered in time: the outcome is unknown."""
+    """The provider does not answer, or not in time: the outcome is unknown."""
 
     reason = "PROVIDER_UNAVAILABLE"
 
@@ -72,7 +71,7 @@ class ProviderUnavailableError(UnavailableError):
 
 
 class PaymentStatus(StrEnum):
-    """Where a payment stands; see the module's picture."""
+    """The state of a payment; see the diagram above."""
 
     PENDING = "PENDING"
     CAPTURED = "CAPTURED"
@@ -86,7 +85,7 @@ class PaymentStatus(StrEnum):
 class Payment:
     """The payment of one order. Amounts have two digits.
 
-    `transaction_id` is the provider's name for it, as soon as money is known to be taken.
+    `transaction_id` is the provider's id of it, as soon as the capture is known.
     """
 
     payment_id: str
@@ -96,59 +95,62 @@ class Payment:
     amount: Decimal
     currency: str
     created_at: datetime
-    refunded_amount: Decimal = NOTHING
+    refunded_amount: Decimal = ZERO
     decline_reason: str = ""
     transaction_id: str = ""
     close_reason: str = ""
 
     @property
     def is_closed(self) -> bool:
-        """Return whether the order shall not be paid any more."""
+        """Return whether the order must not be paid any more."""
         return self.status in (PaymentStatus.CLOSING, PaymentStatus.REFUNDED, PaymentStatus.VOIDED)
 
     @property
     def refund_key(self) -> str:
-        """Return the key under which its refund is asked for, however often."""
+        """Return the idempotency key of its refund."""
         return f"{self.payment_id}:refund"
 
 
 @dataclass(frozen=True)
 class Captured:
-    """The provider took the money (it may have returned it since)."""
+    """The provider captured the money (and may have refunded it since)."""
 
     transaction_id: str
 
 
 @dataclass(frozen=True)
 class Declined:
-    """The provider refused; no money was taken."""
+    """The provider declined; no money was captured."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Closed:
-    """The provider has voided the key: no money was taken under it, and none ever will be."""
+class Voided:
+    """The provider voided the key: no money was captured under it, and none ever will be."""
 
 
-Outcome = Captured | Declined | Closed
-"""What the provider says about one key."""
+Outcome = Captured | Declined | Voided
+"""The provider's answer about one key."""
 
 
-def begin(existing: Payment | None, wanted: Payment) -> Payment:
-    """Decide on taking money; a repeat changes nothing, an order of 0.00 is paid at once."""
+def start(existing: Payment | None, requested: Payment) -> Payment:
+    """Start a payment; a repeat changes nothing, an order of 0.00 is captured at once.
+
+    PaymentClosedError, PaymentMismatchError.
+    """
     if existing is None:
-        return wanted if wanted.amount else replace(wanted, status=PaymentStatus.CAPTURED)
+        return requested if requested.amount else replace(requested, status=PaymentStatus.CAPTURED)
     require_open(existing)
-    if (existing.amount, existing.currency) != (wanted.amount, wanted.currency):
+    if (existing.amount, existing.currency) != (requested.amount, requested.currency):
         raise PaymentMismatchError(existing.order_id)
     return existing
 
 
-def record(existing: Payment | None, outcome: Outcome) -> Payment:
-    """Decide on what the provider answered to a capture; the first answer counts.
+def record_capture(existing: Payment | None, outcome: Outcome) -> Payment:
+    """Record the provider's answer to a capture; the first answer counts.
 
-    When the payment is being closed, it learns which transaction there is to refund.
+    A payment that is CLOSING learns which transaction to refund.
     """
     assert existing is not None
     if existing.status is PaymentStatus.PENDING:
@@ -164,14 +166,14 @@ def _with_outcome(pending: Payment, outcome: Outcome) -> Payment:
             return replace(pending, status=PaymentStatus.CAPTURED, transaction_id=transaction_id)
         case Declined(reason):
             return replace(pending, status=PaymentStatus.DECLINED, decline_reason=reason)
-        case Closed():
+        case Voided():
             return replace(pending, status=PaymentStatus.VOIDED)
 
 
-def close(existing: Payment | None, voided: Payment) -> Payment:
-    """Decide on returning money; an order without a payment gets `voided`, and will have none.
+def request_refund(existing: Payment | None, voided: Payment) -> Payment:
+    """Request a refund; an order without a payment gets `voided`, so that it is never paid.
 
-    Where money was, or may have been taken, only the intention is decided: CLOSING.
+    Where money was or may have been captured, this records the intention: CLOSING.
     """
     if existing is None:
         return voided
@@ -181,10 +183,10 @@ def close(existing: Payment | None, voided: Payment) -> Payment:
     return replace(existing, status=status, close_reason=voided.close_reason)
 
 
-def finish(existing: Payment | None, outcome: Outcome) -> Payment:
-    """Decide on what became of a payment that is being closed; the first answer counts.
+def complete_refund(existing: Payment | None, outcome: Outcome) -> Payment:
+    """Complete a payment that is CLOSING; the first outcome counts.
 
-    `outcome` is what the provider said of the capture; if Captured, it has been refunded.
+    `outcome` is that of the capture; if Captured, the provider has refunded it.
     """
     assert existing is not None
     if existing.status is not PaymentStatus.CLOSING:
@@ -199,8 +201,8 @@ def finish(existing: Payment | None, outcome: Outcome) -> Payment:
     )
 
 
-def known_outcome(payment: Payment) -> Outcome | None:
-    """Return what is known of a capture without asking the provider."""
+def recorded_capture(payment: Payment) -> Captured | None:
+    """Return the capture of a payment, if it is recorded; only the provider knows otherwise."""
     return Captured(payment.transaction_id) if payment.transaction_id else None
 
 

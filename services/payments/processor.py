@@ -1,21 +1,21 @@
-"""Takes and returns money: writes down the intention, asks the provider, writes the outcome.
+"""Captures and refunds the payment of an order, whatever state an earlier call left it in.
 
-Three steps, each of its own: no transaction is open, and no connection held, while the
-provider takes its time. A process may die between any two of them, and any number of
-calls for one order may be under way at once, in any instance. That is safe because
+Each call records its intention, asks the provider and records the outcome, in separate
+steps: no transaction is open, and no connection held, while the provider works. A process
+may die between any two steps, and any number of calls for one order may run concurrently,
+in any instance. That is safe because
 
-- the provider is asked under a key that was kept before (the payment's id, and one that
-  follows from it for the refund), so all calls and all repeats mean the same transaction;
-- outcomes are recorded by decisions that are taken one after the other and of which the
-  first counts, so all calls give the same answer.
+- the provider is asked under an idempotency key that was recorded before (the payment's id,
+  and one derived from it for the refund), so all calls mean the same transaction;
+- outcomes are recorded in serialized transitions, of which the first counts, so all calls
+  give the same answer.
 
-Concurrent repeats of a call may therefore ask the provider at the same time. Making them
-wait for each other would need a lock that is held for the length of a slow call, and that
-a dead process might keep.
+Concurrent repeats may therefore ask the provider at the same time. To serialize them would
+take a lock that is held for the length of a slow call, and that a dead process might keep.
 
-Nothing works in the background: the provider can only be asked again with the token,
-which only the caller has, and the caller repeats until it has an answer. A payment that
-nobody asks about any more is finished by the refund that ends every unpaid order.
+There is no background worker: a capture needs the token, which only the caller has, and the
+caller repeats the call until it is answered. A payment whose caller gave up is completed by
+the refund that ends every unpaid order.
 """
 
 import structlog
@@ -29,60 +29,63 @@ log = structlog.get_logger()
 
 
 class PaymentProcessor:
-    """Carries the payment of an order through, from wherever it stands."""
+    """Captures and refunds payments, each once, through the provider."""
 
     def __init__(self, *, repository: PaymentsRepository, provider: PaymentProvider) -> None:
         self._repository = repository
         self._provider = provider
 
-    def process(self, wanted: Payment, *, token: str) -> Payment:
-        """Return the payment, CAPTURED or DECLINED.
+    def process(self, requested: Payment, *, token: str) -> Payment:
+        """Capture the amount of an order; the payment is CAPTURED or DECLINED.
 
         PaymentClosedError, PaymentMismatchError; ProviderUnavailableError leaves it PENDING.
         """
         payment = self._repository.change(
-            wanted.order_id, lambda existing: domain.begin(existing, wanted)
+            requested.order_id, lambda existing: domain.start(existing, requested)
         )
         if payment.status is PaymentStatus.PENDING:
             payment = self._capture(payment, token)
-        return _logged(payment)
+        _log(payment)
+        return payment
 
     def refund(self, voided: Payment) -> Payment:
-        """Return the payment, REFUNDED, VOIDED or DECLINED; `voided` when there was none.
+        """Refund or void the payment of an order; it is REFUNDED, VOIDED or DECLINED.
 
-        ProviderUnavailableError leaves it CLOSING.
+        An order without a payment gets `voided`. ProviderUnavailableError leaves it CLOSING.
         """
         payment = self._repository.change(
-            voided.order_id, lambda existing: domain.close(existing, voided)
+            voided.order_id, lambda existing: domain.request_refund(existing, voided)
         )
-        return _logged(self._finish(payment))
+        payment = self._complete_refund(payment)
+        _log(payment)
+        return payment
 
     def _capture(self, payment: Payment, token: str) -> Payment:
+        """Capture a PENDING payment; PaymentClosedError if it was refunded meanwhile."""
         outcome = self._provider.capture(
             payment.payment_id, amount=payment.amount, currency=payment.currency, token=token
         )
-        recorded = self._repository.change(
-            payment.order_id, lambda existing: domain.record(existing, outcome)
+        captured = self._repository.change(
+            payment.order_id, lambda existing: domain.record_capture(existing, outcome)
         )
-        return domain.require_open(self._finish(recorded))
+        return domain.require_open(self._complete_refund(captured))
 
-    def _finish(self, payment: Payment) -> Payment:
-        """Return a payment that is being closed when it is closed; others as they are."""
+    def _complete_refund(self, payment: Payment) -> Payment:
+        """Void or refund a payment that is CLOSING; any other is returned unchanged."""
         if payment.status is not PaymentStatus.CLOSING:
             return payment
-        outcome = domain.known_outcome(payment) or self._provider.void(payment.payment_id)
+        outcome = domain.recorded_capture(payment) or self._provider.void(payment.payment_id)
         if isinstance(outcome, Captured):
             self._provider.refund(payment.payment_id, refund_key=payment.refund_key)
         return self._repository.change(
-            payment.order_id, lambda existing: domain.finish(existing, outcome)
+            payment.order_id, lambda existing: domain.complete_refund(existing, outcome)
         )
 
 
-def _logged(payment: Payment) -> Payment:
+def _log(payment: Payment) -> None:
     log.info(
-        "payment_answered",
+        "payment_processed",
         order_id=payment.order_id,
         payment_id=payment.payment_id,
         status=payment.status,
     )
-    return payment

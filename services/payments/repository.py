@@ -1,8 +1,8 @@
-"""Where payments are kept: PostgreSQL, one row an order.
+"""The store of payments: PostgreSQL, one row per order.
 
-A row is never touched outside `change`, which lets the calls for one order decide one
-after the other. No transaction is open while the provider is asked. The means of payment
-is not kept: only the provider ever sees the token.
+Rows are written only by `change`, which serializes the calls for one order. No transaction
+is open while the provider is asked. The payment token is not stored; only the provider gets
+it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,15 +11,14 @@ from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from typing_extensions import override
 
 from services.common.storage import postgres
 from services.payments.domain import Payment, PaymentNotFoundError, PaymentStatus
 
-metadata = sa.MetaData()
-
 payments = sa.Table(
     "payments",
-    metadata,
+    sa.MetaData(),
     sa.Column("order_id", sa.Uuid(as_uuid=False), primary_key=True),
     sa.Column("payment_id", sa.Uuid(as_uuid=False), nullable=False, unique=True),
     sa.Column("user_id", sa.Text, nullable=False),
@@ -34,64 +33,63 @@ payments = sa.Table(
     sa.CheckConstraint("refunded_amount IN (0, amount)", name="refunds_are_whole"),
 )
 
-Decide = Callable[[Payment | None], Payment]
-"""Given the payment of an order, returns what it shall be."""
+ChangePayment = Callable[[Payment | None], Payment]
+"""Maps the payment of an order, None if it has none, to the new one."""
 
 
 class PaymentsRepository(Protocol):
-    """Keeps payments, one an order."""
+    """Stores payments, one per order."""
 
     def find(self, order_id: str) -> Payment:
         """Return the payment of an order; PaymentNotFoundError without one."""
 
-    def change(self, order_id: str, decide: Decide) -> Payment:
-        """Apply a decision to the payment of an order, and return what it is then.
+    def change(self, order_id: str, change: ChangePayment) -> Payment:
+        """Apply a change to the payment of an order and return the new one.
 
-        Decisions on one order are taken one after the other; one that raises changes
-        nothing.
+        Changes of one order are serialized; one that raises has no effect.
         """
 
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
-        """Return payments by the id of their order, from an order on; "" is before all."""
+        """List payments by order id, beginning with `order_id`; "" is before all."""
 
     def ping(self) -> None:
         """Raise when the store cannot be used."""
 
 
-class PostgresPaymentsRepository:
+class PostgresPaymentsRepository(PaymentsRepository):
     """Payments in PostgreSQL."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
+    @override
     def find(self, order_id: str) -> Payment:
-        """Return the payment of an order; PaymentNotFoundError without one."""
         with postgres.transaction(self._engine) as connection:
             payment = _load(connection, order_id)
         if payment is None:
             raise PaymentNotFoundError(order_id)
         return payment
 
-    def change(self, order_id: str, decide: Decide) -> Payment:
-        """Apply a decision to the payment of an order, and return what it is then."""
+    @override
+    def change(self, order_id: str, change: ChangePayment) -> Payment:
         with postgres.transaction(self._engine) as connection:
             postgres.lock(connection, order_id)
             existing = _load(connection, order_id)
-            changed = decide(existing)
+            changed = change(existing)
             if changed != existing:
                 _save(connection, changed)
             return changed
 
+    @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
-        """Return payments by the id of their order, from an order on; "" is before all."""
         query = sa.select(payments).order_by(payments.c.order_id).limit(limit)
         if order_id:
             query = query.where(payments.c.order_id >= order_id)
         with postgres.transaction(self._engine) as connection:
             return [_to_payment(row) for row in connection.execute(query)]
 
+    @override
     def ping(self) -> None:
-        """Raise when the store cannot be used."""
         postgres.ping(self._engine)
 
 

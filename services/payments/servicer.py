@@ -1,18 +1,21 @@
-"""What the orders service asks of the payments."""
+"""PaymentsService, the internal API that orders and the reconciliation call."""
 
+import grpc
 from mamie_rosa.payments.internal.v1 import payments_pb2, payments_pb2_grpc
+from typing_extensions import override
 
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import format_amount, parse_amount
 from services.common.rpc.paging import read_page
-from services.payments.domain import NOTHING, Payment, PaymentStatus
+from services.common.rpc.timestamps import to_timestamp
+from services.payments.domain import ZERO, Payment, PaymentStatus
 from services.payments.processor import PaymentProcessor
 from services.payments.provider import PaymentProvider
 from services.payments.repository import PaymentsRepository
 
 
 class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
-    """Takes and returns money, once per order."""
+    """Captures and refunds payments, once per order."""
 
     def __init__(
         self,
@@ -23,52 +26,60 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
         new_id: NewId = new_id,
     ) -> None:
         self._repository = repository
-        self._cashier = PaymentProcessor(repository=repository, provider=provider)
+        self._processor = PaymentProcessor(repository=repository, provider=provider)
         self._clock = clock
         self._new_id = new_id
 
-    def ProcessPayment(self, request, context):
-        """Capture the amount of an order."""
-        wanted = Payment(
+    @override
+    def ProcessPayment(
+        self, request: payments_pb2.ProcessPaymentRequest, context: grpc.ServicerContext
+    ) -> payments_pb2.Payment:
+        requested = Payment(
             payment_id=self._new_id(),
-            order_id=_order_id(request),
+            order_id=_canonical_id(request.order_id),
             user_id=request.user_id,
             status=PaymentStatus.PENDING,
             amount=parse_amount(request.amount),
             currency=request.currency,
             created_at=self._clock(),
         )
-        return _render(self._cashier.process(wanted, token=request.payment_token))
+        return _render(self._processor.process(requested, token=request.payment_token))
 
-    def RefundPayment(self, request, context):
-        """Return the captured amount of an order, or see that none is ever captured."""
+    @override
+    def RefundPayment(
+        self, request: payments_pb2.RefundPaymentRequest, context: grpc.ServicerContext
+    ) -> payments_pb2.Payment:
         voided = Payment(
             payment_id=self._new_id(),
-            order_id=_order_id(request),
+            order_id=_canonical_id(request.order_id),
             user_id="",
             status=PaymentStatus.VOIDED,
-            amount=NOTHING,
+            amount=ZERO,
             currency="",
             created_at=self._clock(),
             close_reason=request.reason,
         )
-        return _render(self._cashier.refund(voided))
+        return _render(self._processor.refund(voided))
 
-    def GetPayment(self, request, context):
-        """Return the payment of an order."""
-        return _render(self._repository.find(_order_id(request)))
+    @override
+    def GetPayment(
+        self, request: payments_pb2.GetPaymentRequest, context: grpc.ServicerContext
+    ) -> payments_pb2.Payment:
+        return _render(self._repository.find(_canonical_id(request.order_id)))
 
-    def ListPayments(self, request, context):
-        """List all payments by the id of their order."""
-        page, following = read_page(request, self._repository.list_from)
+    @override
+    def ListPayments(
+        self, request: payments_pb2.ListPaymentsRequest, context: grpc.ServicerContext
+    ) -> payments_pb2.ListPaymentsResponse:
+        page, next_page_token = read_page(request, self._repository.list_from)
         return payments_pb2.ListPaymentsResponse(
-            payments=map(_render, page), next_page_token=following
+            payments=map(_render, page), next_page_token=next_page_token
         )
 
 
-def _order_id(request) -> str:
-    """Return the order as the store spells it: ids are compared without case."""
-    return request.order_id.lower()
+def _canonical_id(order_id: str) -> str:
+    """Return the id of an order in lower case, as it is stored."""
+    return order_id.lower()
 
 
 def _render(payment: Payment) -> payments_pb2.Payment:
@@ -81,10 +92,11 @@ def _render(payment: Payment) -> payments_pb2.Payment:
         currency=payment.currency,
         decline_reason=payment.decline_reason,
         transaction_id=payment.transaction_id,
-        create_time=payment.created_at,
+        create_time=to_timestamp(payment.created_at),
     )
 
 
-def _render_status(status: PaymentStatus) -> str:
-    """Return a status as callers know it: what is being closed is not decided for them."""
-    return PaymentStatus.PENDING if status is PaymentStatus.CLOSING else status
+def _render_status(status: PaymentStatus) -> payments_pb2.Payment.Status.ValueType:
+    """Render a status for callers, who see CLOSING as PENDING: it is not decided yet."""
+    shown = PaymentStatus.PENDING if status is PaymentStatus.CLOSING else status
+    return payments_pb2.Payment.Status.Value(shown)

@@ -9,7 +9,7 @@ from services.common.rpc.server import ServiceBinding
 from services.promotions import demo
 from services.promotions.config import PromotionsConfig, read_config
 from services.promotions.manifest import MANIFEST
-from services.promotions.outbox_repository import RedisOutbox
+from services.promotions.outbox import RedisOutbox
 from services.promotions.repository import RedisPromotionsRepository
 from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
 from services.promotions.store import connect

@@ -1,4 +1,4 @@
-"""What the promotions read from their environment."""
+"""The settings of the promotions, read from the environment."""
 
 from dataclasses import dataclass
 

@@ -1,14 +1,14 @@
-"""What the promotions know: codes, when they apply, and what they take off a cart.
+"""The promotions' domain: codes, their rules, their discounts and their redemptions.
 
-A code is judged in this order, and the first thing that is wrong is the answer: it exists,
-it has started, it has not ended, it is not used up, this client may use it once more, the
-cart is large enough, the cart has something of its category.
+A code is validated in this order, and the first rule it breaks is the reason to reject it: it
+exists, it has started, it has not ended, it is not used up, the customer may use it once more,
+the cart is large enough, the cart has something of its category.
 
-An order uses a code at most once, and gives it back at most once:
+An order redeems a code at most once, and releases it at most once:
 
     (nothing) --redeem--> REDEEMED --release--> RELEASED
         \\---------------release----------------^
-         (a redemption that arrives late is then refused)
+         (a redemption that arrives later is rejected)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,8 +26,8 @@ from services.common.errors import (
 from services.common.money import round_amount
 
 
-class Refusal(StrEnum):
-    """Why a code does not apply, in the order in which it is judged."""
+class RejectionReason(StrEnum):
+    """Why a code does not apply, in the order of validation."""
 
     CODE_UNKNOWN = "CODE_UNKNOWN"
     CODE_NOT_STARTED = "CODE_NOT_STARTED"
@@ -56,7 +56,7 @@ class PromotionExistsError(AlreadyExistsError):
         super().__init__(f"The code {code} belongs to another promotion.", code=code)
 
 
-class CodeRefusedError(UnprocessableError):
+class CodeRejectedError(UnprocessableError):
     """A code cannot be redeemed; each subclass is one reason."""
 
     explanation = "does not apply"
@@ -65,42 +65,42 @@ class CodeRefusedError(UnprocessableError):
         super().__init__(f"The code {code} {self.explanation}.", code=code)
 
 
-class CodeUnknownError(CodeRefusedError):
-    """Nobody made such a code."""
+class CodeUnknownError(CodeRejectedError):
+    """The code does not exist."""
 
-    reason = Refusal.CODE_UNKNOWN
+    reason = RejectionReason.CODE_UNKNOWN
     explanation = "does not exist"
 
 
-class CodeNotStartedError(CodeRefusedError):
-    """The code is for later."""
+class CodeNotStartedError(CodeRejectedError):
+    """The code is not valid yet."""
 
-    reason = Refusal.CODE_NOT_STARTED
+    reason = RejectionReason.CODE_NOT_STARTED
     explanation = "is not valid yet"
 
 
-class CodeExpiredError(CodeRefusedError):
-    """The code's time is over."""
+class CodeExpiredError(CodeRejectedError):
+    """The code is no longer valid."""
 
-    reason = Refusal.CODE_EXPIRED
+    reason = RejectionReason.CODE_EXPIRED
     explanation = "is not valid any more"
 
 
-class CodeExhaustedError(CodeRefusedError):
-    """As many orders as may use the code have used it."""
+class CodeExhaustedError(CodeRejectedError):
+    """The code has been redeemed as often as all orders together may."""
 
-    reason = Refusal.CODE_EXHAUSTED
+    reason = RejectionReason.CODE_EXHAUSTED
     explanation = "is used up"
 
 
-class CodeAlreadyUsedError(CodeRefusedError):
-    """The client has used the code as often as one client may."""
+class CodeAlreadyUsedError(CodeRejectedError):
+    """The customer has redeemed the code as often as one customer may."""
 
-    reason = Refusal.CODE_ALREADY_USED
-    explanation = "was used by this client already"
+    reason = RejectionReason.CODE_ALREADY_USED
+    explanation = "was used by this customer already"
 
 
-REFUSED: Mapping[str, type[CodeRefusedError]] = {
+REJECTION_ERRORS: Mapping[str, type[CodeRejectedError]] = {
     error.reason: error
     for error in (
         CodeUnknownError,
@@ -110,20 +110,20 @@ REFUSED: Mapping[str, type[CodeRefusedError]] = {
         CodeAlreadyUsedError,
     )
 }
-"""The error of each refusal that a redemption may end with: all that need no cart."""
+"""The errors of a rejected redemption, by reason: all reasons that do not need a cart."""
 
 
 class RedemptionReleasedError(FailedPreconditionError):
-    """The order gave the code back, for good."""
+    """The order released its code, which is final."""
 
     reason = "REDEMPTION_RELEASED"
 
     def __init__(self, order_id: str) -> None:
-        super().__init__(f"The order {order_id} gave its code back.", orderId=order_id)
+        super().__init__(f"The order {order_id} released its code.", orderId=order_id)
 
 
 class RedemptionMismatchError(FailedPreconditionError):
-    """The order used another code, or is somebody else's."""
+    """The order redeemed another code, or belongs to another customer."""
 
     reason = "REDEMPTION_MISMATCH"
 
@@ -135,9 +135,9 @@ class RedemptionMismatchError(FailedPreconditionError):
 class Promotion:
     """A code and its rules.
 
-    `code` is upper case; it takes `discount_percentage` (1 to 100) off what is of
-    `category`, or off everything when that is empty, from `valid_from` until just before
-    `valid_until`. The limits count orders, in all and of one client; 0 means any number.
+    `code` is upper case; it takes `discount_percentage` (1 to 100) off the lines of
+    `category`, or off all lines when that is empty, from `valid_from` until just before
+    `valid_until`. The limits count orders: of all customers, and of one; 0 means no limit.
     """
 
     code: str
@@ -152,7 +152,7 @@ class Promotion:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """A promotion, and how many orders used it: in all, and those of the client in question."""
+    """A promotion and the number of orders that use it: of all customers, and of one."""
 
     promotion: Promotion
     used: int = 0
@@ -160,7 +160,7 @@ class Usage:
 
 
 class RedemptionState(StrEnum):
-    """Where a redemption stands; see the module's picture."""
+    """The states of a redemption; the module's docstring draws the transitions."""
 
     REDEEMED = "REDEEMED"
     RELEASED = "RELEASED"
@@ -168,7 +168,7 @@ class RedemptionState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Redemption:
-    """What one order did with a code; no client and no time when it never used one."""
+    """One order's use of a code; without customer and time when it released it first."""
 
     order_id: str
     state: RedemptionState
@@ -179,89 +179,89 @@ class Redemption:
 
 @dataclass(frozen=True)
 class CartLine:
-    """A part of a cart: what it costs, and the category of what it is."""
+    """A line of a cart: its category and its total."""
 
     category: str
     amount: Decimal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What a code takes off a cart, or why it takes nothing; amounts have two digits."""
+class ValidationResult:
+    """The discount of a code on a cart, or why there is none; amounts have two decimals."""
 
     final_total: Decimal
-    refusal: Refusal | None = None
+    rejection: RejectionReason | None = None
     discount_percentage: int = 0
     discount: Decimal = Decimal("0.00")
 
     @property
     def is_valid(self) -> bool:
         """Return whether the code applies."""
-        return self.refusal is None
+        return self.rejection is None
 
 
 def normalize(code: str) -> str:
-    """Return a code as it is kept: upper case."""
+    """Normalize a code to upper case."""
     return code.upper()
 
 
-def assess(usage: Usage | None, lines: Sequence[CartLine], now: datetime) -> Verdict:
-    """Judge a code for a cart, in the module's order; None is a code that does not exist."""
+def validate(usage: Usage | None, lines: Sequence[CartLine], now: datetime) -> ValidationResult:
+    """Validate a code for a cart, in the module's order; None is a code that does not exist."""
     total = _total(lines)
     if usage is None:
-        return Verdict(final_total=total, refusal=Refusal.CODE_UNKNOWN)
+        return ValidationResult(final_total=total, rejection=RejectionReason.CODE_UNKNOWN)
     promotion = usage.promotion
-    if refusal := refuse_use(usage, now) or _refuse_cart(promotion, lines):
-        return Verdict(final_total=total, refusal=refusal)
+    if rejection := find_rejection(usage, now) or _find_cart_rejection(promotion, lines):
+        return ValidationResult(final_total=total, rejection=rejection)
     discount = _discount(promotion, lines)
-    return Verdict(
+    return ValidationResult(
         final_total=total - discount,
         discount_percentage=promotion.discount_percentage,
         discount=discount,
     )
 
 
-def assess_total(usage: Usage | None, total: Decimal, now: datetime) -> Verdict:
-    """Judge a code for a cart of which only the total is known, as if all fitted the code."""
+def validate_total(usage: Usage | None, total: Decimal, now: datetime) -> ValidationResult:
+    """Validate a code for a cart's total, as if all lines were of the code's category."""
     category = usage.promotion.category if usage else ""
-    return assess(usage, [CartLine(category, total)], now)
+    return validate(usage, [CartLine(category, total)], now)
 
 
-def refuse_use(usage: Usage, now: datetime) -> Refusal | None:
-    """Return why one more order may not use a code, whatever its cart; None when it may."""
+def find_rejection(usage: Usage, now: datetime) -> RejectionReason | None:
+    """Return why no further order may redeem a code, whatever its cart; None when it may."""
     promotion = usage.promotion
     if now < promotion.valid_from:
-        return Refusal.CODE_NOT_STARTED
+        return RejectionReason.CODE_NOT_STARTED
     if now >= promotion.valid_until:
-        return Refusal.CODE_EXPIRED
+        return RejectionReason.CODE_EXPIRED
     if _is_reached(promotion.max_uses, usage.used):
-        return Refusal.CODE_EXHAUSTED
+        return RejectionReason.CODE_EXHAUSTED
     if _is_reached(promotion.max_uses_per_user, usage.used_by_user):
-        return Refusal.CODE_ALREADY_USED
+        return RejectionReason.CODE_ALREADY_USED
     return None
 
 
-def is_running(usage: Usage, now: datetime) -> bool:
-    """Return whether a promotion has started, has not ended and is not used up."""
-    return refuse_use(usage, now) is None
+def is_active(usage: Usage, now: datetime) -> bool:
+    """Return whether a promotion has begun, has not ended and is not used up."""
+    return find_rejection(usage, now) is None
 
 
-def _refuse_cart(promotion: Promotion, lines: Sequence[CartLine]) -> Refusal | None:
-    """Return why a code is not for this cart; the smallest total is that of the whole cart."""
+def _find_cart_rejection(promotion: Promotion, lines: Sequence[CartLine]) -> RejectionReason | None:
+    """Return why a code does not apply to a cart; the minimum total counts all lines."""
     if _total(lines) < promotion.min_cart_total:
-        return Refusal.CART_TOO_SMALL
-    if not any(_is_for(promotion, line) for line in lines):
-        return Refusal.CATEGORY_NOT_IN_CART
+        return RejectionReason.CART_TOO_SMALL
+    if not any(_applies_to(promotion, line) for line in lines):
+        return RejectionReason.CATEGORY_NOT_IN_CART
     return None
 
 
 def _discount(promotion: Promotion, lines: Iterable[CartLine]) -> Decimal:
-    """Return what a code takes off, rounded once for the whole cart, halves up."""
-    fitting = _total(line for line in lines if _is_for(promotion, line))
-    return round_amount(fitting * promotion.discount_percentage / 100)
+    """Compute the discount on a cart, rounded once for all lines, halves up."""
+    discounted = _total(line for line in lines if _applies_to(promotion, line))
+    return round_amount(discounted * promotion.discount_percentage / 100)
 
 
-def _is_for(promotion: Promotion, line: CartLine) -> bool:
+def _applies_to(promotion: Promotion, line: CartLine) -> bool:
     return promotion.category in ("", line.category)
 
 

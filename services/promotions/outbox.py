@@ -1,16 +1,47 @@
-"""What the rest of the shop hears of the promotions."""
+"""The promotions' outbox in Redis, as the relay reads it.
 
-from mamie_rosa.events.v1 import events_pb2
+The script that adds a promotion also adds its event to the outbox.
+"""
 
-from services.promotions.domain import Promotion
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import redis
+from redis import exceptions as redis_errors
+from typing_extensions import override
+
+from services.common.messaging.events import CloudEvent
+from services.common.messaging.relay import Outbox
+from services.promotions.codec import decode_event
+from services.promotions.repository import OUTBOX, PREFIX
+from services.promotions.store import translate_errors
+
+OUTBOX_LOCK = f"{PREFIX}:outbox-lock"
+LOCK_SECONDS = 3
 
 
-def tell_created(promotion: Promotion) -> events_pb2.PromoCreated:
-    """Return the message that tells the shop of a new promotion."""
-    return events_pb2.PromoCreated(
-        code=promotion.code,
-        discount_percentage=promotion.discount_percentage,
-        valid_from=promotion.valid_from,
-        valid_until=promotion.valid_until,
-        category=promotion.category,
-    )
+class RedisOutbox(Outbox):
+    """The outbox of the promotions: one relay at a time holds its lock, for 3 s at most."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    @override
+    @contextmanager
+    def take(self, limit: int) -> Iterator[Sequence[CloudEvent]]:
+        lock = self._client.lock(OUTBOX_LOCK, timeout=LOCK_SECONDS, blocking=False)
+        with translate_errors():
+            entries = self._oldest(limit) if self._has_events() and lock.acquire() else []
+        yield [decode_event(fields) for _, fields in entries]
+        if entries:
+            with translate_errors(), suppress(redis_errors.LockNotOwnedError):
+                self._client.xdel(OUTBOX, *(position for position, _ in entries))
+                lock.release()
+
+    def _has_events(self) -> bool:
+        return bool(self._client.xlen(OUTBOX))
+
+    def _oldest(self, limit: int) -> list[Any]:
+        entries: Any = self._client.xrange(OUTBOX, count=limit)
+        return entries

@@ -1,4 +1,4 @@
-"""Redis, as the promotions use it: the client, and its errors."""
+"""The Redis client of the promotions, and the translation of its errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,34 +12,34 @@ from services.common.errors import StoreUnavailableError
 
 TIMEOUT_SECONDS = 2
 
-AWAY = (
+TRANSIENT_ERRORS = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
     redis_errors.ReadOnlyError,
     redis_errors.MasterDownError,
     redis_errors.OutOfMemoryError,
 )
-"""What the driver raises when the store cannot be reached, or not be used for now."""
+"""What the driver raises while the store is unavailable."""
 
 
 def connect(url: str) -> redis.Redis:
-    """Return a client; nothing connects yet. Answers are bytes, for events are binary.
+    """Create a client; nothing connects yet. Answers are bytes, since events are binary.
 
-    Calls give up after 2 s; one whose connection breaks is sent again once.
+    Calls time out after 2 s; one whose connection breaks is retried once.
     """
-    broken = (redis_errors.ConnectionError,)
+    retried = (redis_errors.ConnectionError,)
     return redis.Redis.from_url(
         url,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(ConstantBackoff(0.05), retries=1, supported_errors=broken),
+        retry=Retry(ConstantBackoff(0.05), retries=1, supported_errors=retried),
     )
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn the driver's "cannot use the store" into StoreUnavailableError."""
+    """Translate TRANSIENT_ERRORS to StoreUnavailableError."""
     try:
         yield
-    except AWAY as error:
+    except TRANSIENT_ERRORS as error:
         raise StoreUnavailableError from error

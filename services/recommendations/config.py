@@ -1,4 +1,4 @@
-"""The settings of recommendations."""
+"""Configuration of the recommendations service."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from environs import validate
 from services.common.config import ServiceConfig, reading_environment
 
 BOLT_URL = r"^(bolt|neo4j)(\+s|\+ssc)?://[^/]+/[^/]+$"
-"""The database is part of the URL: its default name depends on the server."""
+"""A URL with a database name: the default database of servers differs."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ def migrate(config: UsersConfig) -> None:
 
 
 def seed(config: UsersConfig) -> None:
-    """Make the administrator's account, or give it the password that is set now."""
+    """Create the administrator's account, or set its password to the configured one."""
     password_hash = _passwords(config).hash(require_admin_password(config))
     admin = User(
         user_id=new_id(),
@@ -75,11 +75,11 @@ def seed(config: UsersConfig) -> None:
         created_at=utc_now(),
     )
     repository = PostgresUsersRepository(postgres.create_engine(config.store_url))
-    repository.put_admin(Account(admin, password_hash))
+    repository.upsert_admin(Account(admin, password_hash))
 
 
 def rotate_keys(config: UsersConfig) -> None:
-    """Make a new signing key; it takes over by itself when everybody can know it."""
+    """Create a new signing key; it signs once caches of the public keys hold it."""
     keys = PostgresKeyRepository(postgres.create_engine(config.store_url))
     KeyRotation(repository=keys, policy=config.keys).rotate()
 

@@ -1,4 +1,4 @@
-"""What users reads from its environment."""
+"""The settings of users, read from the environment."""
 
 import sys
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from services.common.config import ServiceConfig, reading_environment
 from services.users.domain import KeyPolicy
 
 PASSWORD_LENGTHS = range(10, 129)
-"""What the contract takes for a password; nobody could sign in with another one."""
+"""The lengths of a password that RegisterUser and LoginUser accept, in characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UsersConfig:
     """Settings of one users process.
 
-    `hash_queue` is how many calls wait while `hash_concurrency` others hash. The two add up
-    to well under the server's threads, so that sign-ins never keep profiles and keys waiting.
+    `hash_queue` calls wait while `hash_concurrency` calls hash a password. Their sum must be
+    well below the server's thread count, so that threads remain for profiles and public keys.
     """
 
     service: ServiceConfig
@@ -53,15 +53,15 @@ def read_config() -> UsersConfig:
 def _read_key_policy(env: Env) -> KeyPolicy:
     """Read how keys rotate.
 
-    The lead must be longer than public keys are cached: 5 s here, then 5 minutes at the edge.
+    The lead time must exceed how long public keys are cached: 5 s here, then 5 min at the edge.
     """
-    life = env.float("KEY_LIFE_SECONDS", 30 * 86_400.0, validate=validate.Range(3600))
-    lead = env.float("KEY_LEAD_SECONDS", 600.0, validate=validate.Range(330, 1800))
-    return KeyPolicy(life=timedelta(seconds=life), lead=timedelta(seconds=lead))
+    lifetime = env.float("KEY_LIFE_SECONDS", 30 * 86_400.0, validate=validate.Range(3600))
+    lead_time = env.float("KEY_LEAD_SECONDS", 600.0, validate=validate.Range(330, 1800))
+    return KeyPolicy(lifetime=timedelta(seconds=lifetime), lead_time=timedelta(seconds=lead_time))
 
 
 def require_admin_password(config: UsersConfig) -> str:
-    """Return the administrator's password; end the process when it is missing or cannot do."""
+    """Return the administrator's password; a missing or bad one ends the process."""
     if len(config.admin_password) in PASSWORD_LENGTHS:
         return config.admin_password
     wanted = f"{PASSWORD_LENGTHS.start} to {PASSWORD_LENGTHS.stop - 1} characters"

@@ -1,18 +1,17 @@
-"""Who has an account, how often they may fail to sign in, and which key signs now.
+"""Accounts, the throttling of failed sign-ins, and the rotation of signing keys.
 
-What a signing key does follows from the time alone; nothing is written when it changes:
+The state of a signing key follows from the time alone; nothing is written when it changes:
 
-    PUBLISHED ----> SIGNING ----> RETIRED ----> over
+    PUBLISHED ----> SIGNING ----> RETIRED ----> expired
      |               |             |
-     created         signs_from    its successor's signs_from, and then as long
-                                   as a token lives
+     created         signs_from    its successor's signs_from, plus
+                                   RETIRED_KEY_RETENTION
 
-Every key is public until it is over. The first key of all signs at once; later ones are
-public for a while before they sign, so that whoever caches the public keys knows them.
+Every key is public until it expires. The first key of all signs at once; later ones are
+published for a while before they sign, so that caches of the public keys hold them by then.
 """
 
 import math
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -25,21 +24,15 @@ from services.common.errors import (
     ResourceExhaustedError,
     UnauthenticatedError,
 )
+from services.common.languages import DEFAULT_LANGUAGE, Language
 
-TOKEN_LIFE = timedelta(hours=1)
-RETIREMENT = TOKEN_LIFE + timedelta(minutes=10)
-"""How long a key stays public after its last token; longer than that token lives."""
+TOKEN_LIFETIME = timedelta(hours=1)
+RETIRED_KEY_RETENTION = TOKEN_LIFETIME + timedelta(minutes=10)
+"""How long a key stays public after it signed its last token; longer than that token lives."""
 
 FAILURE_LIMIT = 10
 FAILURE_WINDOW = timedelta(minutes=15)
-"""After FAILURE_LIMIT failures within a window nobody signs in until the window is over."""
-
-LANGUAGE_RANGE = re.compile(
-    r"(?:([a-z]{1,8})(?:-[a-z0-9]{1,8})*|\*)"
-    r"(?:[ \t]*;[ \t]*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?",
-    re.ASCII | re.IGNORECASE,
-)
-"""One element of Accept-Language (RFC 9110, 12.5.4): a language or "*", and its quality."""
+"""After FAILURE_LIMIT failures within a window, sign-in is throttled until the window ends."""
 
 
 class UserNotFoundError(NotFoundError):
@@ -61,7 +54,7 @@ class EmailExistsError(AlreadyExistsError):
 
 
 class InvalidCredentialsError(UnauthenticatedError):
-    """The email is unknown or the password is wrong; nobody is told which."""
+    """The email is unknown or the password is wrong; the answer does not say which."""
 
     reason = "INVALID_CREDENTIALS"
 
@@ -70,7 +63,7 @@ class InvalidCredentialsError(UnauthenticatedError):
 
 
 class TooManySignInsError(ResourceExhaustedError):
-    """More passwords wait to be hashed than anybody is patient for."""
+    """The queue of passwords to hash is full, or the wait in it timed out."""
 
     reason = "TOO_MANY_SIGN_INS"
 
@@ -83,8 +76,8 @@ class AccountThrottledError(ResourceExhaustedError):
 
     reason = "ACCOUNT_THROTTLED"
 
-    def __init__(self, *, wait: timedelta) -> None:
-        seconds = math.ceil(wait.total_seconds())
+    def __init__(self, *, retry_after: timedelta) -> None:
+        seconds = math.ceil(retry_after.total_seconds())
         super().__init__(
             f"Signing in failed too often; try again in {seconds} s.",
             retryAfterSeconds=str(seconds),
@@ -92,25 +85,15 @@ class AccountThrottledError(ResourceExhaustedError):
 
 
 class Role(StrEnum):
-    """What a user is to the shop; tokens carry it."""
+    """The role of a user; tokens carry it."""
 
     CUSTOMER = "customer"
     ADMIN = "admin"
 
 
-class Language(StrEnum):
-    """What the shop speaks and writes."""
-
-    FRENCH = "fr"
-    ENGLISH = "en"
-
-
-DEFAULT_LANGUAGE = Language.ENGLISH
-
-
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """One user. `email` is as given; `animal_type` is empty when not told."""
+    """The profile of a user. `email` is as given; `animal_type` is empty when not given."""
 
     user_id: str
     email: str
@@ -132,14 +115,14 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Failures:
-    """How often signing in with one email failed since the first time in a window."""
+class SignInFailures:
+    """How often signing in with one email failed in the window that began at `since`."""
 
     count: int
     since: datetime
 
-    def is_over(self, now: datetime) -> bool:
-        """Return whether the window is over, and with it what happened in it."""
+    def is_expired(self, now: datetime) -> bool:
+        """Return whether the window has ended, so that its failures count no more."""
         return self.since + FAILURE_WINDOW <= now
 
 
@@ -154,42 +137,18 @@ class SigningKey:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyPolicy:
-    """How long a key signs, and how long it is public before."""
+    """How long a key signs, and how long before that it is published."""
 
-    life: timedelta
-    lead: timedelta
+    lifetime: timedelta
+    lead_time: timedelta
 
 
 def canonical_email(email: str) -> str:
-    """Return what an email is compared by: equal for emails that differ in case alone."""
+    """Normalize an email for comparison: emails that differ in case alone become equal."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
 
 
-def choose_language(accept_language: str, *, otherwise: Language = DEFAULT_LANGUAGE) -> Language:
-    """Return the language that an Accept-Language header asks for.
-
-    The highest quality wins, then what is named first; "fr-CA" is French, "*" any language
-    that is not named. What is no language range is passed over. `otherwise` is the answer
-    when the header is empty or leaves the choice to us.
-    """
-    wanted = _read_qualities(accept_language)
-    rest = wanted.get("*", 0.0)
-    named = [language for name in wanted for language in Language if language == name]
-    best = max([*named, otherwise, *Language], key=lambda language: wanted.get(language, rest))
-    return best if wanted.get(best, rest) else otherwise
-
-
-def _read_qualities(accept_language: str) -> dict[str, float]:
-    """Return the best quality of each language that is named, in order of appearance."""
-    wanted: dict[str, float] = {}
-    for element in accept_language.split(","):
-        if match := LANGUAGE_RANGE.fullmatch(element.strip(" \t")):
-            name, quality = (match[1] or "*").lower(), float(match[2] or 1)
-            wanted[name] = max(quality, wanted.get(name, 0.0))
-    return wanted
-
-
-def revise(
+def update_profile(
     user: User,
     *,
     first_name: str,
@@ -198,7 +157,7 @@ def revise(
     notifications_enabled: bool,
     language: Language,
 ) -> User:
-    """Return the user with a new name, preferences and language; the rest stays."""
+    """Return the user with a new name, preferences and language."""
     return replace(
         user,
         first_name=first_name,
@@ -209,55 +168,58 @@ def revise(
     )
 
 
-def check_patience(failures: Failures | None, now: datetime) -> None:
+def check_throttling(failures: SignInFailures | None, now: datetime) -> None:
     """Raise AccountThrottledError while signing in has failed too often."""
-    if failures and failures.count >= FAILURE_LIMIT and not failures.is_over(now):
-        raise AccountThrottledError(wait=failures.since + FAILURE_WINDOW - now)
+    if failures and failures.count >= FAILURE_LIMIT and not failures.is_expired(now):
+        raise AccountThrottledError(retry_after=failures.since + FAILURE_WINDOW - now)
 
 
-def fail(failures: Failures | None, now: datetime) -> Failures:
-    """Count one more failure; AccountThrottledError when others were faster to use them up."""
-    check_patience(failures, now)
-    if failures is None or failures.is_over(now):
-        return Failures(1, now)
+def record_failure(failures: SignInFailures | None, now: datetime) -> SignInFailures:
+    """Count one more failure; AccountThrottledError when concurrent ones reached the limit."""
+    check_throttling(failures, now)
+    if failures is None or failures.is_expired(now):
+        return SignInFailures(1, now)
     return replace(failures, count=failures.count + 1)
 
 
-def succeed(failures: Failures | None, now: datetime) -> None:
-    """Forget the failures; AccountThrottledError when there were too many meanwhile.
+def clear_failures(failures: SignInFailures | None, now: datetime) -> None:
+    """Clear the failures; AccountThrottledError when concurrent ones reached the limit.
 
-    So however many guesses run side by side, no more than FAILURE_LIMIT are answered.
+    So however many guesses run concurrently, at most FAILURE_LIMIT are answered.
     """
-    check_patience(failures, now)
+    check_throttling(failures, now)
 
 
-def in_order(keys: Sequence[SigningKey]) -> Sequence[SigningKey]:
-    """Return keys in the order in which they sign."""
+def in_signing_order(keys: Sequence[SigningKey]) -> Sequence[SigningKey]:
+    """Sort keys by the time from which they sign."""
     return sorted(keys, key=lambda key: (key.signs_from, key.kid))
 
 
 def signing_key(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
-    """Return the one of some keys that signs now.
+    """Select the key that signs now.
 
-    Where the clock is behind that of whoever made the first key, that one signs too.
+    The first key signs even before its time: another instance, whose clock is ahead, made it.
     """
-    begun = [key for key in in_order(keys) if key.signs_from <= now]
-    return begun[-1] if begun else in_order(keys)[0]
+    active = [key for key in in_signing_order(keys) if key.signs_from <= now]
+    return active[-1] if active else in_signing_order(keys)[0]
 
 
 def public_keys(keys: Sequence[SigningKey], now: datetime) -> Sequence[SigningKey]:
-    """Return the keys that may have signed a token that lives, or soon will."""
-    ordered = in_order(keys)
-    retired = [key.signs_from for key in ordered[1:]]
-    over = sum(since + RETIREMENT <= now for since in retired)
-    return ordered[over:]
+    """Select the keys that have not expired: valid tokens, now or soon, are signed with them."""
+    ordered = in_signing_order(keys)
+    retired_at = [successor.signs_from for successor in ordered[1:]]
+    expired_count = sum(moment + RETIRED_KEY_RETENTION <= now for moment in retired_at)
+    return ordered[expired_count:]
 
 
-def is_key_due(keys: Sequence[SigningKey], now: datetime, policy: KeyPolicy) -> bool:
-    """Return whether it is time to make the next key, or the first."""
-    return not keys or now >= in_order(keys)[-1].signs_from + policy.life - policy.lead
+def is_rotation_due(keys: Sequence[SigningKey], now: datetime, policy: KeyPolicy) -> bool:
+    """Return whether it is time to create the next key, or the first."""
+    if not keys:
+        return True
+    newest = in_signing_order(keys)[-1]
+    return now >= newest.signs_from + policy.lifetime - policy.lead_time
 
 
-def next_signs_from(keys: Sequence[SigningKey], now: datetime, policy: KeyPolicy) -> datetime:
-    """Return when a key that is made now signs: at once only when it is the first."""
-    return now + policy.lead if keys else now
+def next_signing_time(keys: Sequence[SigningKey], now: datetime, policy: KeyPolicy) -> datetime:
+    """Return `signs_from` of a key that is created now: at once for the first one alone."""
+    return now + policy.lead_time if keys else now

@@ -1,8 +1,8 @@
-"""Where signing keys are kept: PostgreSQL, so that all instances sign with the same.
+"""The store of signing keys: PostgreSQL, so that all instances sign with the same key.
 
-Private keys are in the table as they are. Whoever can read it can sign tokens, and that is
-this service alone (and the operator, with the backups): no other service has an account on
-the database.
+Private keys are stored unencrypted. Read access to the table is enough to sign tokens, and
+only this service (and the operator, through backups) has it: no other service has an account
+on the database.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,12 +10,13 @@ from dataclasses import asdict
 from typing import Protocol
 
 import sqlalchemy as sa
+from typing_extensions import override
 
 from services.common.storage import postgres
 from services.users.domain import SigningKey
 
 KEYS_LOCK = "signing-keys"
-"""What whoever changes the keys locks."""
+"""The advisory lock under which keys change."""
 
 signing_keys = sa.Table(
     "signing_keys",
@@ -26,38 +27,38 @@ signing_keys = sa.Table(
 )
 
 ChangeKeys = Callable[[Sequence[SigningKey]], Sequence[SigningKey]]
-"""Given the keys that there are, returns those that there shall be."""
+"""Maps the current keys to the new ones."""
 
 
 class KeyRepository(Protocol):
-    """Keeps signing keys."""
+    """Stores signing keys."""
 
     def keys(self) -> Sequence[SigningKey]:
         """Return all keys."""
 
     def change_keys(self, change: ChangeKeys) -> Sequence[SigningKey]:
-        """Apply a change to the keys and return them; changes happen in turn."""
+        """Apply a change to the keys and return the new ones; changes are serialized."""
 
 
-class PostgresKeyRepository:
-    """The keys in PostgreSQL."""
+class PostgresKeyRepository(KeyRepository):
+    """Signing keys in PostgreSQL."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
+    @override
     def keys(self) -> Sequence[SigningKey]:
-        """Return all keys."""
         with postgres.transaction(self._engine) as connection:
             return _load(connection)
 
+    @override
     def change_keys(self, change: ChangeKeys) -> Sequence[SigningKey]:
-        """Apply a change to the keys and return them; changes happen in turn."""
         with postgres.transaction(self._engine) as connection:
             postgres.lock(connection, KEYS_LOCK)
-            known = _load(connection)
-            wanted = change(known)
-            _save(connection, known, wanted)
-            return wanted
+            existing = _load(connection)
+            changed = change(existing)
+            _save(connection, existing, changed)
+            return changed
 
 
 def _load(connection: sa.Connection) -> Sequence[SigningKey]:
@@ -65,9 +66,9 @@ def _load(connection: sa.Connection) -> Sequence[SigningKey]:
 
 
 def _save(
-    connection: sa.Connection, known: Sequence[SigningKey], wanted: Sequence[SigningKey]
+    connection: sa.Connection, existing: Sequence[SigningKey], changed: Sequence[SigningKey]
 ) -> None:
-    over = [key.kid for key in known if key not in wanted]
-    connection.execute(sa.delete(signing_keys).where(signing_keys.c.kid.in_(over)))
-    if added := [asdict(key) for key in wanted if key not in known]:
+    removed = [key.kid for key in existing if key not in changed]
+    connection.execute(sa.delete(signing_keys).where(signing_keys.c.kid.in_(removed)))
+    if added := [asdict(key) for key in changed if key not in existing]:
         connection.execute(sa.insert(signing_keys), added)

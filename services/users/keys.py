@@ -1,4 +1,4 @@
-"""The keys that sign tokens: made in the store that all instances share, and read from there."""
+"""Signing keys: their rotation in the shared store, and a cache of them in each instance."""
 
 import json
 import time
@@ -14,25 +14,25 @@ from services.users.domain import KeyPolicy, SigningKey
 from services.users.key_repository import KeyRepository
 
 CACHE_SECONDS = 5.0
-"""How old the keys in memory may be; much less than a key's lead, so none is used late."""
+"""How long keys are cached in memory; much less than a key's lead time, so none is used late."""
 
 log = structlog.get_logger()
 
 
 def generate_key(signs_from: datetime) -> SigningKey:
-    """Return a new key pair on P-256, named by its thumbprint (RFC 7638)."""
+    """Generate a key pair on P-256; its `kid` is its thumbprint (RFC 7638)."""
     pair = ECKey.generate_key("P-256")
     pem = pair.as_pem(private=True).decode()
     return SigningKey(kid=pair.thumbprint(), private_pem=pem, signs_from=signs_from)
 
 
 def import_key(key: SigningKey) -> ECKey:
-    """Return a key in a form that signs."""
+    """Load a key pair from its PEM, for signing or export."""
     return ECKey.import_key(key.private_pem, {"kid": key.kid, "use": "sig", "alg": "ES256"})
 
 
 class KeyRotation:
-    """Makes keys and deletes those that are over. Several may do so at once: one key is made."""
+    """Creates keys and deletes expired ones; instances that rotate at once create one key."""
 
     def __init__(
         self,
@@ -48,31 +48,32 @@ class KeyRotation:
         self._generate = generate
 
     def rotate_if_due(self) -> Sequence[SigningKey]:
-        """Make the next key when it is time; return the keys that there are."""
+        """Create the next key when it is due; return all keys."""
         return self._rotate(self._is_due)
 
     def rotate(self) -> Sequence[SigningKey]:
-        """Make the next key now: it is public at once and signs after its lead."""
+        """Create the next key now: it is published at once and signs after its lead time."""
         return self._rotate(lambda keys: True)
 
     def _is_due(self, keys: Sequence[SigningKey]) -> bool:
-        return domain.is_key_due(keys, self._clock(), self._policy)
+        return domain.is_rotation_due(keys, self._clock(), self._policy)
 
-    def _rotate(self, wanted: Callable[[Sequence[SigningKey]], bool]) -> Sequence[SigningKey]:
-        def decide(keys: Sequence[SigningKey]) -> Sequence[SigningKey]:
-            now = self._clock()
-            kept = domain.public_keys(keys, now)
-            if not wanted(keys):
-                return kept
-            new = self._generate(domain.next_signs_from(keys, now, self._policy))
-            log.info("signing_key_made", signs_from=new.signs_from.isoformat())
-            return [*kept, new]
+    def _rotate(self, is_due: Callable[[Sequence[SigningKey]], bool]) -> Sequence[SigningKey]:
+        def change(keys: Sequence[SigningKey]) -> Sequence[SigningKey]:
+            kept = domain.public_keys(keys, self._clock())
+            return [*kept, self._create(keys)] if is_due(keys) else kept
 
-        return self._repository.change_keys(decide)
+        return self._repository.change_keys(change)
+
+    def _create(self, existing: Sequence[SigningKey]) -> SigningKey:
+        signs_from = domain.next_signing_time(existing, self._clock(), self._policy)
+        key = self._generate(signs_from)
+        log.info("signing_key_created", signs_from=signs_from.isoformat())
+        return key
 
 
 class Keyring:
-    """The keys, as this instance knows them; there is always one that signs."""
+    """The keys as this instance caches them; there is always one that signs."""
 
     def __init__(
         self,
@@ -96,14 +97,14 @@ class Keyring:
 
     def jwks(self) -> bytes:
         """Return the public keys as a JSON Web Key Set (RFC 7517)."""
-        shown = domain.public_keys(self._keys(), self._clock())
-        keys = [import_key(key).as_dict(private=False) for key in shown]
+        published = domain.public_keys(self._keys(), self._clock())
+        keys = [import_key(key).as_dict(private=False) for key in published]
         return json.dumps({"keys": keys}).encode()
 
     def _keys(self) -> Sequence[SigningKey]:
-        """Return the keys, from memory if they were read a moment ago."""
-        fresh_until, keys = self._cached
-        if not keys or self._monotonic() >= fresh_until:
+        """Return the keys: cached, or from the store, which gets its first key here."""
+        expires_at, keys = self._cached
+        if not keys or self._monotonic() >= expires_at:
             keys = self._repository.keys() or self._rotation.rotate_if_due()
             self._cached = (self._monotonic() + self._cache_seconds, keys)
         return keys

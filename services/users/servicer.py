@@ -1,12 +1,18 @@
-"""Accounts, for clients."""
+"""UsersService: registration, sign-in, profiles and the public keys."""
 
+import grpc
 from google.api import httpbody_pb2
 from mamie_rosa.users.v1 import users_pb2, users_pb2_grpc
+from typing_extensions import override
 
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.context import Caller, current
+from services.common.languages import Language
 from services.common.rpc import authorization, rest_hints
+from services.common.rpc.timestamps import to_timestamp
 from services.users import domain
+from services.users.accept_language import choose_language
+from services.users.domain import Account, User
 from services.users.keys import Keyring
 from services.users.passwords import Passwords
 from services.users.repository import UsersRepository
@@ -15,7 +21,7 @@ from services.users.tokens import TokenIssuer
 
 
 class UsersServicer(users_pb2_grpc.UsersServiceServicer):
-    """What clients, and the edge, ask of the accounts."""
+    """Serves accounts to customers and administrators, and public keys to the edge."""
 
     def __init__(
         self,
@@ -36,72 +42,84 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         self._clock = clock
         self._new_id = new_id
 
-    def RegisterUser(self, request, context):
-        """Create a customer's account and sign them in."""
-        user = domain.User(
+    @override
+    def RegisterUser(
+        self, request: users_pb2.RegisterUserRequest, context: grpc.ServicerContext
+    ) -> users_pb2.RegisterUserResponse:
+        user = self._new_customer(request)
+        # Issued first: a failure after the account exists would answer the repeat with 409.
+        token = self._tokens.issue(user)
+        self._repository.add(Account(user, self._passwords.hash(request.password)))
+        response = users_pb2.RegisterUserResponse(
+            user_id=user.user_id, token=token.value, expires_in=token.lifetime_seconds
+        )
+        return rest_hints.created(context, response)
+
+    @override
+    def LoginUser(
+        self, request: users_pb2.LoginUserRequest, context: grpc.ServicerContext
+    ) -> users_pb2.LoginUserResponse:
+        user = self._sign_in.sign_in(request.email, request.password)
+        token = self._tokens.issue(user)
+        return users_pb2.LoginUserResponse(
+            user_id=user.user_id, token=token.value, expires_in=token.lifetime_seconds
+        )
+
+    @override
+    def GetUser(
+        self, request: users_pb2.GetUserRequest, context: grpc.ServicerContext
+    ) -> users_pb2.User:
+        authorization.require_self_or_admin(request.id)
+        return _render(self._repository.find(request.id))
+
+    @override
+    def UpdateUser(
+        self, request: users_pb2.UpdateUserRequest, context: grpc.ServicerContext
+    ) -> users_pb2.User:
+        caller = authorization.require_self_or_admin(request.id)
+        user = self._repository.find(request.id)
+        updated = domain.update_profile(
+            user,
+            first_name=request.first_name,
+            last_name=request.last_name,
+            animal_type=request.preferences.animal_type,
+            notifications_enabled=_accepts_notifications(request.preferences),
+            language=_choose_language(user, caller),
+        )
+        self._repository.update(updated)
+        return _render(updated)
+
+    @override
+    def GetJwks(
+        self, request: users_pb2.GetJwksRequest, context: grpc.ServicerContext
+    ) -> httpbody_pb2.HttpBody:
+        return httpbody_pb2.HttpBody(content_type="application/json", data=self._keyring.jwks())
+
+    def _new_customer(self, request: users_pb2.RegisterUserRequest) -> User:
+        return User(
             user_id=self._new_id(),
             email=request.email,
             first_name=request.first_name,
             last_name=request.last_name,
             animal_type=request.animal_type,
             created_at=self._clock(),
-            language=domain.choose_language(current().accept_language),
-        )
-        # Signed first: what fails after the account exists would answer a repeat with 409.
-        token = self._tokens.issue(user)
-        password_hash = self._passwords.hash(request.password)
-        self._repository.add(domain.Account(user, password_hash))
-        answer = users_pb2.RegisterUserResponse(
-            user_id=user.user_id, token=token.value, expires_in=token.life_seconds
-        )
-        return rest_hints.created(context, answer)
-
-    def LoginUser(self, request, context):
-        """Sign a user in."""
-        user = self._sign_in.sign_in(request.email, request.password)
-        token = self._tokens.issue(user)
-        return users_pb2.LoginUserResponse(
-            user_id=user.user_id, token=token.value, expires_in=token.life_seconds
+            language=choose_language(current().accept_language),
         )
 
-    def GetUser(self, request, context):
-        """Return a profile."""
-        authorization.require_self_or_admin(request.id)
-        return _render(self._repository.find(request.id))
 
-    def UpdateUser(self, request, context):
-        """Replace the name and the preferences of a profile."""
-        caller = authorization.require_self_or_admin(request.id)
-        user = self._repository.find(request.id)
-        changed = domain.revise(
-            user,
-            first_name=request.first_name,
-            last_name=request.last_name,
-            animal_type=request.preferences.animal_type,
-            notifications_enabled=_accepts_notifications(request.preferences),
-            language=_language(user, caller),
-        )
-        self._repository.update(changed)
-        return _render(changed)
-
-    def GetJwks(self, request, context):
-        """Return the public keys that verify tokens."""
-        return httpbody_pb2.HttpBody(content_type="application/json", data=self._keyring.jwks())
-
-
-def _language(user: domain.User, caller: Caller) -> domain.Language:
-    """Return the user's language now; an administrator's says nothing about it."""
-    told = current().accept_language if caller.user_id == user.user_id else ""
-    return domain.choose_language(told, otherwise=user.language)
+def _choose_language(user: User, caller: Caller) -> Language:
+    """Choose by the user's own Accept-Language; an administrator's does not count."""
+    header = current().accept_language if caller.user_id == user.user_id else ""
+    return choose_language(header, default=user.language)
 
 
 def _accepts_notifications(preferences: users_pb2.Preferences) -> bool:
-    """Return the choice; who makes none accepts."""
+    """Return the preference; true when left out."""
     left_out = not preferences.HasField("notifications_enabled")
     return left_out or preferences.notifications_enabled
 
 
-def _render(user: domain.User) -> users_pb2.User:
+def _render(user: User) -> users_pb2.User:
     return users_pb2.User(
         user_id=user.user_id,
         email=user.email,
@@ -110,5 +128,5 @@ def _render(user: domain.User) -> users_pb2.User:
         preferences=users_pb2.Preferences(
             animal_type=user.animal_type, notifications_enabled=user.notifications_enabled
         ),
-        created_at=user.created_at,
+        created_at=to_timestamp(user.created_at),
     )

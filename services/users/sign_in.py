@@ -8,7 +8,7 @@ from services.users.repository import UsersRepository
 
 
 class SignIn:
-    """Checks credentials, and loses patience with an email that fails too often."""
+    """Checks credentials, and throttles an email that fails too often."""
 
     def __init__(
         self, *, repository: UsersRepository, passwords: Passwords, clock: Clock = utc_now
@@ -18,20 +18,20 @@ class SignIn:
         self._clock = clock
 
     def sign_in(self, email: str, password: str) -> User:
-        """Return who signed in; InvalidCredentialsError, AccountThrottledError if nobody did."""
+        """Return the user of valid credentials; InvalidCredentialsError, AccountThrottledError."""
         key = domain.canonical_email(email)
-        domain.check_patience(self._repository.failures(key), self._clock())
+        domain.check_throttling(self._repository.failures(key), self._clock())
         account = self._repository.find_by_email(key)
-        verdict = self._passwords.check(password, account.password_hash if account else None)
+        check = self._passwords.check(password, account.password_hash if account else None)
         now = self._clock()
-        if account is None or not verdict.is_right:
-            self._repository.change_failures(key, lambda known: domain.fail(known, now))
+        if account is None or not check.matches:
+            self._repository.change_failures(key, lambda known: domain.record_failure(known, now))
             raise InvalidCredentialsError
-        self._repository.change_failures(key, lambda known: domain.succeed(known, now))
-        self._upgrade(account, verdict.new_hash)
+        self._repository.change_failures(key, lambda known: domain.clear_failures(known, now))
+        self._rehash(account, check.new_hash)
         return account.user
 
-    def _upgrade(self, account: Account, new_hash: str | None) -> None:
-        """Keep a hash with today's parameters, unless the password was changed meanwhile."""
+    def _rehash(self, account: Account, new_hash: str | None) -> None:
+        """Replace a hash with outdated parameters, unless the password changed meanwhile."""
         if new_hash is not None:
             self._repository.replace_hash(account, new_hash)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from joserfc import jwt
 
 from services.common.clock import Clock, NewId, new_id, utc_now
-from services.users.domain import TOKEN_LIFE, User
+from services.users.domain import TOKEN_LIFETIME, User
 from services.users.keys import Keyring
 
 ISSUER = "https://mamie-rosa.example"
@@ -15,14 +15,14 @@ ALGORITHM = "ES256"
 
 @dataclass(frozen=True)
 class Token:
-    """A signed token, and how long it lives."""
+    """A signed token and its lifetime."""
 
     value: str = field(repr=False)
-    life_seconds: int
+    lifetime_seconds: int
 
 
 class TokenIssuer:
-    """Signs tokens that say who somebody is, for an hour."""
+    """Issues tokens that carry a user's id and role."""
 
     def __init__(self, *, keyring: Keyring, clock: Clock = utc_now, new_id: NewId = new_id) -> None:
         self._keyring = keyring
@@ -30,18 +30,18 @@ class TokenIssuer:
         self._new_id = new_id
 
     def issue(self, user: User) -> Token:
-        """Return a token for a user, signed with the key that signs now."""
+        """Issue a token for a user, signed with the current key."""
         key = self._keyring.signing_key()
         now = int(self._clock().timestamp())
-        life_seconds = int(TOKEN_LIFE.total_seconds())
+        lifetime_seconds = int(TOKEN_LIFETIME.total_seconds())
         claims = {
             "sub": user.user_id,
             "role": user.role.value,
             "iss": ISSUER,
             "aud": AUDIENCE,
             "iat": now,
-            "exp": now + life_seconds,
+            "exp": now + lifetime_seconds,
             "jti": self._new_id(),
         }
         header = {"alg": ALGORITHM, "kid": key.kid, "typ": "JWT"}
-        return Token(jwt.encode(header, claims, key, algorithms=[ALGORITHM]), life_seconds)
+        return Token(jwt.encode(header, claims, key, algorithms=[ALGORITHM]), lifetime_seconds)

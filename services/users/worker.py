@@ -1,4 +1,4 @@
-"""Keeps the house: makes the next signing key when it is time, forgets what is over."""
+"""The retention job: rotates signing keys and deletes expired records."""
 
 from services.common.clock import Clock, utc_now
 from services.users.domain import FAILURE_WINDOW
@@ -7,7 +7,7 @@ from services.users.repository import UsersRepository
 
 
 class RetentionJob:
-    """Does what is due. Several may do so at once: each thing is done once."""
+    """Does what is due; any number of instances may run it at the same time."""
 
     def __init__(
         self, *, repository: UsersRepository, rotation: KeyRotation, clock: Clock = utc_now
@@ -17,6 +17,6 @@ class RetentionJob:
         self._clock = clock
 
     def run(self) -> None:
-        """Rotate keys if due, and forget failures whose window is over."""
+        """Rotate keys if due, and delete failures whose window has ended."""
         self._rotation.rotate_if_due()
-        self._repository.forget_failures(before=self._clock() - FAILURE_WINDOW)
+        self._repository.delete_failures(before=self._clock() - FAILURE_WINDOW)

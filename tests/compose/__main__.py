@@ -1,8 +1,8 @@
-"""From nothing to the tested shop in containers: `scripts/test --compose [pytest's arguments]`.
+"""Test the shop in containers, from scratch: `scripts/test --compose [arguments of pytest]`.
 
-An engine of the tests' own, stand-ins for the official images (none is pulled), our image,
-`docker compose up --wait`, every test of the shop that containers can have, `down`. It needs
-root. The engine has a network of its own, so all of it runs beside a shop, on the usual ports.
+Start a separate Docker engine, build stand-ins for the official images (none is pulled) and the
+shop's image, run `docker compose up --wait`, the tests that fit containers, and `down`. It needs
+root. The engine has a network of its own, so it runs beside another shop, on the usual ports.
 """
 
 import os
@@ -19,7 +19,7 @@ from tests.compose.engine import NoEngineError, engine
 
 TESTS = ["tests/compose", "tests/e2e", "tests/faults/test_mesh.py"]
 NO_ENGINE = 77
-"""The exit status by which test harnesses know what could not be tried."""
+"""The exit status of a test that cannot run here, as test harnesses know it."""
 SETTINGS = {
     "MAMIE_TEST_STACK": "compose",
     "MAMIE_RATE_LIMIT_PER_MINUTE": "1000000",
@@ -28,7 +28,7 @@ SETTINGS = {
 
 
 def main() -> int:
-    """Return the exit status of the tests, or NO_ENGINE with the reason."""
+    """Return the exit status of the tests; print the reason of NO_ENGINE."""
     try:
         return test_containers()
     except NoEngineError as error:
@@ -37,27 +37,38 @@ def main() -> int:
 
 
 def test_containers() -> int:
-    """Do all of it, print how long each part took, and return the exit status of the tests."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # also then everything is put away
+    """Build, start, test and stop the shop; return the exit status of the tests."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # everything is removed then too
     tests = ["pytest", *(sys.argv[1:] or TESTS)]
     with timed("all"), engine() as running:
         os.environ.update(running.environment)
         os.environ.update(SETTINGS)
-        with timed("stand-ins"):
-            standins.build()
-        with timed("secrets and image"):
-            run("scripts/secrets")
-            run("docker", "compose", "build", "--quiet")
-        try:
-            with timed("up --wait"):
-                run("docker", "compose", "up", "--detach", "--wait")
-            run("docker", "stats", "--no-stream", "--format", "table {{.Name}}\t{{.MemUsage}}")
-            with timed("tests"):
-                command = running.inside(sys.executable, "-m", *tests)
-                return subprocess.run(command, cwd=ROOT, check=False).returncode
-        finally:
-            with timed("down"):
-                run("docker", "compose", "down", "--volumes", "--timeout", "15")
+        build_images()
+        with shop_up(), timed("tests"):
+            command = running.inside(sys.executable, "-m", *tests)
+            return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def build_images() -> None:
+    """Build the stand-ins, the secrets and the shop's image."""
+    with timed("stand-ins"):
+        standins.build()
+    with timed("secrets and image"):
+        run("scripts/secrets")
+        run("docker", "compose", "build", "--quiet")
+
+
+@contextmanager
+def shop_up() -> Iterator[None]:
+    """Run the shop inside the block; remove it with its data afterwards."""
+    try:
+        with timed("up --wait"):
+            run("docker", "compose", "up", "--detach", "--wait")
+        run("docker", "stats", "--no-stream", "--format", "table {{.Name}}\t{{.MemUsage}}")
+        yield
+    finally:
+        with timed("down"):
+            run("docker", "compose", "down", "--volumes", "--timeout", "15")
 
 
 def run(*command: str) -> None:

@@ -1,9 +1,8 @@
-"""A Docker engine of the tests' own, beside any other that runs on the machine.
+"""A separate Docker engine for tests, beside any other on the machine.
 
-It is made of Debian's packages, and nothing of it is shared: neither its folders and socket
-nor its network. It lives in a network namespace, with a firewall that it may manage as it
-likes; what it publishes can be reached inside alone. What it was given goes with it; only its
-images stay in build/compose, for the next time.
+It consists of Debian's packages, and shares nothing: neither folders and socket nor network.
+It runs in a network namespace with a firewall of its own; published ports can be reached inside
+only. Containers and volumes are removed with it; its images stay in build/compose.
 """
 
 import os
@@ -17,12 +16,12 @@ from pathlib import Path
 
 from scripts.paths import ROOT
 from scripts.stack import debian
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 FOLDER = ROOT / "build" / "compose"
 SUITE = "trixie"
 UNPACKED = ("docker.io", "docker-cli", "docker-compose", "docker-buildx", "containerd", "tini")
-"""Packages of Debian 13, whichever this machine runs; they are not installed."""
+"""Packages of Debian 13, whatever this machine runs; they are unpacked, not installed."""
 INSTALLED = {
     "runc": "runc",  # that of Debian 13 needs its C library
     "iptables": "iptables",
@@ -35,28 +34,28 @@ INSTALLED = {
 
 
 class EngineError(Exception):
-    """Something about the engine went wrong; the message says what."""
+    """A step of running the engine failed; the message names it."""
 
 
 class NoEngineError(EngineError):
-    """No engine can run here; the message says why."""
+    """No engine can run here; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How to reach an engine: the environment of its clients, and its network's name."""
+    """A running engine: the environment of its clients, and its network's name."""
 
     environment: Mapping[str, str]
     network: str
 
     def inside(self, *command: str) -> list[str]:
-        """Return a command that runs where the ports are that the engine publishes."""
+        """Return a command that runs in the network of the engine's published ports."""
         return ["nsenter", f"--net=/run/netns/{self.network}", *command]
 
 
 @contextmanager
 def engine() -> Iterator[Engine]:
-    """Yield an empty engine (but for images); NoEngineError when none can run."""
+    """Yield an engine without containers and volumes; NoEngineError when none can run."""
     with ExitStack() as held:
         try:
             running = held.enter_context(_started())
@@ -98,7 +97,7 @@ def _install() -> None:
     if not missing:
         return
     if not shutil.which("apt-get"):
-        raise EngineError(f"This is no Debian; install it yourself: {', '.join(missing)}")
+        raise EngineError(f"This is no Debian; install these yourself: {', '.join(missing)}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     _run("apt-get", "update", "-qq", environment=environment)
     install = ("apt-get", "install", "-qq", "--yes", "--no-install-recommends")
@@ -106,7 +105,7 @@ def _install() -> None:
 
 
 def _unpack() -> Path:
-    """Return where the engine's programs are, and give its client Compose and Buildx."""
+    """Unpack the engine, with Compose and Buildx for its client; return its folder."""
     unpacked, client = FOLDER / "docker", FOLDER / "client"
     if not (unpacked / "usr" / "bin" / "tini-static").exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -119,14 +118,14 @@ def _unpack() -> Path:
 
 @contextmanager
 def _network() -> Iterator[str]:
-    """Yield the name of a network namespace that leads outside, through this machine."""
+    """Yield the name of a network namespace that is routed through this machine."""
     number = _free_number()
     name, outer, inner = f"mamie-{number}", f"mamie-{number}-o", f"mamie-{number}-i"
-    ours = f"10.{number}.255.0/30"
+    subnet = f"10.{number}.255.0/30"
     forward = Path("/proc/sys/net/ipv4/ip_forward")
     before = forward.read_text()
     rules = (
-        ("-t", "nat", "POSTROUTING", "-s", ours, "!", "-d", ours, "-j", "MASQUERADE"),
+        ("-t", "nat", "POSTROUTING", "-s", subnet, "!", "-d", subnet, "-j", "MASQUERADE"),
         ("-t", "filter", "FORWARD", "-i", outer, "-j", "ACCEPT"),
         ("-t", "filter", "FORWARD", "-o", outer, "-j", "ACCEPT"),
     )
@@ -163,7 +162,7 @@ def _free_number() -> int:
 
 @contextmanager
 def _running(short: Path, engine: Engine) -> Iterator[None]:
-    """Run an engine in its network, for as long as the context lasts."""
+    """Run an engine in its network inside the block."""
     log = FOLDER / "engine.log"
     (short / "daemon.json").write_text("{}")
     command = engine.inside(
@@ -189,16 +188,16 @@ def _running(short: Path, engine: Engine) -> Iterator[None]:
         process.wait(timeout=60)
 
 
-def _answers(process: subprocess.Popen, environment: Mapping[str, str], log: Path) -> bool:
+def _answers(process: subprocess.Popen[bytes], environment: Mapping[str, str], log: Path) -> bool:
     if process.poll() is not None:
         last = log.read_text().splitlines()[-5:]
         raise EngineError("\n".join([f"The engine does not start ({log}):", *last]))
-    asked = ["docker", "version"]
-    return not subprocess.run(asked, env=environment, capture_output=True, check=False).returncode
+    version = ["docker", "version"]
+    return not subprocess.run(version, env=environment, capture_output=True, check=False).returncode
 
 
 def _clear(environment: Mapping[str, str]) -> None:
-    """Remove everything but images; one that was killed may have left something."""
+    """Remove containers, networks and volumes, also those of a killed run."""
     if containers := _run("docker", "ps", "--all", "--quiet", environment=environment).split():
         _run("docker", "rm", "--force", "--volumes", *containers, environment=environment)
     _run("docker", "network", "prune", "--force", environment=environment)

@@ -1,8 +1,8 @@
-"""Builds stand-ins for the images that compose.yaml and deploy/Dockerfile name.
+"""Build stand-ins for the images that compose.yaml and deploy/Dockerfile name.
 
-`python -m tests.compose.standins` builds them on the engine that DOCKER_HOST names. Each has
-a folder in images/; its tag is read where the original is named. Nothing is pulled: they are
-made of Debian packages, of the wheels that scripts/up uses, and of Neo4j's jars.
+`python -m tests.compose.standins` builds them on the engine of DOCKER_HOST. Each has a folder
+in images/ and the tag of its original. Nothing is pulled: they consist of Debian packages, of
+the wheels that scripts/up uses, and of Neo4j's jars.
 """
 
 import ast
@@ -29,15 +29,15 @@ from scripts.stack import debian, neo4j
 IMAGES = Path(__file__).parent / "images"
 BASE = "debian:trixie-slim"
 WORK = ROOT / "build" / "compose"
-AT_ONCE = 3
-REACHES_THE_INDEX = {"cert", "index-url", "extra-index-url", "trusted-host", "proxy"}
-"""The settings of pip that an image needs as well as this machine."""
+MAX_CONCURRENT_BUILDS = 3
+INDEX_SETTINGS = {"cert", "index-url", "extra-index-url", "trusted-host", "proxy"}
+"""The settings of pip that an image needs too."""
 
 
 def build() -> None:
-    """Build every stand-in that the engine does not have yet."""
+    """Build every stand-in that the engine does not have."""
     WORK.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_CONCURRENT_BUILDS) as pool:
         fetched = pool.map(lambda fetch: fetch(), (neo4j.fetch, _fetch_consul))
         _build_base()
         _build_image("python")
@@ -50,17 +50,17 @@ def tags() -> dict[str, str]:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     named = {service["image"] for service in compose["services"].values()}
     named -= {compose["x-ours"]["image"]}
-    ours = (ROOT / "deploy" / "Dockerfile").read_text()
-    named |= set(re.findall(r"^ARG PYTHON=(\S+)", ours, re.MULTILINE))
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    named |= set(re.findall(r"^ARG PYTHON=(\S+)", dockerfile, re.MULTILINE))
     return {image.rpartition("/")[2].partition(":")[0]: image for image in sorted(named)}
 
 
 def _build_base() -> None:
-    """Make a small Debian, unless the engine has one that was made the same way."""
+    """Build a small Debian, unless the engine has one of the same recipe."""
     recipe = IMAGES / "debian" / "make"
     made_by = hashlib.sha256(recipe.read_bytes()).hexdigest()
-    known = ("images", "--quiet", "--filter", f"label=made-by={made_by}", BASE)
-    if _docker(*known):
+    existing = ("images", "--quiet", "--filter", f"label=made-by={made_by}", BASE)
+    if _docker(*existing):
         return
     with _timed(BASE), tempfile.TemporaryDirectory(dir=WORK) as folder:
         archive = Path(folder) / "debian.tar"
@@ -71,7 +71,7 @@ def _build_base() -> None:
 
 
 def _build_image(name: str) -> None:
-    """Build one stand-in; what has not changed comes from the engine's cache."""
+    """Build one stand-in, from the engine's cache where nothing has changed."""
     tag, python = tags()[name], f"PYTHON={tags()['python']}"
     with _timed(tag), tempfile.TemporaryDirectory(dir=WORK) as folder:
         context = Path(folder)
@@ -97,7 +97,7 @@ def _timed(what: str) -> Iterator[None]:
 
 
 def _put(source: Path, target: Path) -> None:
-    """Put a file or a folder into a context, without a copy where that is possible."""
+    """Link or copy a file or a folder into a build context."""
     if source.is_dir():
         shutil.copytree(source, target, copy_function=_link)
     else:
@@ -112,7 +112,7 @@ def _link(source: Path | str, target: Path | str) -> None:
 
 
 def _fetch_consul() -> Path:
-    """Return Debian 11's Consul, whatever this machine has."""
+    """Return the Consul of Debian 11."""
     cache = ROOT / "build" / "consul"
     program = cache / "usr" / "bin" / "consul"
     if not program.exists():
@@ -146,15 +146,13 @@ def _put_pip_settings(context: Path) -> None:
 
 
 def _pip_settings() -> dict[str, str]:
-    """Return how this machine's pip reaches the package index, where that is not the default."""
+    """Return the settings by which pip of this machine reaches the package index."""
     listing = [sys.executable, "-m", "pip", "config", "list"]
     listed = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
     found = re.findall(r"^\S+\.([\w-]+)=(.*)$", listed, re.MULTILINE)
-    # The environment is listed first, and goes before files.
+    # The environment is listed first and overrides files.
     return {
-        name: ast.literal_eval(value)
-        for name, value in reversed(found)
-        if name in REACHES_THE_INDEX
+        name: ast.literal_eval(value) for name, value in reversed(found) if name in INDEX_SETTINGS
     }
 
 
@@ -169,7 +167,7 @@ CONTENTS: dict[str, Callable[[Path], None]] = {
     "postgres": _put_postgres,
     "python": _put_pip_settings,
 }
-"""What a stand-in is made of beside the files in its folder."""
+"""What adds content to a stand-in, beside the files in its folder."""
 
 if __name__ == "__main__":
     build()

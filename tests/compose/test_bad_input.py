@@ -1,10 +1,11 @@
-"""What is wrong is named in one line by `docker compose up`, or by the log that it points to."""
+"""Faulty settings are named in one line by `docker compose up`, or by the log it points to."""
 
 import os
 import re
 import shutil
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -14,17 +15,17 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 
 
 class Copy:
-    """A copy of the project; nothing of it is shared but the images."""
+    """A copy of the Compose project that shares only the images."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in ("consul", "deploy", ".secrets"):
             shutil.copytree(ROOT / name, folder / name)
         shutil.copy(ROOT / "compose.yaml", folder)
         self._compose = ["docker", "compose", "--project-name", "mamie-rosa-bad"]
 
-    def compose(self, *arguments, **environment):
-        """Run docker compose and return (exit status, what it said)."""
+    def compose(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Run docker compose and return (exit status, output)."""
         done = subprocess.run(
             [*self._compose, *arguments],
             cwd=self.folder,
@@ -35,8 +36,8 @@ class Copy:
         )
         return done.returncode, done.stdout + done.stderr
 
-    def up(self, *services, **environment):
-        """Start some services, and what they need."""
+    def up(self, *services: str, **environment: str) -> tuple[int, str]:
+        """Start some services and their dependencies."""
         return self.compose("up", "--detach", "--wait", *services, **environment)
 
 
@@ -47,37 +48,37 @@ def project(tmp_path):
     copy.compose("down", "--volumes", "--timeout", "5")
 
 
-def last_line(said):
-    return said.strip().splitlines()[-1]
+def last_line(output):
+    return output.strip().splitlines()[-1]
 
 
 def test_a_missing_secret_is_named(project):
     (project.folder / ".secrets" / "postgres-password").unlink()
-    status, said = project.up("postgres")
+    status, output = project.up("postgres")
     assert status != 0
-    assert re.search(r"does not exist: .*/\.secrets/postgres-password$", last_line(said))
+    assert re.search(r"does not exist: .*/\.secrets/postgres-password$", last_line(output))
 
 
-def test_a_port_that_is_taken_is_named(project):
+def test_a_port_in_use_is_named(project):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, said = project.up("mail", MAMIE_MAIL_PORT=str(port))
+        status, output = project.up("mail", MAMIE_MAIL_PORT=str(port))
     assert status != 0
-    assert re.search(rf"127\.0\.0\.1:{port}.* (already|in use)", last_line(said))
+    assert re.search(rf"127\.0\.0\.1:{port}.* (already|in use)", last_line(output))
 
 
-def test_a_store_that_refuses_a_password_is_named_in_the_log_of_what_failed(project):
+def test_a_wrong_password_of_a_store_is_named_in_the_log_of_the_failed_task(project):
     url = project.folder / ".secrets" / "users-store-url"
-    right = url.read_text()
+    valid = url.read_text()
     assert project.up("stores-prepare")[0] == 0
     url.chmod(0o644)
-    url.write_text(re.sub(r":[^:@]+@", ":wrong@", right))
-    status, said = project.compose("run", "--rm", "--no-deps", "users-prepare")
+    url.write_text(re.sub(r":[^:@]+@", ":wrong@", valid))
+    status, output = project.compose("run", "--rm", "--no-deps", "users-prepare")
     assert status == 1
-    gave_up = [line for line in said.splitlines() if '"gave_up"' in line]
+    gave_up = [line for line in output.splitlines() if '"gave_up"' in line]
     assert len(gave_up) == 1
     assert 'password authentication failed for user \\"users\\"' in gave_up[0]
-    assert "Traceback" not in said
+    assert "Traceback" not in output
 
 
 def test_a_bad_variable_is_named(project):
@@ -88,6 +89,6 @@ def test_a_bad_variable_is_named(project):
 
 
 def test_an_engine_that_is_too_old_is_named(project):
-    status, said = project.up("redis", DOCKER_API_VERSION="1.41")
+    status, output = project.up("redis", DOCKER_API_VERSION="1.41")
     assert status != 0
-    assert "requires API version 1.44, but the Docker daemon API version is 1.41" in said
+    assert "requires API version 1.44, but the Docker daemon API version is 1.41" in output

@@ -1,4 +1,4 @@
-"""What only containers have: walls between networks, published ports, images, secrets in files."""
+"""What only containers have: separate networks, published ports, images, secrets in files."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ import requests
 import yaml
 
 from scripts.paths import ROOT
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.compose
 
@@ -38,7 +38,7 @@ REACHES = {
 
 
 def containers(stack):
-    """Return what the engine says of every container of the project."""
+    """Return the engine's description of every container of the project."""
     ids = stack.compose("ps", "--all", "--quiet").split()
     return json.loads(stack.docker("inspect", *ids))
 
@@ -47,7 +47,7 @@ def service_of(container):
     return container["Config"]["Labels"]["com.docker.compose.service"]
 
 
-def test_compose_has_nothing_to_say_against_it(stack):
+def test_compose_accepts_the_file_without_a_warning(stack):
     done = subprocess.run(
         ["docker", "compose", "config", "--quiet"],
         cwd=ROOT,
@@ -60,9 +60,9 @@ def test_compose_has_nothing_to_say_against_it(stack):
 
 def own_address():
     """Return an address of this machine that is not its loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards:
-        towards.connect(("192.0.2.1", 9))  # nothing is sent
-        return towards.getsockname()[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
+        connection.connect(("192.0.2.1", 9))  # nothing is sent
+        return connection.getsockname()[0]
 
 
 def is_open(host, port):
@@ -71,7 +71,7 @@ def is_open(host, port):
         return connection.connect_ex((host, port)) == 0
 
 
-def test_only_envoys_ports_are_open_to_others_and_the_admin_pages_to_this_machine(stack):
+def test_only_envoys_ports_are_public_and_admin_pages_are_on_loopback(stack):
     outside, inside = own_address(), "127.0.0.1"
     published = {
         (service_of(container), int(port.split("/")[0]), int(binding["HostPort"]))
@@ -79,10 +79,10 @@ def test_only_envoys_ports_are_open_to_others_and_the_admin_pages_to_this_machin
         for port, bindings in (container["NetworkSettings"]["Ports"] or {}).items()
         for binding in bindings or ()
     }
-    seen = {
+    is_reachable = {
         (name, port): (is_open(outside, at), is_open(inside, at)) for name, port, at in published
     }
-    assert seen == {
+    assert is_reachable == {
         ("envoy", 8080): (True, True),
         ("envoy", 8443): (True, True),
         ("envoy", 9901): (False, True),
@@ -97,7 +97,7 @@ def test_no_service_listens_on_a_port_of_this_machine():
 
 
 @pytest.mark.parametrize("service", REACHES)
-def test_a_service_reaches_its_own_servers_alone(stack, service):
+def test_a_service_reaches_only_its_own_servers(stack, service):
     servers = [each for each in containers(stack) if service_of(each) in SERVERS]
     assert {service_of(each) for each in servers} == SERVERS.keys()
     assert {service_of(each) for each in servers if reaches(service, each)} == REACHES[service]
@@ -119,7 +119,7 @@ def can_connect(service, address, port):
     ).returncode
 
 
-def test_a_service_has_no_way_out(stack):
+def test_a_service_cannot_connect_to_the_outside(stack):
     with pytest.raises(subprocess.CalledProcessError) as caught:
         stack.docker(
             "exec", "mamie-rosa-catalog-1", "python", "-c", CAN_CONNECT, own_address(), "9"
@@ -128,29 +128,29 @@ def test_a_service_has_no_way_out(stack):
 
 
 def test_a_service_may_not_use_the_database_of_another(stack):
-    mine = urlsplit(stack.store_url("users"))
-    psycopg2.connect(urlunsplit(mine)).close()
+    own = urlsplit(stack.store_url("users"))
+    psycopg2.connect(urlunsplit(own)).close()
     with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):
-        psycopg2.connect(urlunsplit(mine._replace(path="/payments")))
+        psycopg2.connect(urlunsplit(own._replace(path="/payments")))
 
 
 def test_no_secret_is_in_an_image_or_an_environment(stack):
     secrets = [(ROOT / ".secrets" / name).read_text().strip() for name in SECRETS]
     images = {container["Image"] for container in containers(stack)}
-    told = [
+    public = [
         *(stack.docker("history", "--no-trunc", image) for image in images),
         stack.docker("inspect", *images),
         json.dumps([container["Config"] for container in containers(stack)]),
     ]
-    passwords = [part for secret in secrets for part in secret.replace("@", ":").split(":")]
-    long = [part.strip("/ ") for part in passwords if len(part) >= 24]
-    assert len(long) >= len(SECRETS)
-    assert not [part for part in long if any(part in text for text in told)]
+    parts = [part for secret in secrets for part in secret.replace("@", ":").split(":")]
+    passwords = [part.strip("/ ") for part in parts if len(part) >= 24]
+    assert len(passwords) >= len(SECRETS)
+    assert not [part for part in passwords if any(part in text for text in public)]
 
 
-def test_our_image_is_small_and_holds_nothing_to_build_with(stack, say):
+def test_the_image_is_small_and_has_no_build_tools(stack, say):
     (image,) = json.loads(stack.docker("inspect", COMPOSE["x-ours"]["image"]))
-    say(f"our image: {image['Size'] / 1e6:.0f} MB")
+    say(f"image of the services: {image['Size'] / 1e6:.0f} MB")
     assert image["Size"] < LARGEST_IMAGE_BYTES
     assert image["Config"]["User"] == "10001:10001"
     labels = image["Config"]["Labels"]
@@ -165,7 +165,7 @@ def test_our_image_is_small_and_holds_nothing_to_build_with(stack, say):
     assert stack.docker(*run, "python", name, "-c", find).strip() == "[]"
 
 
-def test_our_containers_can_change_nothing_but_what_they_must(stack):
+def test_containers_of_the_shop_are_read_only_and_without_capabilities(stack):
     checked = 0
     for container in containers(stack):
         if container["Config"]["Image"] == COMPOSE["x-ours"]["image"]:
@@ -178,7 +178,7 @@ def test_our_containers_can_change_nothing_but_what_they_must(stack):
     assert checked > 20
 
 
-def test_every_container_has_a_health_or_has_done_its_task(stack):
+def test_every_container_is_healthy_or_has_completed_its_task(stack):
     for container in containers(stack):
         state = container["State"]
         if service_of(container).endswith("-prepare"):
@@ -187,30 +187,29 @@ def test_every_container_has_a_health_or_has_done_its_task(stack):
             assert state["Health"]["Status"] == "healthy"
 
 
-def test_a_service_that_is_stopped_and_started_again_is_the_shop_again(stack, shop, alice):
+def test_orders_are_confirmed_after_a_service_was_stopped_and_started(stack, shop, customer):
     product = shop.add_product()
     stack.compose("stop", "catalog")
     stopped = [c for c in containers(stack) if service_of(c) == "catalog"]
     assert {c["State"]["ExitCode"] for c in stopped} == {0}
-    assert alice.order((product, 1)).status_code == 503
+    assert customer.order((product, 1)).status_code == 503
     stack.compose("up", "--detach", "--wait", "--no-recreate")
-    order_id = alice.place((product, 1))
-    alice.await_status(order_id, "CONFIRMED")
+    customer.buy((product, 1))
 
 
-def test_new_instances_are_called_within_two_seconds(stack, alice):
+def test_new_instances_are_called_within_two_seconds(stack, customer):
     before = len(stack.instances("catalog"))
     stack.scale("catalog", before + 2)
     try:
         fresh = [stack.address(name) for name in stack.instances("catalog")[-2:]]
-        eventually(partial(calls_reach, stack, alice, fresh), seconds=2)
+        eventually(partial(calls_reach, stack, customer, fresh), seconds=2)
     finally:
         stack.scale("catalog", before)
 
 
-def calls_reach(stack, person, addresses):
-    """Read once, and tell whether Envoy has called every one of the addresses."""
-    person.get("/api/products/prod_001")
+def calls_reach(stack, customer, addresses):
+    """Read once; return whether Envoy has called every address."""
+    customer.get("/api/products/prod_001")
     clusters = requests.get(f"{stack.url('envoy_admin')}/clusters", timeout=5).text
     called = dict(line.rsplit("::", 1) for line in clusters.splitlines() if "::rq_total::" in line)
     return all(int(called.get(f"catalog::{address}::rq_total", 0)) for address in addresses)

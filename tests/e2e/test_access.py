@@ -10,7 +10,7 @@ import pytest
 
 from scripts.paths import DESCRIPTORS
 from scripts.protos.methods import public_methods
-from tests.shop import ADDRESS, problem
+from tests.support.shop import ADDRESS, error_of
 
 pytestmark = pytest.mark.e2e
 
@@ -18,9 +18,9 @@ OPEN, SIGNED_IN, OWNER, BUYER, ADMIN = "open", "signed in", "owner", "buyer", "a
 
 
 class Rule(NamedTuple):
-    """Who may call a method, and a body for it."""
+    """The access that a method needs, and a body for it."""
 
-    who: str
+    access: str
     body: dict | None = None
 
 
@@ -54,7 +54,7 @@ MATRIX = {
     "GET /api/orders/{id}/history": Rule(OWNER),
     "POST /api/orders/{id}/status": Rule(ADMIN, {"status": "DELIVERED"}),
     "POST /api/orders/{id}/cancel": Rule(OWNER, {"reason": "matrix"}),
-    # After it is cancelled: a stream goes on until its order has come to its end.
+    # After its cancel: a stream stays open until its order is in a terminal state.
     "GET /api/orders/{id}/events": Rule(OWNER),
     "GET /api/home": Rule(SIGNED_IN),
     "GET /api/notifications": Rule(SIGNED_IN),
@@ -88,12 +88,12 @@ RULES = MATRIX | UNREFINED
 def test_the_matrix_agrees_with_the_protos():
     assert set(MATRIX) <= set(DECLARED)
     for call, rule in MATRIX.items():
-        expected = SIGNED_IN if rule.who in REFINED else rule.who
+        expected = SIGNED_IN if rule.access in REFINED else rule.access
         assert ACCESS[DECLARED[call]] == expected, call
 
 
 @pytest.fixture(scope="module")
-def people(shop):
+def callers(shop):
     owner = shop.register()
     return {
         "anonymous": shop.visitor,
@@ -104,48 +104,47 @@ def people(shop):
 
 
 @pytest.fixture(scope="module")
-def names(shop, people):
-    """What the paths name: things that belong to `owner`, and a product that they bought."""
+def path_ids(shop, callers):
+    """Ids for the paths: of resources of `owner`, and of a product that they bought."""
     product = shop.add_product()
-    order_id = people["owner"].place((product, 1))
-    people["owner"].await_status(order_id, "CONFIRMED")
+    order_id = callers["owner"].buy((product, 1))
     return {
-        "/api/users/": people["owner"].user_id,
+        "/api/users/": callers["owner"].user_id,
         "/api/products/": product["sku"],
         "/api/orders/": order_id,
         "/api/promotions/": "WELCOME10",
-        "/api/recommendations/": people["owner"].user_id,
+        "/api/recommendations/": callers["owner"].user_id,
     }
 
 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("call", RULES)
-def test_everybody_gets_what_they_may_and_nothing_else(people, names, call, caller):
+def test_a_caller_may_call_exactly_what_the_matrix_allows(callers, path_ids, call, caller):
     rule, (verb, path) = RULES[call], call.split()
-    for prefix, name in names.items():
+    for prefix, value in path_ids.items():
         if path.startswith(prefix):
-            path = path.replace("{id}", name).replace("{code}", name)
-    answer = people[caller].call(verb, path, rule.body)
-    if caller in MAY[rule.who]:
+            path = path.replace("{id}", value).replace("{code}", value)
+    answer = callers[caller].call(verb, path, rule.body)
+    if caller in MAY[rule.access]:
         assert answer.status_code not in (401, 403, 500), answer.text
     elif caller == "anonymous":
-        assert problem(answer) == (401, "NOT_SIGNED_IN")
+        assert error_of(answer) == (401, "NOT_SIGNED_IN")
     else:
-        assert problem(answer)[0] == 403
+        assert error_of(answer)[0] == 403
 
 
-def test_a_list_of_somebody_elses_orders_is_refused(people):
-    path = f"/api/orders?userId={people['owner'].user_id}"
-    assert problem(people["stranger"].get(path)) == (403, "NOT_YOURS")
-    assert people["admin"].get(path).status_code == 200
+def test_another_customers_orders_are_not_listed(callers):
+    path = f"/api/orders?userId={callers['owner'].user_id}"
+    assert error_of(callers["stranger"].get(path)) == (403, "NOT_YOURS")
+    assert callers["admin"].get(path).status_code == 200
 
 
-def test_identity_headers_from_outside_change_nothing(people, names):
-    path = f"/api/orders/{names['/api/orders/']}"
-    forged = {"x_user_id": people["owner"].user_id, "x_user_role": "admin"}
-    assert problem(people["stranger"].call("GET", path, **forged)) == (403, "NOT_YOURS")
-    assert problem(people["anonymous"].call("GET", path, **forged)) == (401, "NOT_SIGNED_IN")
+def test_identity_headers_from_outside_are_ignored(callers, path_ids):
+    path = f"/api/orders/{path_ids['/api/orders/']}"
+    forged = {"x_user_id": callers["owner"].user_id, "x_user_role": "admin"}
+    assert error_of(callers["stranger"].call("GET", path, **forged)) == (403, "NOT_YOURS")
+    assert error_of(callers["anonymous"].call("GET", path, **forged)) == (401, "NOT_SIGNED_IN")
 
 
-def test_an_unknown_order_is_not_found(people):
-    assert problem(people["stranger"].get("/api/orders/nothing")) == (404, "ORDER_NOT_FOUND")
+def test_an_unknown_order_is_not_found(callers):
+    assert error_of(callers["stranger"].get("/api/orders/nothing")) == (404, "ORDER_NOT_FOUND")

@@ -1,8 +1,8 @@
-"""Whatever a client sends wrong: the right status, one shape, a reason, and nothing written."""
+"""Invalid requests: the right status and reason, the common error shape, and nothing stored."""
 
 import pytest
 
-from tests.shop import ADDRESS, problem
+from tests.support.shop import ADDRESS, error_of
 
 pytestmark = pytest.mark.e2e
 
@@ -27,12 +27,12 @@ ORDER = {"items": [ITEM], "shippingAddress": ADDRESS}
         ORDER | {"promoCode": "x" * 41},
     ],
 )
-def test_an_order_that_breaks_the_rules_is_refused_field_by_field(alice, body):
-    answer = alice.post("/api/orders", body)
-    assert problem(answer) == (400, "INVALID_FIELDS")
+def test_an_invalid_order_is_rejected_with_its_fields(customer, body):
+    answer = customer.post("/api/orders", body)
+    assert error_of(answer) == (400, "INVALID_FIELDS")
     kinds = [detail["@type"].rsplit(".", 1)[-1] for detail in answer.json()["details"]]
     assert kinds == ["ErrorInfo", "BadRequest"]
-    assert alice.get("/api/orders").json()["total"] == 0
+    assert customer.get("/api/orders").json()["total"] == 0
 
 
 @pytest.mark.parametrize(
@@ -44,20 +44,20 @@ def test_an_order_that_breaks_the_rules_is_refused_field_by_field(alice, body):
         ORDER | {"items": "prod_001"},
     ],
 )
-def test_a_wrong_type_is_refused(alice, body):
-    assert problem(alice.post("/api/orders", body)) == (400, "MALFORMED_REQUEST")
+def test_a_value_of_a_wrong_type_is_rejected(customer, body):
+    assert error_of(customer.post("/api/orders", body)) == (400, "MALFORMED_REQUEST")
 
 
 @pytest.mark.parametrize("text", ["{", "[1", '{"items": [}', '{"items"'])
-def test_malformed_json_is_refused(shop, alice, text):
-    headers = {"authorization": f"Bearer {alice.token}", "content-type": "application/json"}
+def test_malformed_json_is_rejected(shop, customer, text):
+    headers = {"authorization": f"Bearer {customer.token}", "content-type": "application/json"}
     answer = shop.http.post("/api/orders", content=text, headers=headers)
-    assert problem(answer) == (400, "MALFORMED_REQUEST")
+    assert error_of(answer) == (400, "MALFORMED_REQUEST")
 
 
-def test_an_unknown_product_is_named(alice):
-    answer = alice.order(({"productId": "prod_999"}, 1))
-    assert problem(answer) == (422, "PRODUCT_NOT_FOUND")
+def test_an_order_of_an_unknown_product_names_it(customer):
+    answer = customer.order(({"productId": "prod_999"}, 1))
+    assert error_of(answer) == (422, "PRODUCT_NOT_FOUND")
     assert answer.json()["details"][0]["metadata"]["productIds"] == "prod_999"
 
 
@@ -73,43 +73,43 @@ def test_an_unknown_product_is_named(alice):
         ("/", 404),
     ],
 )
-def test_wrong_paths_and_parameters_are_told_apart(shop, path, status):
-    assert problem(shop.visitor.get(path))[0] == status
+def test_unknown_paths_and_invalid_parameters_have_different_statuses(shop, path, status):
+    assert error_of(shop.visitor.get(path))[0] == status
 
 
-def test_a_body_over_one_mebibyte_is_refused(alice):
-    answer = alice.post("/api/orders", ORDER | {"promoCode": "x" * 1_100_000})
-    assert problem(answer)[0] == 413
+def test_a_body_over_one_mebibyte_is_rejected(customer):
+    answer = customer.post("/api/orders", ORDER | {"promoCode": "x" * 1_100_000})
+    assert error_of(answer)[0] == 413
 
 
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"email": "nobody"}, "email"),
+        ({"email": "no address"}, "email"),
         ({"password": "too short"}, "password"),
         ({"password": "x" * 129}, "password"),
         ({"firstName": ""}, "firstName"),
     ],
 )
-def test_a_registration_that_breaks_the_rules_names_the_field(shop, change, field):
+def test_an_invalid_registration_names_the_field(shop, change, field):
     account = {
-        "email": "somebody@clients.example",
+        "email": "customer@customers.example",
         "password": "a long enough password",
         "firstName": "A",
         "lastName": "B",
     }
     answer = shop.visitor.post("/api/users/register", account | change)
-    assert problem(answer) == (400, "INVALID_FIELDS")
+    assert error_of(answer) == (400, "INVALID_FIELDS")
     violations = answer.json()["details"][1]["fieldViolations"]
     assert [violation["field"] for violation in violations] == [field]
 
 
-def test_a_query_parameter_does_not_override_the_path(shop, alice):
-    own, other = alice.place(({"productId": "prod_002"}, 1)), "nothing"
-    answer = alice.get(f"/api/orders/{own}?id={other}")
+def test_a_query_parameter_does_not_override_the_path(shop, customer):
+    own, other = customer.place(({"productId": "prod_002"}, 1)), "nothing"
+    answer = customer.get(f"/api/orders/{own}?id={other}")
     assert answer.status_code == 400 or answer.json()["orderId"] == own
 
 
-def test_an_idempotency_key_that_is_too_long_is_refused(alice):
-    answer = alice.post("/api/orders", ORDER, idempotency_key="k" * 256)
-    assert problem(answer) == (400, "INVALID_IDEMPOTENCY_KEY")
+def test_an_idempotency_key_that_is_too_long_is_rejected(customer):
+    answer = customer.post("/api/orders", ORDER, idempotency_key="k" * 256)
+    assert error_of(answer) == (400, "INVALID_IDEMPOTENCY_KEY")

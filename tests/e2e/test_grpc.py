@@ -1,4 +1,4 @@
-"""The mesh from the inside: grpcurl, and a client of the owner's first contract."""
+"""Instances called past the edge: by grpcurl and by a client of the legacy contract."""
 
 import json
 import subprocess
@@ -10,12 +10,11 @@ import grpc
 import pytest
 from grpc_tools import protoc
 
-from scripts.manifests import read_services
 from scripts.stack.client import Stack
 
 pytestmark = pytest.mark.e2e
 
-OWNERS_LINES = """\
+LEGACY_CONTRACT = """\
 syntax = "proto3";
 
 package mamie_rosa;
@@ -71,8 +70,8 @@ def test_grpcurl_calls_an_internal_method(catalog):
     assert (answer["available"], answer["unit_price"]) == (True, "12.90")
 
 
-def test_a_client_compiled_from_the_owners_own_lines_is_answered(catalog, tmp_path):
-    (tmp_path / "shop.proto").write_text(OWNERS_LINES)
+def test_a_client_compiled_from_the_legacy_contract_is_answered(catalog, tmp_path):
+    (tmp_path / "shop.proto").write_text(LEGACY_CONTRACT)
     out = [f"-I{tmp_path}", f"--python_out={tmp_path}", f"--grpc_python_out={tmp_path}"]
     assert protoc.main(["protoc", *out, "shop.proto"]) == 0
     command = [sys.executable, "-c", CALL, catalog]
@@ -80,8 +79,8 @@ def test_a_client_compiled_from_the_owners_own_lines_is_answered(catalog, tmp_pa
     assert done.stdout.split() == ["True", "True"]
 
 
-def test_every_instance_is_healthy_by_the_name_of_its_service(stack):
-    for service in (each.name for each in read_services() if each.public):
+def test_every_instance_is_healthy_under_the_name_of_its_service(stack):
+    for service in ("users", "catalog", "orders", "promotions"):
         for instance in stack.instances(service):
             name = json.dumps({"service": f"mamie_rosa.{service}.v1.{service.title()}Service"})
             method = "grpc.health.v1.Health/Check"
@@ -98,9 +97,9 @@ def test_every_instance_is_healthy_by_the_name_of_its_service(stack):
         "/grpc.health.v1.Health/Check",
     ],
 )
-def test_what_is_internal_is_not_to_be_had_through_the_edge(shop, alice, method):
+def test_an_internal_method_is_unimplemented_at_the_edge(shop, customer, method):
     with grpc.insecure_channel(shop.url.removeprefix("http://")) as channel:
         call: Any = channel.unary_unary(method)
         with pytest.raises(grpc.RpcError) as caught:
-            call(b"", timeout=5, metadata=[("authorization", f"Bearer {alice.token}")])
+            call(b"", timeout=5, metadata=[("authorization", f"Bearer {customer.token}")])
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

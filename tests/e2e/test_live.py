@@ -1,4 +1,4 @@
-"""Orders that are followed as they change: Server-Sent Events, through Envoy."""
+"""Customers watch orders change: Server-Sent Events through Envoy."""
 
 import asyncio
 import signal
@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.live import Follower, events, headers_of, opened
-from tests.shop import problem
-from tests.waiting import eventually
+from tests.support.event_stream import Follower, open_stream, read_events, watch_headers
+from tests.support.shop import error_of
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -18,14 +18,13 @@ WATCHERS = 300
 
 
 @pytest.fixture
-def order_id(shop, alice):
-    return alice.place((shop.add_product(), 1))
+def order_id(shop, customer):
+    return customer.place((shop.add_product(), 1))
 
 
 @pytest.fixture
-def confirmed(alice, order_id):
-    alice.await_status(order_id, "CONFIRMED")
-    return order_id
+def confirmed(shop, customer):
+    return customer.buy((shop.add_product(), 1))
 
 
 def move(shop, order_id, status):
@@ -34,12 +33,12 @@ def move(shop, order_id, status):
     assert answer.status_code == 200, answer.text
 
 
-def test_changes_arrive_as_they_happen_and_the_stream_ends_with_the_order(shop, alice, order_id):
-    with opened(shop, alice, order_id) as answer:
+def test_changes_arrive_at_once_and_the_stream_ends_with_the_order(shop, customer, order_id):
+    with open_stream(shop, customer, order_id) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/event-stream"
         assert answer.headers["cache-control"] == "no-store"
-        arriving = events(answer.iter_lines())
+        arriving = read_events(answer.iter_lines())
         seen = [next(arriving) for _ in range(3)]
         for status in STATUSES[3:]:
             move(shop, order_id, status)
@@ -50,90 +49,90 @@ def test_changes_arrive_as_they_happen_and_the_stream_ends_with_the_order(shop, 
     assert [event.data.get("trackingNumber") for event in seen[3:5]] == [None, "TRACK-1"]
 
 
-def test_an_event_has_its_place_in_the_history_as_its_id(shop, alice, confirmed):
-    history = alice.get(f"/api/orders/{confirmed}/history").json()["events"]
-    with opened(shop, alice, confirmed) as answer:
-        arriving = events(answer.iter_lines())
+def test_the_id_of_an_event_is_its_position_in_the_history(shop, customer, confirmed):
+    history = customer.get(f"/api/orders/{confirmed}/history").json()["events"]
+    with open_stream(shop, customer, confirmed) as answer:
+        arriving = read_events(answer.iter_lines())
         for event in (next(arriving) for _ in range(3)):
             recorded = history[event.id - 1]
             assert (event.status, event.data["time"]) == (recorded["status"], recorded["time"])
 
 
-def test_who_is_cut_off_after_each_event_misses_none_and_repeats_none(shop, alice, order_id):
+def test_reconnecting_after_each_event_misses_none_and_repeats_none(shop, customer, order_id):
     seen: list[str] = []
     last: int | None = None
     for number in range(len(STATUSES)):
-        with opened(shop, alice, order_id, last=last) as answer:
+        with open_stream(shop, customer, order_id, last_event_id=last) as answer:
             if number >= 3:
                 move(shop, order_id, STATUSES[number])
-            event = next(events(answer.iter_lines()))
+            event = next(read_events(answer.iter_lines()))
         seen, last = [*seen, event.status], event.id
     assert seen == STATUSES
-    with opened(shop, alice, order_id, last=last) as answer:
+    with open_stream(shop, customer, order_id, last_event_id=last) as answer:
         assert (answer.status_code, answer.read()) == (204, b"")
 
 
-def test_a_cancelled_order_says_so_and_ends(shop, alice, confirmed):
-    follower = Follower(shop, alice, confirmed)
+def test_the_stream_ends_when_the_order_is_cancelled(shop, customer, confirmed):
+    follower = Follower(shop, customer, confirmed)
     follower.until("CONFIRMED")
-    alice.post(f"/api/orders/{confirmed}/cancel", {"reason": "changed my mind"})
+    customer.cancel(confirmed)
     assert [event.status for event in follower.events] == ["CANCELLED"]
 
 
-def test_an_administrator_may_follow_too(shop, confirmed):
+def test_an_administrator_may_watch_any_order(shop, confirmed):
     follower = Follower(shop, shop.admin, confirmed)
     assert follower.until("CONFIRMED")
 
 
-def test_an_order_is_not_for_others_to_follow(shop, alice, confirmed):
+def test_another_customers_order_cannot_be_watched(shop, customer, other_customer, confirmed):
     path = f"/api/orders/{confirmed}/events"
-    assert problem(shop.register().get(path)) == (403, "NOT_YOURS")
-    assert problem(shop.visitor.get(path)) == (401, "NOT_SIGNED_IN")
-    assert problem(alice.get("/api/orders/nothing/events")) == (404, "ORDER_NOT_FOUND")
+    assert error_of(other_customer.get(path)) == (403, "NOT_YOURS")
+    assert error_of(shop.visitor.get(path)) == (401, "NOT_SIGNED_IN")
+    assert error_of(customer.get("/api/orders/nothing/events")) == (404, "ORDER_NOT_FOUND")
 
 
-def test_an_id_that_was_never_sent_is_refused(alice, confirmed):
-    answer = alice.call("GET", f"/api/orders/{confirmed}/events", last_event_id="garbage")
-    assert problem(answer) == (400, "INVALID_LAST_EVENT_ID")
+def test_an_invalid_last_event_id_is_rejected(customer, confirmed):
+    answer = customer.call("GET", f"/api/orders/{confirmed}/events", last_event_id="garbage")
+    assert error_of(answer) == (400, "INVALID_LAST_EVENT_ID")
 
 
-def test_while_nothing_happens_the_line_is_kept_alive(shop, alice, confirmed):
-    with opened(shop, alice, confirmed) as answer:
+def test_an_idle_stream_is_kept_alive(shop, customer, confirmed):
+    with open_stream(shop, customer, confirmed) as answer:
         assert next(line for line in answer.iter_lines() if line.startswith(":")) == ": keep-alive"
 
 
 class Crowd:
-    """Many who follow one order at once, over connections of their own."""
+    """Many watchers of one order, each with a connection of its own."""
 
-    def __init__(self, shop, person, order_id):
-        self._headers = headers_of(person)
+    def __init__(self, shop, customer, order_id):
+        self._headers = watch_headers(customer)
         self._url = f"{shop.url}/api/orders/{order_id}/events"
-        self._seen = asyncio.Condition()
+        self._received = asyncio.Condition()
         self._statuses = []
 
-    async def follow(self, client):
-        """Follow the order until its stream ends."""
+    async def watch(self, client):
+        """Watch the order until its stream ends."""
         async with client.stream("GET", self._url, headers=self._headers) as answer:
             assert answer.status_code == 200, await answer.aread()
             async for line in answer.aiter_lines():
                 if line.startswith("data: "):
-                    async with self._seen:
+                    async with self._received:
                         self._statuses += [s for s in STATUSES if f'"status":"{s}"' in line]
-                        self._seen.notify_all()
+                        self._received.notify_all()
 
     async def until_all(self, status):
-        """Return when everybody has seen a status."""
-        async with self._seen, asyncio.timeout(60):
-            await self._seen.wait_for(lambda: self._statuses.count(status) == WATCHERS)
+        """Return when every watcher has received a status."""
+        async with self._received, asyncio.timeout(60):
+            await self._received.wait_for(lambda: self._statuses.count(status) == WATCHERS)
 
     @property
     def statuses(self):
-        """Return how often each status was seen, by all together."""
+        """Return how often each status was received, by all watchers together."""
         return {status: self._statuses.count(status) for status in STATUSES}
 
 
-def figures(stack):
-    """Return the threads and the memory of each instance of orders."""
+def threads_and_memory(stack):
+    """Return (threads, MiB) of each instance of orders."""
     found = {}
     for name in stack.instances("orders"):
         status = Path(f"/proc/{stack.unit(name)['pid']}/status").read_text()
@@ -142,21 +141,21 @@ def figures(stack):
     return found
 
 
-def test_hundreds_follow_at_once_and_nobody_takes_a_thread(shop, stack, alice, confirmed, say):
-    crowd = Crowd(shop, alice, confirmed)
+def test_hundreds_of_watchers_take_no_threads(shop, stack, customer, confirmed, say):
+    crowd = Crowd(shop, customer, confirmed)
 
     async def scenario():
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(timeout=60, limits=limits) as client:
-            following = [asyncio.create_task(crowd.follow(client)) for _ in range(WATCHERS)]
+            watching = [asyncio.create_task(crowd.watch(client)) for _ in range(WATCHERS)]
             await crowd.until_all("CONFIRMED")
-            during = figures(stack)
+            during = threads_and_memory(stack)
             for status in STATUSES[3:]:
                 await asyncio.to_thread(move, shop, confirmed, status)
-            await asyncio.gather(*following)
+            await asyncio.gather(*watching)
             return during
 
-    before = figures(stack)
+    before = threads_and_memory(stack)
     during = asyncio.run(scenario())
     assert crowd.statuses == dict.fromkeys(STATUSES, WATCHERS)
     say(f"{WATCHERS} watchers, (threads, MiB) before: {before}, during: {during}")
@@ -165,8 +164,8 @@ def test_hundreds_follow_at_once_and_nobody_takes_a_thread(shop, stack, alice, c
 
 
 @pytest.mark.faults
-def test_who_follows_on_an_instance_that_leaves_goes_on_elsewhere(shop, stack, alice, confirmed):
-    followers = [Follower(shop, alice, confirmed) for _ in range(12)]
+def test_watchers_of_a_stopped_instance_continue_on_another(shop, stack, customer, confirmed):
+    followers = [Follower(shop, customer, confirmed) for _ in range(12)]
     for follower in followers:
         follower.until("CONFIRMED")
     before = stack.unit("orders-1")["pid"]

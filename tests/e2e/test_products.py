@@ -4,20 +4,20 @@ import uuid
 
 import pytest
 
-from tests.shop import problem
-from tests.waiting import eventually
+from tests.support.shop import error_of
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
 
-def test_sixty_products_are_on_sale_in_five_categories(shop):
+def test_sixty_demo_products_are_listed_in_five_categories(shop):
     pages = [shop.visitor.get(f"/api/products?limit=100&q=&page={page}").json() for page in (1,)]
     demo = [p for page in pages for p in page["products"] if p["sku"].startswith("prod_")]
     assert {product["sku"] for product in demo} == {f"prod_{n:03}" for n in range(1, 61)}
     assert len({product["category"] for product in demo}) == 5
 
 
-def test_a_product_has_everything_that_a_page_needs(shop):
+def test_a_product_has_all_its_fields_by_id_and_by_sku(shop):
     product = shop.visitor.get("/api/products/prod_001").json()
     expected = (
         "productId sku title description category price currency stock imageUrl ratings promotion"
@@ -46,20 +46,20 @@ def test_stock_is_checked_line_by_line(shop):
     ]
 
 
-def test_the_stock_is_changed_by_signed_amounts_and_never_below_zero(shop):
+def test_stock_changes_by_signed_amounts_and_never_below_zero(shop):
     product = shop.add_product(stock=3)
     path = f"/api/products/{product['productId']}/inventory"
-    taken = shop.admin.patch(path, {"quantity": -2, "reason": "damaged"})
-    assert taken.json() == {"productId": product["productId"], "newQuantity": 1}
+    removed = shop.admin.patch(path, {"quantity": -2, "reason": "damaged"})
+    assert removed.json() == {"productId": product["productId"], "newQuantity": 1}
     too_much = shop.admin.patch(path, {"quantity": -2, "reason": "damaged"})
-    assert problem(too_much) == (409, "STOCK_BELOW_ZERO")
+    assert error_of(too_much) == (409, "STOCK_BELOW_ZERO")
     assert shop.stock_of(product) == 1
 
 
 def test_a_sku_belongs_to_one_product(shop):
     product = shop.add_product()
     again = {"sku": product["sku"], "title": "Again", "category": "dog-food", "price": "1.00"}
-    assert problem(shop.admin.post("/api/products", again)) == (409, "SKU_EXISTS")
+    assert error_of(shop.admin.post("/api/products", again)) == (409, "SKU_EXISTS")
 
 
 def test_the_best_promotion_for_its_category_is_shown_on_a_product(shop):

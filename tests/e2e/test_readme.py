@@ -1,4 +1,4 @@
-"""The README's own lines, run as a reader would."""
+"""The shell lines of the README, run as a reader runs them."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def block_under(heading: str) -> str:
 
 
 def json_values(text: str):
-    """Yield the JSON values of a text one after the other; curl puts nothing between them."""
+    """Yield the JSON values of a text; curl puts nothing between them."""
     decoder, at = json.JSONDecoder(), 0
     while text[at:].strip():
         at = len(text) - len(text[at:].lstrip())
@@ -29,7 +29,7 @@ def json_values(text: str):
         yield value
 
 
-def test_the_walk_of_the_readme_ends_with_a_confirmed_order(shop):
+def test_the_lines_of_the_readme_end_with_a_confirmed_order(shop):
     lines = block_under("Place an order").replace("http://127.0.0.1:8080", shop.url)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", lines],
@@ -38,8 +38,8 @@ def test_the_walk_of_the_readme_ends_with_a_confirmed_order(shop):
         text=True,
         timeout=30,
     )
-    said = list(json_values(done.stdout))
-    registered, listed, stock, uses, placed, order, history, stock_after, uses_after = said
+    answers = list(json_values(done.stdout))
+    registered, listed, stock, uses, placed, order, history, stock_after, uses_after = answers
     assert registered["expiresIn"] == 3600
     assert len(listed["products"]) == 2
     assert (placed["status"], placed["totalAmount"], placed["discount"]) == (

@@ -1,7 +1,6 @@
-"""scripts/reconcile on the running shop: says when all agree, and finds it when they do not."""
+"""scripts/reconcile on the running shop, with and without discrepancies."""
 
 import re
-import subprocess
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -9,16 +8,16 @@ import pymongo
 import pytest
 import sqlalchemy as sa
 
-from scripts.paths import ROOT
 from services.common.clock import utc_now
-from services.common.storage import postgres
-from services.orders.reconciliation.domain import GRACE
+from services.orders.reconciliation.domain import GRACE_PERIOD
 from services.payments.repository import payments
-from tests.waiting import eventually
+from tests.support.commands import run_script
+from tests.support.stores import open_store
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local]
 
-LONG_AGO = GRACE + timedelta(minutes=1)
+BEFORE_GRACE = GRACE_PERIOD + timedelta(minutes=1)
 COMPARED = re.compile(
     r"^(?P<orders>\d+) orders compared: \d+ discrepancies, \d+ repaired, (?P<left>\d+) left$", re.M
 )
@@ -26,7 +25,7 @@ COMPARED = re.compile(
 
 @pytest.fixture
 def orders(stack):
-    """The database of the orders."""
+    """Yield the database of the orders."""
     client: pymongo.MongoClient = pymongo.MongoClient(stack.store_url("orders"))
     with client:
         yield client.get_default_database()
@@ -34,50 +33,40 @@ def orders(stack):
 
 @pytest.fixture
 def ledger(stack):
-    """An engine on the database of the payments."""
-    engine = postgres.create_engine(stack.store_url("payments"), pool_size=1)
-    yield engine
-    engine.dispose()
+    """Yield an engine on the store of the payments."""
+    with open_store(stack, "payments") as engine:
+        yield engine
 
 
 @pytest.fixture
-def order_id(shop, orders, alice):
-    """An order that came to rest so long ago that it is judged."""
-    order_id = alice.place((shop.add_product(), 1))
-    alice.await_status(order_id, "CONFIRMED")
-    long_ago = {"$set": {"time": utc_now() - LONG_AGO}}
+def order_id(shop, orders, customer):
+    """Return a confirmed order that is old enough to be compared."""
+    order_id = customer.buy((shop.add_product(), 1))
+    long_ago = {"$set": {"time": utc_now() - BEFORE_GRACE}}
     orders.events.update_many({"order_id": order_id}, long_ago)
     return order_id
 
 
-def reconcile(stack):
-    """Run the command; return its exit status and what it says."""
-    command = [ROOT / "scripts" / "reconcile", "--data", stack.data]
-    ended = subprocess.run(command, text=True, capture_output=True, timeout=60, check=False)
-    assert not ended.stderr
-    return ended.returncode, ended.stdout
+def count_compared(stack):
+    """Return how many orders were compared, if all services answered and no discrepancy is left.
 
-
-def agreed(stack):
-    """Return how many orders were compared, if all services answered and nothing is left.
-
-    What tests before this one took away is back soon, and what they let differ is mended.
+    Parts that earlier tests stopped come up meanwhile, and their discrepancies are repaired.
     """
-    status, shown = reconcile(stack)
-    said = COMPARED.search(shown)
-    assert said is None or status == int(said["left"] != "0"), shown
-    return int(said["orders"]) if said and status == 0 else None
+    status, shown = run_script(stack, "reconcile")
+    summary = COMPARED.search(shown)
+    assert summary is None or status == int(summary["left"] != "0"), shown
+    return int(summary["orders"]) if summary and status == 0 else None
 
 
-def test_all_services_agree_about_orders_that_came_to_rest(shop, stack, alice, order_id):
-    before = eventually(lambda: agreed(stack), seconds=90)
-    alice.place((shop.add_product(), 1))
-    assert eventually(lambda: agreed(stack), seconds=90) == before + 1
+def test_consistent_orders_have_no_discrepancy(shop, stack, customer, order_id):
+    before = eventually(lambda: count_compared(stack), seconds=90)
+    customer.place((shop.add_product(), 1))
+    assert eventually(lambda: count_compared(stack), seconds=90) == before + 1
 
 
 @contextmanager
-def other_amount(ledger, order_id):
-    """Let the payment of an order be of another amount than the order."""
+def different_amount(ledger, order_id):
+    """Change the amount of an order's payment, and restore it."""
     one = sa.update(payments).where(payments.c.order_id == order_id)
     with ledger.begin() as connection:
         connection.execute(one.values(amount=payments.c.amount + 1))
@@ -88,23 +77,23 @@ def other_amount(ledger, order_id):
             connection.execute(one.values(amount=payments.c.amount - 1))
 
 
-def test_what_only_a_person_can_mend_is_shown_and_told_by_the_exit_status(stack, ledger, order_id):
+def test_a_discrepancy_that_cannot_be_repaired_is_left_with_status_one(stack, ledger, order_id):
     def found():
-        status, shown = reconcile(stack)
+        status, shown = run_script(stack, "reconcile")
         return status == 1 and re.search(rf"PAYMENT_DIFFERS +{order_id} +left", shown)
 
-    with other_amount(ledger, order_id):
+    with different_amount(ledger, order_id):
         eventually(found)
-    eventually(lambda: agreed(stack), seconds=90)
+    eventually(lambda: count_compared(stack), seconds=90)
 
 
-def test_what_is_safe_is_repaired(stack, orders, alice, order_id):
+def test_a_safe_discrepancy_is_repaired(stack, orders, customer, order_id):
     def repaired():
-        """Lose an order from its client's list; an instance whose turn it is may be quicker."""
+        """Delete an order from its customer's list; the background job may repair it first."""
         orders.orders.delete_one({"_id": order_id})
-        shown = reconcile(stack)[1]
+        _, shown = run_script(stack, "reconcile")
         return re.search(rf"INDEX_MISSING +{order_id} +repaired", shown)
 
     eventually(repaired, seconds=60)
-    listed = alice.get("/api/orders").json()["orders"]
+    listed = customer.get("/api/orders").json()["orders"]
     assert [order["orderId"] for order in listed] == [order_id]

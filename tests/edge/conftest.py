@@ -1,4 +1,4 @@
-"""One Envoy for all tests of the edge, in front of a shop that remembers what it was asked."""
+"""One Envoy for all tests of the edge, in front of a shop that records its calls."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,18 +8,18 @@ import pytest
 from joserfc import jwk
 
 from tests.edge import tokens
+from tests.edge.control_plane import SERVICES, StaticControlPlane
 from tests.edge.envoy import Envoy
 from tests.edge.fake_shop import FakeShop
-from tests.edge.mesh import SERVICES, Mesh
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
-Place = Callable[..., None]
+SetInstances = Callable[..., None]
 addresses = (f"127.0.{high}.{low}" for high in range(1, 255) for low in range(1, 255))
 
 
 @pytest.fixture(scope="session")
 def key() -> jwk.ECKey:
-    """Return the key that users signs with."""
+    """Return the key that signs the tokens."""
     return tokens.new_key("first")
 
 
@@ -38,19 +38,21 @@ def instances(shop: FakeShop) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def mesh(instances: list[int]) -> Iterator[Mesh]:
-    """Yield what tells Envoy where services are."""
-    mesh = Mesh()
+def control_plane(instances: list[int]) -> Iterator[StaticControlPlane]:
+    """Yield the control plane of Envoy."""
+    control_plane = StaticControlPlane()
     for service in SERVICES:
-        mesh.place(service, *instances)
-    yield mesh
-    mesh.close()
+        control_plane.set_instances(service, *instances)
+    yield control_plane
+    control_plane.close()
 
 
 @pytest.fixture(scope="session")
-def edge(tmp_path_factory: pytest.TempPathFactory, mesh: Mesh, key: jwk.ECKey) -> Iterator[Envoy]:
-    """Yield the edge, once it knows the services and the keys."""
-    envoy = Envoy(tmp_path_factory.mktemp("edge"), xds_port=mesh.port)
+def edge(
+    tmp_path_factory: pytest.TempPathFactory, control_plane: StaticControlPlane, key: jwk.ECKey
+) -> Iterator[Envoy]:
+    """Yield the edge, once it has the services and the keys."""
+    envoy = Envoy(tmp_path_factory.mktemp("edge"), xds_port=control_plane.port)
     try:
         eventually(lambda: has_keys(envoy, key))
         yield envoy
@@ -59,21 +61,21 @@ def edge(tmp_path_factory: pytest.TempPathFactory, mesh: Mesh, key: jwk.ECKey) -
 
 
 def has_keys(envoy: Envoy, key: jwk.ECKey) -> bool:
-    """Return whether an edge can judge tokens."""
-    path = f"{envoy.http}/api/users/{tokens.ALICE}"
+    """Return whether an edge can verify tokens."""
+    path = f"{envoy.http}/api/users/{tokens.USER_ID}"
     return httpx.get(path, headers=tokens.bearer(tokens.sign(key))).status_code == 200
 
 
 @pytest.fixture
 def client(edge: Envoy) -> Iterator[httpx.Client]:
-    """Yield a visitor from an address of its own, whom no limit has counted yet."""
+    """Yield a client without a token, from an address that no limit has counted yet."""
     with client_from(next(addresses), edge) as client:
         yield client
 
 
 @pytest.fixture
-def alice(edge: Envoy, key: jwk.ECKey) -> Iterator[httpx.Client]:
-    """Yield somebody who is signed in, from an address of her own."""
+def signed_in(edge: Envoy, key: jwk.ECKey) -> Iterator[httpx.Client]:
+    """Yield a client with a token, from an address that no limit has counted yet."""
     headers = tokens.bearer(tokens.sign(key))
     with client_from(next(addresses), edge, headers=headers) as client:
         yield client
@@ -86,15 +88,17 @@ def client_from(address: str, envoy: Envoy, **options: Any) -> httpx.Client:
 
 
 @pytest.fixture
-def place(edge: Envoy, mesh: Mesh, instances: list[int]) -> Iterator[Place]:
-    """Yield what moves a service to other ports, for the length of a test."""
-    moved: set[str] = set()
+def set_instances(
+    edge: Envoy, control_plane: StaticControlPlane, instances: list[int]
+) -> Iterator[SetInstances]:
+    """Yield a function that changes the ports of a service until the test ends."""
+    changed: set[str] = set()
 
-    def place(service: str, *ports: int) -> None:
-        moved.add(service)
-        mesh.place(service, *ports)
-        eventually(lambda: edge.knows(service, *ports))
+    def change(service: str, *ports: int) -> None:
+        changed.add(service)
+        control_plane.set_instances(service, *ports)
+        eventually(lambda: edge.has_endpoints(service, *ports))
 
-    yield place
-    for service in list(moved):
-        place(service, *instances)
+    yield change
+    for service in list(changed):
+        change(service, *instances)

@@ -1,4 +1,4 @@
-"""The one shape that errors have in JSON, looked at from outside."""
+"""The one JSON shape of all errors."""
 
 import re
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 
 INTERNALS = re.compile(r"\d+\.\d+\.\d+\.\d+|upstream|cluster|envoy|jwt|rpc |reset|connect", re.I)
-"""What tells how we are built inside, and helps nobody outside."""
+"""Internals of the shop, which no error may name."""
 
 
-def reason_of(answer: httpx.Response) -> tuple[int, str]:
-    """Return (HTTP status, reason) of an error, once everything else about it is as it must be."""
+def error_of(answer: httpx.Response) -> tuple[int, str]:
+    """Return (HTTP status, reason) of an error, after checking everything else of it."""
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"]
     error = answer.json()

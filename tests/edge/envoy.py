@@ -13,7 +13,7 @@ from scripts.edge.program import envoy_program
 from scripts.edge.render import render_envoy
 from scripts.paths import DESCRIPTORS
 from scripts.stack.ports import free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def render(folder: Path, *, xds_port: int = 1, **options: Any) -> Path:
@@ -82,15 +82,15 @@ class Envoy:
             return subprocess.Popen([*command, *quick], stdout=log, stderr=log)
 
     def is_ready(self) -> bool:
-        """Return whether it serves; AssertionError with its log when it has given up."""
+        """Return whether it serves; AssertionError with its log when it has ended."""
         assert self._process.poll() is None, self.log.read_text()
         try:
             return httpx.get(f"{self.admin}/ready").status_code == 200
         except httpx.TransportError:
             return False
 
-    def knows(self, service: str, *ports: int) -> bool:
-        """Return whether these are the instances of a service that it uses."""
+    def has_endpoints(self, service: str, *ports: int) -> bool:
+        """Return whether exactly these ports are its endpoints of a service."""
         clusters = httpx.get(f"{self.admin}/clusters?format=json").json()["cluster_statuses"]
         found = {cluster["name"]: cluster.get("host_statuses", []) for cluster in clusters}
         used = {host["address"]["socket_address"]["port_value"] for host in found.get(service, [])}

@@ -1,7 +1,7 @@
-"""One gRPC server that stands for every service of the shop, and remembers what it was asked.
+"""A gRPC server in place of every service of the shop, which records its calls.
 
-It answers any method that the protos declare. What it answers is chosen by the `id` of the
-request, up to a "-" (see `SCENARIOS`); otherwise it is an empty message of the right type.
+It answers any method that the protos declare. The `id` of the request, up to a "-", selects
+the answer (see `SCENARIOS`); by default it is an empty message of the right type.
 """
 
 import queue
@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
-from mamie_rosa import catalog_pb2 as first_pb2
+from mamie_rosa import catalog_pb2 as legacy_pb2
 from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_catalog_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
 from mamie_rosa.notifications.v1 import notifications_pb2
@@ -34,15 +34,15 @@ from services.common.rpc import interceptors, rest_hints, status
 DECLARED = (
     *(catalog_pb2, orders_pb2, order_events_pb2, promotions_pb2, users_pb2),
     *(notifications_pb2, recommendations_pb2, storefront_pb2),
-    *(first_pb2, internal_catalog_pb2, internal_promotions_pb2, payments_pb2),
+    *(legacy_pb2, internal_catalog_pb2, internal_promotions_pb2, payments_pb2),
     *(health_pb2, reflection_pb2),
 )
-"""Imported so that the descriptor pool knows their methods."""
+"""Imported so that the descriptor pool has their methods."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """What the shop saw of one call. `instance` is the port of the server that was asked."""
+    """One recorded call. `instance` is the port of the called server."""
 
     instance: int
     method: str
@@ -53,11 +53,11 @@ class Call:
 
 @dataclass
 class FakeShop:
-    """The shop's memory, and the public keys that its users service publishes."""
+    """The recorded calls of all instances, and the public keys of the users service."""
 
     jwks: bytes = b""
-    told: queue.Queue[str] = field(default_factory=queue.Queue)
-    """What is streamed to who watches the order "live", one part after the other; "" ends it."""
+    stream_parts: queue.Queue[str] = field(default_factory=queue.Queue)
+    """The parts of the stream of the order "live", one after the other; "" ends it."""
     calls: list[Call] = field(default_factory=list)
     servers: list[grpc.Server] = field(default_factory=list)
 
@@ -78,8 +78,8 @@ class FakeShop:
     def answer(
         self, instance: int, method: str, request: Message, context: grpc.ServicerContext
     ) -> Message:
-        """Remember a call, and answer it."""
-        self._remember(instance, method, request, context)
+        """Record a call and answer it."""
+        self._record(instance, method, request, context)
         if method.endswith("/GetJwks"):
             return self._keys(context)
         scenario = SCENARIOS.get(getattr(request, "id", "").partition("-")[0], empty)
@@ -88,18 +88,18 @@ class FakeShop:
     def stream(
         self, instance: int, method: str, request: Any, context: grpc.ServicerContext
     ) -> Iterator[Message]:
-        """Remember a call, and stream to it; to who watches the order "over", no more."""
-        self._remember(instance, method, request, context)
+        """Record a call and stream to it; the stream of the order "over" has ended before."""
+        self._record(instance, method, request, context)
         if request.id == "over":
             context.send_initial_metadata(((status.HTTP_CODE, "204"),))
             yield httpbody_pb2.HttpBody(content_type="text/event-stream")
         elif request.id == "live":
-            for text in iter(self.told.get, ""):
+            for text in iter(self.stream_parts.get, ""):
                 yield httpbody_pb2.HttpBody(content_type="text/event-stream", data=text.encode())
         else:
             yield SCENARIOS[request.id](method, request, context)
 
-    def _remember(
+    def _record(
         self, instance: int, method: str, request: Message, context: grpc.ServicerContext
     ) -> None:
         metadata = {key: str(value) for key, value in context.invocation_metadata()}
@@ -125,17 +125,17 @@ Scenario = Callable[[str, Any, grpc.ServicerContext], Message]
 
 
 def empty(method: str, _request: Any, _context: grpc.ServicerContext) -> Message:
-    """Answer with nothing in it."""
+    """Answer an empty message."""
     return message_factory.GetMessageClass(_declared(method).output_type)()
 
 
 def created(method: str, request: Any, context: grpc.ServicerContext) -> Message:
-    """Answer as a service does that has made something."""
+    """Answer as a service that created something."""
     return rest_hints.created(context, empty(method, request, context))
 
 
 def cached(method: str, request: Any, context: grpc.ServicerContext) -> Message:
-    """Answer something that stays true for a second."""
+    """Answer something that may be cached for a second."""
     context.send_initial_metadata((("cache-control", "public, max-age=1"),))
     return big(method, request, context)
 
@@ -146,36 +146,36 @@ def big(_method: str, request: Any, _context: grpc.ServicerContext) -> Message:
 
 
 def huge(_method: str, request: Any, _context: grpc.ServicerContext) -> Message:
-    """Answer with more than the edge lets through."""
+    """Answer more than the edge lets through."""
     return catalog_pb2.Product(product_id=request.id, description="x" * (4 << 20))
 
 
 def slow(method: str, request: Any, context: grpc.ServicerContext) -> Message:
-    """Answer when nobody waits any more."""
-    gone = threading.Event()
-    if context.add_callback(gone.set):
-        gone.wait()
+    """Answer after the call has ended."""
+    ended = threading.Event()
+    if context.add_callback(ended.set):
+        ended.wait()
     return empty(method, request, context)
 
 
 def unavailable(_method: str, _request: Any, context: grpc.ServicerContext) -> Message:
-    """Refuse, as a service does whose store is away."""
-    return _refuse(context, grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+    """Answer the error of an unavailable store."""
+    return _reject(context, grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
 
 
 def missing(_method: str, _request: Any, context: grpc.ServicerContext) -> Message:
-    """Refuse, as a service does that was asked for what it does not have."""
-    return _refuse(context, grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND")
+    """Answer the error of an unknown resource."""
+    return _reject(context, grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND")
 
 
 def conflict(_method: str, _request: Any, context: grpc.ServicerContext) -> Message:
-    """Refuse, as a service does when things are in the way."""
-    return _refuse(context, grpc.StatusCode.ABORTED, "CONFLICT")
+    """Answer the error of a concurrent change."""
+    return _reject(context, grpc.StatusCode.ABORTED, "CONFLICT")
 
 
 def unprocessable(_method: str, _request: Any, context: grpc.ServicerContext) -> Message:
-    """Refuse, as a service does that would if it could."""
-    return _refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "OUT_OF_STOCK", http_code=422)
+    """Answer an error with an HTTP status of its own."""
+    return _reject(context, grpc.StatusCode.FAILED_PRECONDITION, "OUT_OF_STOCK", http_code=422)
 
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -194,12 +194,11 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 
-def _refuse(
+def _reject(
     context: grpc.ServicerContext, code: grpc.StatusCode, reason: str, http_code: int | None = None
 ) -> Message:
-    told = status.build_status(code, "No.", status.error_info(reason, {"productIds": "prod_001"}))
-    interceptors.abort(context, interceptors.ErrorResponse(code, told, http_code))
-    raise AssertionError("abort() does not return")
+    error = status.build_status(code, "No.", status.error_info(reason, {"productIds": "prod_001"}))
+    interceptors.abort(context, interceptors.ErrorResponse(code, error, http_code))
 
 
 def _declared(method: str) -> Any:
@@ -208,14 +207,15 @@ def _declared(method: str) -> Any:
 
 
 class _EveryMethod(grpc.GenericRpcHandler):
-    """Answers whatever is asked, as one instance of the shop."""
+    """Answers every declared method, as one instance of the shop."""
 
     def __init__(self, shop: FakeShop, instance: int) -> None:
         self._shop = shop
         self._instance = instance
 
-    def service(self, details):
-        method, declared = details.method, _declared(details.method)
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        method = handler_call_details.method
+        declared = _declared(method)
         is_stream = declared.server_streaming
         answer: Callable = self._shop.stream if is_stream else self._shop.answer
         kind = (

@@ -1,4 +1,4 @@
-"""What a browser's gRPC-Web library does with one call, in a few lines."""
+"""A gRPC-Web client of unary calls, as browsers have it."""
 
 import struct
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is answered from memory, and for how long."""
+"""The cache of public reads."""
 
 import time
 import uuid
@@ -6,9 +6,9 @@ import uuid
 import httpx
 import pytest
 
-from tests.edge.envelope import reason_of
+from tests.edge.envelope import error_of
 from tests.edge.fake_shop import FakeShop
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -19,11 +19,11 @@ GRANULARITY = 1
 
 @pytest.fixture
 def product() -> str:
-    """Return a product that may be kept, and that no other test knows."""
+    """Return a product that may be cached, of one test alone."""
     return f"cached-{uuid.uuid4().hex}"
 
 
-def is_kept(client: httpx.Client, path: str) -> bool:
+def is_cached(client: httpx.Client, path: str) -> bool:
     return "age" in client.get(path).headers
 
 
@@ -32,43 +32,45 @@ def test_a_read_is_answered_from_the_cache(
 ) -> None:
     path = f"/api/products/{product}"
     first = client.get(path)
-    eventually(lambda: is_kept(client, path))
+    eventually(lambda: is_cached(client, path))
     asked = len(shop.calls_of("GetProduct", id=product))
     assert client.get(path).json() == first.json()
     assert len(shop.calls_of("GetProduct", id=product)) == asked
 
 
-def test_it_is_not_kept_for_longer_than_its_service_says(
+def test_an_answer_is_cached_no_longer_than_its_max_age(
     client: httpx.Client, shop: FakeShop, product: str
 ) -> None:
     path = f"/api/products/{product}"
-    eventually(lambda: is_kept(client, path))
+    eventually(lambda: is_cached(client, path))
     asked, since = len(shop.calls_of("GetProduct", id=product)), time.monotonic()
     eventually(lambda: client.get(path) and len(shop.calls_of("GetProduct", id=product)) > asked)
     assert time.monotonic() - since < MAX_AGE + GRANULARITY + 0.5
 
 
-def test_who_is_signed_in_gets_what_is_true_now(
-    client: httpx.Client, alice: httpx.Client, shop: FakeShop, product: str
+def test_a_read_with_a_token_bypasses_the_cache(
+    client: httpx.Client, signed_in: httpx.Client, shop: FakeShop, product: str
 ) -> None:
     path = f"/api/products/{product}"
-    eventually(lambda: is_kept(client, path))
+    eventually(lambda: is_cached(client, path))
     asked = len(shop.calls_of("GetProduct", id=product))
-    answers = [alice.get(path) for _ in range(3)]
+    answers = [signed_in.get(path) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {200}
     assert len(shop.calls_of("GetProduct", id=product)) == asked + 3
 
 
-def test_each_query_is_kept_by_itself(client: httpx.Client, shop: FakeShop, product: str) -> None:
+def test_each_query_is_cached_separately(
+    client: httpx.Client, shop: FakeShop, product: str
+) -> None:
     path = f"/api/products/{product}"
-    eventually(lambda: is_kept(client, path))
+    eventually(lambda: is_cached(client, path))
     asked = len(shop.calls_of("GetProduct", id=product))
     assert client.get(f"{path}?id=ignored").status_code == 200
     assert len(shop.calls_of("GetProduct", id=product)) == asked + 1
 
 
 @pytest.mark.parametrize("scenario", ["missing", "big", "conflict"])
-def test_errors_and_what_no_service_lets_be_kept_are_not(
+def test_errors_and_answers_without_max_age_are_not_cached(
     client: httpx.Client, shop: FakeShop, scenario: str
 ) -> None:
     product = f"{scenario}-{uuid.uuid4().hex}"
@@ -77,19 +79,21 @@ def test_errors_and_what_no_service_lets_be_kept_are_not(
     assert len(shop.calls_of("GetProduct", id=product)) == 3
 
 
-def test_what_is_kept_counts_and_is_told_apart(client: httpx.Client, product: str) -> None:
+def test_a_cached_answer_has_its_own_request_id_and_counts_towards_the_limit(
+    client: httpx.Client, product: str
+) -> None:
     path = f"/api/products/{product}"
-    eventually(lambda: is_kept(client, path))
+    eventually(lambda: is_cached(client, path))
     first, second = client.get(path).headers, client.get(path).headers
     assert first["x-request-id"] != second["x-request-id"]
     assert int(second["x-ratelimit-remaining"]) <= int(first["x-ratelimit-remaining"])
 
 
-def test_what_is_kept_is_the_same_for_pages_and_who_takes_gzip(
+def test_a_cached_answer_is_served_with_and_without_cors_and_gzip(
     client: httpx.Client, product: str
 ) -> None:
     path = f"/api/products/{product}"
-    eventually(lambda: is_kept(client, path))
+    eventually(lambda: is_cached(client, path))
     page = {"origin": "http://localhost:3000"}
     packed = client.get(path, headers=page | {"accept-encoding": "gzip"})
     plain = client.get(path, headers={"accept-encoding": "identity"})
@@ -100,21 +104,21 @@ def test_what_is_kept_is_the_same_for_pages_and_who_takes_gzip(
     assert packed.json() == plain.json()
 
 
-def test_errors_behind_the_cache_have_the_one_shape(client: httpx.Client) -> None:
-    assert reason_of(client.get("/api/products?bogus=1")) == (400, "MALFORMED_REQUEST")
-    assert reason_of(client.get("/api/products/missing")) == (404, "PRODUCT_NOT_FOUND")
+def test_errors_behind_the_cache_have_the_common_shape(client: httpx.Client) -> None:
+    assert error_of(client.get("/api/products?bogus=1")) == (400, "MALFORMED_REQUEST")
+    assert error_of(client.get("/api/products/missing")) == (404, "PRODUCT_NOT_FOUND")
 
 
-def test_a_read_behind_the_cache_that_is_refused_is_tried_on_another_instance(
+def test_an_unavailable_read_behind_the_cache_is_retried_on_another_instance(
     client: httpx.Client, shop: FakeShop, instances: list[int]
 ) -> None:
     product = f"unavailable-{uuid.uuid4().hex}"
-    assert reason_of(client.get(f"/api/products/{product}")) == (503, "STORE_UNAVAILABLE")
+    assert error_of(client.get(f"/api/products/{product}")) == (503, "STORE_UNAVAILABLE")
     asked = [call.instance for call in shop.calls_of("GetProduct", id=product)]
     assert set(asked) == set(instances)
 
 
-def test_the_service_learns_the_request_id(
+def test_the_service_gets_the_request_id(
     client: httpx.Client, shop: FakeShop, product: str
 ) -> None:
     answer = client.get(f"/api/products/{product}")
@@ -132,11 +136,11 @@ def test_the_service_learns_the_request_id(
     ],
     ids=lambda headers: next(iter(headers.values())),
 )
-def test_a_client_does_not_choose_what_it_gets_from_the_cache(
+def test_request_headers_do_not_control_the_cache(
     client: httpx.Client, product: str, headers: dict[str, str]
 ) -> None:
     path = f"/api/products/{product}"
-    eventually(lambda: is_kept(client, path))
+    eventually(lambda: is_cached(client, path))
     whole = client.get(path)
     for answer in (client.get(path, headers=headers), client.get(path)):
         assert (answer.status_code, answer.content) == (200, whole.content)

@@ -124,7 +124,7 @@ def test_the_transcoder_is_strict(manager: Json) -> None:
     assert transcoder["ignored_query_parameters"] == methods.path_fields(DESCRIPTORS)
 
 
-def test_twenty_thousand_clients_are_told_apart(manager: Json) -> None:
+def test_twenty_thousand_clients_have_limits_of_their_own(manager: Json) -> None:
     limits = filter_config(manager, "envoy.filters.http.local_ratelimit")
     assert limits["max_dynamic_descriptors"] == 20000
 
@@ -138,7 +138,7 @@ def test_filters_stand_in_the_order_that_makes_them_work(manager: Json) -> None:
 
 
 def routes_of(manager: Json, *, streaming: bool) -> Iterator[tuple[Json, Json]]:
-    """Yield the route of each public method, with the header that tells its deadline."""
+    """Yield the route of each public method, with the header of its deadline."""
     (host,) = manager["route_config"]["virtual_hosts"]
     for method in methods.public_methods(DESCRIPTORS):
         if method.streams == streaming:

@@ -1,4 +1,4 @@
-"""How long a call may take, and when it is made again."""
+"""Deadlines and retries of calls."""
 
 import socket
 import struct
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.edge.conftest import Place
-from tests.edge.envelope import reason_of
+from tests.edge.conftest import SetInstances
+from tests.edge.envelope import error_of
 from tests.edge.fake_shop import FakeShop
 
 pytestmark = pytest.mark.integration
@@ -18,10 +18,10 @@ CLOSE_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture
-def breaking() -> Iterator[int]:
-    """Yield the port of an instance that breaks down over every request."""
+def resetting() -> Iterator[int]:
+    """Yield the port of an instance that resets the connection of every request."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=_break_down, args=[listening])
+        thread = threading.Thread(target=_reset_connections, args=[listening])
         thread.start()
         yield listening.getsockname()[1]
         listening.shutdown(socket.SHUT_RDWR)
@@ -30,15 +30,15 @@ def breaking() -> Iterator[int]:
 
 @pytest.fixture
 def healthy(shop: FakeShop) -> int:
-    """Return the port of an instance that has not been seen to fail."""
+    """Return the port of an instance that no test has seen fail."""
     return shop.open()
 
 
-def _break_down(listening: socket.socket) -> None:
+def _reset_connections(listening: socket.socket) -> None:
     while True:
         try:
             connection, _ = listening.accept()
-        except OSError:  # the test is over
+        except OSError:  # the test has ended
             return
         with connection:
             connection.recv(65536)
@@ -53,64 +53,70 @@ def cancel(client: httpx.Client, order: str) -> httpx.Response:
     ("path", "seconds"), [("/api/products/timed", 5), ("/api/orders/timed", 5)]
 )
 def test_a_read_has_a_deadline(
-    alice: httpx.Client, shop: FakeShop, path: str, seconds: float
+    signed_in: httpx.Client, shop: FakeShop, path: str, seconds: float
 ) -> None:
-    assert alice.get(path).status_code == 200
+    assert signed_in.get(path).status_code == 200
     assert seconds - 1 < shop.calls[-1].remaining_seconds <= seconds
 
 
-def test_an_order_has_more_time(alice: httpx.Client, shop: FakeShop) -> None:
-    assert cancel(alice, "timed").status_code == 200
+def test_a_write_has_a_longer_deadline(signed_in: httpx.Client, shop: FakeShop) -> None:
+    assert cancel(signed_in, "timed").status_code == 200
     (call,) = shop.calls_of("CancelOrder", id="timed")
     assert 7 < call.remaining_seconds <= 8
 
 
 @pytest.mark.parametrize("deadline", ["1S", "99999999H", "rubbish"])
-def test_a_rest_client_does_not_choose_it(
-    alice: httpx.Client, shop: FakeShop, deadline: str
+def test_a_rest_client_does_not_choose_its_deadline(
+    signed_in: httpx.Client, shop: FakeShop, deadline: str
 ) -> None:
     headers = {"grpc-timeout": deadline, "grpc-encoding": "gzip"}
-    assert alice.get(f"/api/orders/{deadline}", headers=headers).status_code == 200
+    assert signed_in.get(f"/api/orders/{deadline}", headers=headers).status_code == 200
     (call,) = shop.calls_of("GetOrder", id=deadline)
     assert 4 < call.remaining_seconds <= 5
 
 
-def test_a_service_that_is_too_slow_is_not_waited_for(alice: httpx.Client, shop: FakeShop) -> None:
-    assert reason_of(alice.get("/api/orders/slow")) == (504, "DEADLINE_EXCEEDED")
+def test_a_slow_service_is_not_awaited_past_the_deadline(
+    signed_in: httpx.Client, shop: FakeShop
+) -> None:
+    assert error_of(signed_in.get("/api/orders/slow")) == (504, "DEADLINE_EXCEEDED")
     assert len(shop.calls_of("GetOrder", id="slow")) == 1
 
 
-def test_a_read_that_is_refused_is_tried_on_another_instance(
-    alice: httpx.Client, shop: FakeShop, instances: list[int]
+def test_an_unavailable_read_is_retried_on_another_instance(
+    signed_in: httpx.Client, shop: FakeShop, instances: list[int]
 ) -> None:
-    assert reason_of(alice.get("/api/orders/unavailable/history")) == (503, "STORE_UNAVAILABLE")
+    assert error_of(signed_in.get("/api/orders/unavailable/history")) == (503, "STORE_UNAVAILABLE")
     asked = [call.instance for call in shop.calls_of("GetOrderHistory", id="unavailable")]
     assert sorted(asked[:2]) == sorted(instances)
 
 
-def test_a_read_that_breaks_is_tried_on_another_instance(
-    alice: httpx.Client, place: Place, healthy: int, breaking: int
+def test_a_read_whose_connection_is_reset_is_retried_on_another_instance(
+    signed_in: httpx.Client, set_instances: SetInstances, healthy: int, resetting: int
 ) -> None:
-    place("orders", breaking, healthy)
-    assert {alice.get(f"/api/orders/{number}").status_code for number in range(6)} == {200}
+    set_instances("orders", resetting, healthy)
+    assert {signed_in.get(f"/api/orders/{number}").status_code for number in range(6)} == {200}
 
 
-def test_a_change_that_is_refused_is_not_made_again(alice: httpx.Client, shop: FakeShop) -> None:
-    assert reason_of(cancel(alice, "unavailable")) == (503, "STORE_UNAVAILABLE")
+def test_an_unavailable_write_is_not_retried(signed_in: httpx.Client, shop: FakeShop) -> None:
+    assert error_of(cancel(signed_in, "unavailable")) == (503, "STORE_UNAVAILABLE")
     assert len(shop.calls_of("CancelOrder", id="unavailable")) == 1
 
 
-def test_a_change_that_breaks_is_not_made_again(
-    alice: httpx.Client, shop: FakeShop, place: Place, healthy: int, breaking: int
+def test_a_write_whose_connection_is_reset_is_not_retried(
+    signed_in: httpx.Client,
+    shop: FakeShop,
+    set_instances: SetInstances,
+    healthy: int,
+    resetting: int,
 ) -> None:
-    place("orders", breaking, healthy)
-    answers = [cancel(alice, "broken").status_code for _ in range(4)]
+    set_instances("orders", resetting, healthy)
+    answers = [cancel(signed_in, "broken").status_code for _ in range(4)]
     assert set(answers) == {200, 503}
     assert len(shop.calls_of("CancelOrder", id="broken")) == answers.count(200)
 
 
-def test_a_change_that_cannot_have_been_seen_is_made_elsewhere(
-    alice: httpx.Client, place: Place, healthy: int
+def test_a_write_that_reached_no_instance_is_retried_on_another(
+    signed_in: httpx.Client, set_instances: SetInstances, healthy: int
 ) -> None:
-    place("orders", 1, healthy)
-    assert {cancel(alice, "elsewhere").status_code for _ in range(4)} == {200}
+    set_instances("orders", 1, healthy)
+    assert {cancel(signed_in, "elsewhere").status_code for _ in range(4)} == {200}

@@ -1,4 +1,4 @@
-"""One shape for every error, whoever makes it."""
+"""One shape for all errors, of the edge and of services."""
 
 import socket
 from collections.abc import Iterable, Iterator
@@ -14,11 +14,11 @@ from mamie_rosa.catalog.v1 import catalog_pb2
 from mamie_rosa.orders.v1 import orders_pb2, orders_pb2_grpc
 
 from tests.edge import grpc_web, tokens
-from tests.edge.conftest import Place
-from tests.edge.envelope import reason_of
+from tests.edge.conftest import SetInstances
+from tests.edge.control_plane import StaticControlPlane
+from tests.edge.envelope import error_of
 from tests.edge.envoy import Envoy
-from tests.edge.mesh import Mesh
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -31,18 +31,18 @@ GET_ORDER = "/mamie_rosa.orders.v1.OrdersService/GetOrder"
     "body",
     ["{bad", '{"items": [', "[1]", '{"items": 3}', '{"items": [{"quantity": "many"}]}'],
 )
-def test_a_body_that_does_not_fit_is_malformed(client: httpx.Client, body: str) -> None:
+def test_an_invalid_body_is_malformed(client: httpx.Client, body: str) -> None:
     answer = client.post(CHECK_STOCK, content=body)
-    assert reason_of(answer) == (400, "MALFORMED_REQUEST")
+    assert error_of(answer) == (400, "MALFORMED_REQUEST")
     assert answer.json()["code"] == grpc.StatusCode.INVALID_ARGUMENT.value[0]
 
 
 @pytest.mark.parametrize("query", ["bogus=1", "page=x", "page=1.5", "page=99999999999"])
-def test_a_query_that_does_not_fit_is_malformed(client: httpx.Client, query: str) -> None:
-    assert reason_of(client.get(f"/api/products?{query}")) == (400, "MALFORMED_REQUEST")
+def test_an_invalid_query_is_malformed(client: httpx.Client, query: str) -> None:
+    assert error_of(client.get(f"/api/products?{query}")) == (400, "MALFORMED_REQUEST")
 
 
-def test_the_field_that_is_wrong_is_named(client: httpx.Client) -> None:
+def test_the_invalid_field_is_named(client: httpx.Client) -> None:
     answer = client.post(CHECK_STOCK, json={"items": [{"productId": "a", "quantity": "many"}]})
     assert "items[0].quantity" in answer.json()["message"]
 
@@ -58,29 +58,31 @@ def test_the_field_that_is_wrong_is_named(client: httpx.Client) -> None:
         ("POST", GET_ORDER),
     ],
 )
-def test_an_unknown_path_or_method_is_not_found(alice: httpx.Client, verb: str, path: str) -> None:
-    assert reason_of(alice.request(verb, path)) == (404, "UNKNOWN_PATH")
+def test_an_unknown_path_or_method_is_not_found(
+    signed_in: httpx.Client, verb: str, path: str
+) -> None:
+    assert error_of(signed_in.request(verb, path)) == (404, "UNKNOWN_PATH")
 
 
-def test_a_body_of_exactly_one_mebibyte_is_taken(client: httpx.Client) -> None:
+def test_a_body_of_exactly_one_mebibyte_is_accepted(client: httpx.Client) -> None:
     assert client.post(CHECK_STOCK, content=b"{}".ljust(MEBIBYTE)).status_code == 200
 
 
-def test_a_larger_body_is_refused(client: httpx.Client) -> None:
+def test_a_larger_body_is_rejected(client: httpx.Client) -> None:
     answer = client.post(CHECK_STOCK, content=b"{}".ljust(MEBIBYTE + 1))
-    assert reason_of(answer) == (413, "BODY_TOO_LARGE")
+    assert error_of(answer) == (413, "BODY_TOO_LARGE")
 
 
-def test_a_larger_body_is_refused_when_its_length_is_not_told(client: httpx.Client) -> None:
+def test_a_larger_chunked_body_is_rejected(client: httpx.Client) -> None:
     pieces = (b" " * 65536 for _ in range(17))
-    assert reason_of(client.post(CHECK_STOCK, content=pieces)) == (413, "BODY_TOO_LARGE")
+    assert error_of(client.post(CHECK_STOCK, content=pieces)) == (413, "BODY_TOO_LARGE")
 
 
 @pytest.mark.parametrize("headers", [{"x-big": "x" * 20_000}, {f"x-{n}": "" for n in range(70)}])
-def test_headers_that_are_too_large_or_too_many_are_refused(
+def test_headers_that_are_too_large_or_too_many_are_rejected(
     client: httpx.Client, headers: dict[str, str]
 ) -> None:
-    assert reason_of(client.get("/api/products", headers=headers)) == (431, "HEADERS_TOO_LARGE")
+    assert error_of(client.get("/api/products", headers=headers)) == (431, "HEADERS_TOO_LARGE")
 
 
 @pytest.mark.parametrize(
@@ -95,14 +97,12 @@ def test_headers_that_are_too_large_or_too_many_are_refused(
         ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
     ],
 )
-def test_what_is_not_http_as_it_is_spoken_here_is_refused(
-    edge: Envoy, request_text: str, status: int
-) -> None:
-    assert reason_of(send(edge, request_text)) == (status, "MALFORMED_HTTP")
+def test_malformed_http_is_rejected(edge: Envoy, request_text: str, status: int) -> None:
+    assert error_of(send(edge, request_text)) == (status, "MALFORMED_HTTP")
 
 
 def send(edge: Envoy, request_text: str) -> httpx.Response:
-    """Send a request letter by letter as it is."""
+    """Send a raw request."""
     with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
         connection.sendall(request_text.encode())
         answer = HTTPResponse(connection)
@@ -110,21 +110,23 @@ def send(edge: Envoy, request_text: str) -> httpx.Response:
         return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
 
 
-def test_a_service_that_is_nowhere_is_unavailable(alice: httpx.Client, place: Place) -> None:
-    place("orders")
-    assert reason_of(alice.get("/api/orders/1")) == (503, "SERVICE_UNAVAILABLE")
-
-
-def test_a_service_that_does_not_answer_the_phone_is_unavailable(
-    alice: httpx.Client, place: Place
+def test_a_service_without_instances_is_unavailable(
+    signed_in: httpx.Client, set_instances: SetInstances
 ) -> None:
-    place("orders", 1)
-    assert reason_of(alice.get("/api/orders/1")) == (503, "SERVICE_UNAVAILABLE")
+    set_instances("orders")
+    assert error_of(signed_in.get("/api/orders/1")) == (503, "SERVICE_UNAVAILABLE")
 
 
-def test_an_answer_that_cannot_be_passed_on_is_our_fault(alice: httpx.Client) -> None:
-    answer = alice.get("/api/products/huge")
-    assert reason_of(answer) == (500, "INTERNAL")
+def test_a_service_whose_port_is_closed_is_unavailable(
+    signed_in: httpx.Client, set_instances: SetInstances
+) -> None:
+    set_instances("orders", 1)
+    assert error_of(signed_in.get("/api/orders/1")) == (503, "SERVICE_UNAVAILABLE")
+
+
+def test_an_answer_that_is_too_large_is_an_internal_error(signed_in: httpx.Client) -> None:
+    answer = signed_in.get("/api/products/huge")
+    assert error_of(answer) == (500, "INTERNAL")
     assert answer.headers["x-request-id"] in answer.json()["message"]
 
 
@@ -138,24 +140,24 @@ def test_an_answer_that_cannot_be_passed_on_is_our_fault(alice: httpx.Client) ->
     ],
 )
 def test_errors_of_services_have_the_same_shape(
-    alice: httpx.Client, scenario: str, status: int, reason: str
+    signed_in: httpx.Client, scenario: str, status: int, reason: str
 ) -> None:
-    answer = alice.get(f"/api/orders/{scenario}")
-    assert reason_of(answer) == (status, reason)
+    answer = signed_in.get(f"/api/orders/{scenario}")
+    assert error_of(answer) == (status, reason)
     assert answer.json()["details"][0]["metadata"] == {"productIds": "prod_001"}
 
 
-def test_a_new_thing_is_201(alice: httpx.Client) -> None:
-    assert alice.post("/api/orders/created/cancel", json={"reason": "x"}).status_code == 201
+def test_a_created_resource_is_answered_with_201(signed_in: httpx.Client) -> None:
+    assert signed_in.post("/api/orders/created/cancel", json={"reason": "x"}).status_code == 201
 
 
-def trailing(error: grpc.RpcError) -> dict[str, Any]:
+def trailing_metadata(error: grpc.RpcError) -> dict[str, Any]:
     received: Iterable[Any] = error.trailing_metadata() or ()
     return {key: value for key, value in received}
 
 
 class TestForGrpcClients:
-    """Clients of native gRPC get a status and plain text."""
+    """gRPC clients get a status and plain text."""
 
     @pytest.fixture
     def orders(self, edge: Envoy) -> Iterator[orders_pb2_grpc.OrdersServiceStub]:
@@ -163,43 +165,45 @@ class TestForGrpcClients:
             yield orders_pb2_grpc.OrdersServiceStub(channel)
 
     @pytest.fixture
-    def signed_in(self, key: jwk.ECKey) -> list[tuple[str, str]]:
+    def credentials(self, key: jwk.ECKey) -> list[tuple[str, str]]:
         return list(tokens.bearer(tokens.sign(key)).items())
 
-    def test_an_answer_is_untouched(self, orders, signed_in) -> None:
+    def test_an_answer_passes_unchanged(self, orders, credentials) -> None:
         request = orders_pb2.CancelOrderRequest(id="created", reason="x")
-        assert orders.CancelOrder(request, metadata=signed_in) == orders_pb2.CancelOrderResponse()
+        assert orders.CancelOrder(request, metadata=credentials) == orders_pb2.CancelOrderResponse()
 
-    def test_an_error_of_a_service_is_untouched(self, orders, signed_in) -> None:
+    def test_an_error_of_a_service_passes_unchanged(self, orders, credentials) -> None:
         with pytest.raises(grpc.RpcError) as raised:
-            orders.GetOrder(orders_pb2.GetOrderRequest(id="unprocessable"), metadata=signed_in)
+            orders.GetOrder(orders_pb2.GetOrderRequest(id="unprocessable"), metadata=credentials)
         assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert "x-http-code" not in trailing(raised.value)
+        assert "x-http-code" not in trailing_metadata(raised.value)
 
-    def test_nobody_signed_in_is_unauthenticated(self, orders) -> None:
+    def test_a_call_without_a_token_is_unauthenticated(self, orders) -> None:
         with pytest.raises(grpc.RpcError) as raised:
             orders.GetOrder(orders_pb2.GetOrderRequest(id="1"))
         assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert raised.value.details() == "Sign in first: send a bearer token."
-        assert trailing(raised.value)["x-request-id"]
+        assert trailing_metadata(raised.value)["x-request-id"]
 
-    def test_a_large_body_is_an_invalid_argument(self, orders, signed_in) -> None:
+    def test_a_large_body_is_an_invalid_argument(self, orders, credentials) -> None:
         request = orders_pb2.CancelOrderRequest(id="1", reason="x" * MEBIBYTE)
         with pytest.raises(grpc.RpcError) as raised:
-            orders.CancelOrder(request, metadata=signed_in)
+            orders.CancelOrder(request, metadata=credentials)
         assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert raised.value.details() == "The body is larger than 1 MiB. Send less."
 
-    def test_an_absent_service_is_unavailable(self, orders, signed_in, place: Place) -> None:
-        place("orders")
+    def test_a_service_without_instances_is_unavailable(
+        self, orders, credentials, set_instances: SetInstances
+    ) -> None:
+        set_instances("orders")
         with pytest.raises(grpc.RpcError) as raised:
-            orders.GetOrder(orders_pb2.GetOrderRequest(id="1"), metadata=signed_in)
+            orders.GetOrder(orders_pb2.GetOrderRequest(id="1"), metadata=credentials)
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "not available" in str(raised.value.details())
 
 
 class TestForGrpcWebClients:
-    """Clients of gRPC-Web get the same in their own form."""
+    """gRPC-Web clients get the same in their own form."""
 
     def test_an_answer_arrives(self, client: httpx.Client) -> None:
         request = catalog_pb2.GetProductRequest(id="big")
@@ -220,30 +224,32 @@ class TestForGrpcWebClients:
 
 
 @pytest.fixture(scope="module")
-def lonely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
-    """Yield an edge that has just started, without a shop, and is in a hurry."""
-    mesh = Mesh()
-    mesh.place("users")
-    envoy = Envoy(tmp_path_factory.mktemp("lonely"), xds_port=mesh.port, change=_hurry)
+def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
+    """Yield an edge without services and keys, with short timeouts."""
+    control_plane = StaticControlPlane()
+    control_plane.set_instances("users")
+    envoy = Envoy(
+        tmp_path_factory.mktemp("starting"), xds_port=control_plane.port, change=_shorten_timeouts
+    )
     yield envoy
     envoy.stop()
-    mesh.close()
+    control_plane.close()
 
 
-def _hurry(configuration: dict[str, Any]) -> None:
+def _shorten_timeouts(configuration: dict[str, Any]) -> None:
     for listener in configuration["static_resources"]["listeners"][:2]:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         manager |= {"request_timeout": "0.3s", "request_headers_timeout": "0.3s"}
 
 
-def test_without_public_keys_no_token_can_be_judged(lonely: Envoy, key: jwk.ECKey) -> None:
+def test_without_public_keys_tokens_cannot_be_verified(starting: Envoy, key: jwk.ECKey) -> None:
     headers = tokens.bearer(tokens.sign(key))
-    answer = httpx.get(f"{lonely.http}/api/orders", headers=headers)
-    assert reason_of(answer) == (503, "SERVICE_UNAVAILABLE")
+    answer = httpx.get(f"{starting.http}/api/orders", headers=headers)
+    assert error_of(answer) == (503, "SERVICE_UNAVAILABLE")
 
 
-def test_a_service_that_was_never_seen_is_unavailable(lonely: Envoy) -> None:
-    assert reason_of(httpx.get(f"{lonely.http}/api/products")) == (503, "SERVICE_UNAVAILABLE")
+def test_a_service_that_was_never_discovered_is_unavailable(starting: Envoy) -> None:
+    assert error_of(httpx.get(f"{starting.http}/api/products")) == (503, "SERVICE_UNAVAILABLE")
 
 
 @pytest.mark.parametrize(
@@ -253,19 +259,21 @@ def test_a_service_that_was_never_seen_is_unavailable(lonely: Envoy) -> None:
         f"POST {CHECK_STOCK} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
     ],
 )
-def test_a_request_that_does_not_end_is_given_up(lonely: Envoy, unfinished: str) -> None:
-    assert reason_of(send(lonely, unfinished)) == (408, "REQUEST_TIMEOUT")
+def test_an_incomplete_request_times_out(starting: Envoy, unfinished: str) -> None:
+    assert error_of(send(starting, unfinished)) == (408, "REQUEST_TIMEOUT")
 
 
-def test_an_edge_without_memory_refuses_work_in_the_same_shape(tmp_path: Path, mesh: Mesh) -> None:
-    envoy = Envoy(tmp_path, xds_port=mesh.port, change=_starve)
+def test_an_overloaded_edge_rejects_requests_in_the_same_shape(
+    tmp_path: Path, control_plane: StaticControlPlane
+) -> None:
+    envoy = Envoy(tmp_path, xds_port=control_plane.port, change=_shrink_heap)
     try:
         eventually(lambda: httpx.get(f"{envoy.http}/api/products").status_code == 503)
-        assert reason_of(httpx.get(f"{envoy.http}/api/products")) == (503, "SERVICE_UNAVAILABLE")
+        assert error_of(httpx.get(f"{envoy.http}/api/products")) == (503, "SERVICE_UNAVAILABLE")
     finally:
         envoy.stop()
 
 
-def _starve(configuration: dict[str, Any]) -> None:
+def _shrink_heap(configuration: dict[str, Any]) -> None:
     heap = configuration["overload_manager"]["resource_monitors"][0]["typed_config"]
     heap["max_heap_size_bytes"] = 1

@@ -1,4 +1,4 @@
-"""In which forms clients may come: HTTP/1.1, HTTP/2, HTTPS, gRPC, from a web page."""
+"""Protocols of the edge: HTTP/1.1, HTTP/2, HTTPS, gRPC, compression, CORS."""
 
 import socket
 import ssl
@@ -9,14 +9,17 @@ import httpx
 import pytest
 from mamie_rosa.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 
-from tests.edge.envelope import reason_of
+from tests.edge.envelope import error_of
 from tests.edge.envoy import Envoy
 
 pytestmark = pytest.mark.integration
 
 PAGE = {"origin": "http://localhost:3000"}
-STRANGER = {"origin": "https://somewhere.example"}
-ASKING = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+FOREIGN_PAGE = {"origin": "https://somewhere.example"}
+PREFLIGHT = {
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "content-type",
+}
 
 
 @pytest.fixture
@@ -30,24 +33,24 @@ def secure(edge: Envoy, trust: ssl.SSLContext, request) -> Iterator[tuple[httpx.
         yield client, request.param
 
 
-def test_https_speaks_both_versions(secure: tuple[httpx.Client, str]) -> None:
+def test_https_serves_both_http_versions(secure: tuple[httpx.Client, str]) -> None:
     client, version = secure
     answer = client.get("/api/products/1")
     assert (answer.status_code, answer.http_version) == (200, version)
 
 
-def test_https_refuses_in_the_same_shape(secure: tuple[httpx.Client, str]) -> None:
+def test_errors_over_https_have_the_common_shape(secure: tuple[httpx.Client, str]) -> None:
     client, _ = secure
-    assert reason_of(client.get("/api/orders")) == (401, "NOT_SIGNED_IN")
+    assert error_of(client.get("/api/orders")) == (401, "NOT_SIGNED_IN")
 
 
-def test_http_2_is_spoken_without_tls_too(edge: Envoy) -> None:
+def test_http_2_is_served_without_tls(edge: Envoy) -> None:
     with httpx.Client(base_url=edge.http, http1=False, http2=True) as client:
         answer = client.get("/api/products/created")
     assert (answer.status_code, answer.http_version) == (201, "HTTP/2")
 
 
-def test_tls_is_modern(edge: Envoy, trust: ssl.SSLContext) -> None:
+def test_tls_is_1_2_or_newer(edge: Envoy, trust: ssl.SSLContext) -> None:
     host, port = edge.https.removeprefix("https://").split(":")
     with (
         socket.create_connection((host, int(port))) as connection,
@@ -78,34 +81,34 @@ def test_a_large_answer_is_compressed(client: httpx.Client) -> None:
     assert answer.num_bytes_downloaded < len(answer.content) / 10
 
 
-def test_a_small_answer_is_not(client: httpx.Client) -> None:
+def test_a_small_answer_is_not_compressed(client: httpx.Client) -> None:
     answer = client.get("/api/products/small", headers={"accept-encoding": "gzip"})
     assert "content-encoding" not in answer.headers
 
 
-def test_nothing_is_compressed_for_who_does_not_ask(client: httpx.Client) -> None:
+def test_an_answer_is_compressed_only_when_the_client_accepts_it(client: httpx.Client) -> None:
     answer = client.get("/api/products/big", headers={"accept-encoding": "identity"})
     assert "content-encoding" not in answer.headers
 
 
 @pytest.mark.parametrize("path", ["/api/orders", "/api/products/1", "/api/users/login"])
-def test_a_page_of_ours_may_ask(client: httpx.Client, path: str) -> None:
-    answer = client.options(path, headers=PAGE | ASKING)
+def test_the_preflight_of_an_allowed_page_is_answered(client: httpx.Client, path: str) -> None:
+    answer = client.options(path, headers=PAGE | PREFLIGHT)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == PAGE["origin"]
     assert "POST" in answer.headers["access-control-allow-methods"]
     assert "idempotency-key" in answer.headers["access-control-allow-headers"]
 
 
-def test_a_page_of_ours_may_read_answers_and_errors(client: httpx.Client) -> None:
+def test_an_allowed_page_may_read_answers_and_errors(client: httpx.Client) -> None:
     for path in ("/api/products/1", "/api/orders", "/nothing", "/api/products?bogus=1"):
         headers = client.get(path, headers=PAGE).headers
         assert headers["access-control-allow-origin"] == PAGE["origin"], path
         assert "x-request-id" in headers["access-control-expose-headers"]
 
 
-def test_another_page_may_not(client: httpx.Client) -> None:
-    preflight = client.options("/api/orders", headers=STRANGER | ASKING)
+def test_a_foreign_page_is_not_allowed(client: httpx.Client) -> None:
+    preflight = client.options("/api/orders", headers=FOREIGN_PAGE | PREFLIGHT)
     assert preflight.status_code == 404
-    for answer in (preflight, client.get("/api/products/1", headers=STRANGER)):
+    for answer in (preflight, client.get("/api/products/1", headers=FOREIGN_PAGE)):
         assert "access-control-allow-origin" not in answer.headers

@@ -1,4 +1,4 @@
-"""Who is let in, and what a service learns about them."""
+"""Verification of tokens, and the identity that services get."""
 
 import base64
 import hmac
@@ -14,11 +14,11 @@ from joserfc import jwk
 
 from tests.edge import tokens
 from tests.edge.conftest import has_keys
-from tests.edge.envelope import reason_of
+from tests.edge.control_plane import StaticControlPlane
+from tests.edge.envelope import error_of
 from tests.edge.envoy import Envoy
 from tests.edge.fake_shop import FakeShop
-from tests.edge.mesh import Mesh
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -30,99 +30,101 @@ def get_orders(client: httpx.Client, token: str) -> httpx.Response:
     return client.get("/api/orders", headers=tokens.bearer(token))
 
 
-def test_a_service_learns_who_calls_and_never_sees_the_token(
+def test_a_service_gets_the_identity_of_the_caller_without_the_token(
     client: httpx.Client, key: jwk.ECKey, shop: FakeShop
 ) -> None:
-    assert get_orders(client, tokens.sign(key, sub="alice", role="admin")).status_code == 200
-    (call,) = [call for call in shop.calls if call.metadata.get("x-user-id") == "alice"]
+    assert get_orders(client, tokens.sign(key, sub="customer", role="admin")).status_code == 200
+    (call,) = [call for call in shop.calls if call.metadata.get("x-user-id") == "customer"]
     assert call.metadata["x-user-role"] == "admin"
     assert "authorization" not in call.metadata
 
 
-def test_no_service_sees_a_token_where_none_is_asked_for(
-    alice: httpx.Client, shop: FakeShop
+def test_a_public_method_gets_neither_token_nor_identity(
+    signed_in: httpx.Client, shop: FakeShop
 ) -> None:
-    assert alice.get("/api/products/open").status_code == 200
+    assert signed_in.get("/api/products/open").status_code == 200
     (call,) = shop.calls_of("GetProduct", id="open")
     assert not {"authorization", "x-user-id"} & set(call.metadata)
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Basic YTpi"}])
-def test_without_a_bearer_token_nobody_is_signed_in(
+def test_a_request_without_a_bearer_token_is_not_signed_in(
     client: httpx.Client, headers: dict[str, str]
 ) -> None:
     answer = client.get("/api/orders", headers=headers)
-    assert reason_of(answer) == (401, "NOT_SIGNED_IN")
+    assert error_of(answer) == (401, "NOT_SIGNED_IN")
     assert answer.headers["www-authenticate"].startswith("Bearer ")
 
 
-def test_a_token_in_the_query_does_not_count(client: httpx.Client, key: jwk.ECKey) -> None:
+def test_a_token_in_the_query_is_ignored(client: httpx.Client, key: jwk.ECKey) -> None:
     answer = client.get(f"/api/orders?access_token={tokens.sign(key)}")
-    assert reason_of(answer) == (401, "NOT_SIGNED_IN")
+    assert error_of(answer) == (401, "NOT_SIGNED_IN")
 
 
-def test_an_expired_token_is_told_from_a_bad_one(client: httpx.Client, key: jwk.ECKey) -> None:
+def test_an_expired_token_has_a_reason_of_its_own(client: httpx.Client, key: jwk.ECKey) -> None:
     token = tokens.sign(key, exp=int(time.time()) - 60)
-    assert reason_of(get_orders(client, token)) == (401, "TOKEN_EXPIRED")
+    assert error_of(get_orders(client, token)) == (401, "TOKEN_EXPIRED")
 
 
 @pytest.mark.parametrize(
     "claims",
     [
-        {"aud": "somebody-else"},
-        {"iss": "https://somebody.example"},
+        {"aud": "another-audience"},
+        {"iss": "https://another.example"},
         {"exp": None},
         {"nbf": int(time.time()) + 3600},
     ],
     ids=["audience", "issuer", "endless", "too-early"],
 )
-def test_a_token_that_says_the_wrong_thing_is_invalid(
+def test_a_token_with_wrong_claims_is_invalid(
     client: httpx.Client, key: jwk.ECKey, claims: dict[str, Any]
 ) -> None:
-    assert reason_of(get_orders(client, tokens.sign(key, **claims))) == (401, "TOKEN_INVALID")
+    assert error_of(get_orders(client, tokens.sign(key, **claims))) == (401, "TOKEN_INVALID")
 
 
-def test_a_forged_token_is_invalid(client: httpx.Client) -> None:
+def test_a_token_of_a_forged_key_is_invalid(client: httpx.Client) -> None:
     token = tokens.sign(tokens.new_key("first"))
-    assert reason_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
+    assert error_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
 
 
 def test_a_token_of_an_unknown_key_is_invalid(client: httpx.Client) -> None:
     token = tokens.sign(tokens.new_key("unknown"))
-    assert reason_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
+    assert error_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
 
 
-def test_a_token_that_was_changed_is_invalid(client: httpx.Client, key: jwk.ECKey) -> None:
+def test_a_token_with_changed_claims_is_invalid(client: httpx.Client, key: jwk.ECKey) -> None:
     head, _, signature = tokens.sign(key).split(".")
     _, claims, _ = tokens.sign(key, role="admin").split(".")
-    assert reason_of(get_orders(client, f"{head}.{claims}.{signature}")) == (401, "TOKEN_INVALID")
+    assert error_of(get_orders(client, f"{head}.{claims}.{signature}")) == (401, "TOKEN_INVALID")
 
 
 @pytest.mark.parametrize("token", ["abc", "a.b.c", "..", "%"])
-def test_what_is_no_token_is_invalid(client: httpx.Client, token: str) -> None:
-    assert reason_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
+def test_a_malformed_token_is_invalid(client: httpx.Client, token: str) -> None:
+    assert error_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
 
 
 def test_a_token_without_a_signature_is_invalid(client: httpx.Client, key: jwk.ECKey) -> None:
     _, claims, _ = tokens.sign(key).split(".")
     token = f"{_encoded(NO_SIGNATURE)}.{claims}."
-    assert reason_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
+    assert error_of(get_orders(client, token)) == (401, "TOKEN_INVALID")
 
 
-def test_the_public_key_is_no_shared_secret(client: httpx.Client, key: jwk.ECKey) -> None:
+def test_a_token_signed_with_the_public_key_as_secret_is_invalid(
+    client: httpx.Client, key: jwk.ECKey
+) -> None:
     secret = key.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     _, claims, _ = tokens.sign(key).split(".")
     signed = f"{_encoded(SHARED_SECRET)}.{claims}"
     signature = hmac.digest(secret, signed.encode(), "sha256")
     answer = get_orders(client, f"{signed}.{_encoded(signature)}")
-    assert reason_of(answer) == (401, "TOKEN_INVALID")
+    assert error_of(answer) == (401, "TOKEN_INVALID")
 
 
 def _encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def test_a_clock_that_is_a_little_late_is_forgiven(client: httpx.Client, key: jwk.ECKey) -> None:
+def test_a_small_clock_difference_is_tolerated(client: httpx.Client, key: jwk.ECKey) -> None:
     token = tokens.sign(key, exp=int(time.time()) - 2)
     assert get_orders(client, token).status_code == 200
 
@@ -139,7 +141,7 @@ def test_a_clock_that_is_a_little_late_is_forgiven(client: httpx.Client, key: jw
         ("GET", "/.well-known/jwks.json"),
     ],
 )
-def test_what_is_open_needs_no_token(client: httpx.Client, verb: str, path: str) -> None:
+def test_a_public_method_needs_no_token(client: httpx.Client, verb: str, path: str) -> None:
     assert client.request(verb, path).status_code == 200
 
 
@@ -156,12 +158,12 @@ def test_what_is_open_needs_no_token(client: httpx.Client, verb: str, path: str)
         ("POST", "/api/promotions/validate"),
     ],
 )
-def test_what_is_not_open_needs_a_token(client: httpx.Client, verb: str, path: str) -> None:
-    assert reason_of(client.request(verb, path)) == (401, "NOT_SIGNED_IN")
+def test_any_other_path_needs_a_token(client: httpx.Client, verb: str, path: str) -> None:
+    assert error_of(client.request(verb, path)) == (401, "NOT_SIGNED_IN")
 
 
 class TestRotation:
-    """users changes its keys; nobody notices."""
+    """The users service changes its keys; valid tokens stay valid."""
 
     @pytest.fixture
     def rotating(self, key: jwk.ECKey) -> Iterator[FakeShop]:
@@ -171,17 +173,20 @@ class TestRotation:
 
     @pytest.fixture
     def envoy(self, tmp_path: Path, rotating: FakeShop, key: jwk.ECKey) -> Iterator[Envoy]:
-        mesh, port = Mesh(), rotating.open()
-        mesh.place("users", port)
+        control_plane, port = StaticControlPlane(), rotating.open()
+        control_plane.set_instances("users", port)
         envoy = Envoy(
-            tmp_path, xds_port=mesh.port, jwks_cache_seconds=1, rate_limit_per_minute=100_000
+            tmp_path,
+            xds_port=control_plane.port,
+            jwks_cache_seconds=1,
+            rate_limit_per_minute=100_000,
         )
         eventually(lambda: has_keys(envoy, key))
         yield envoy
         envoy.stop()
-        mesh.close()
+        control_plane.close()
 
-    def test_a_new_key_counts_once_it_was_published_for_the_cache_duration(
+    def test_a_new_key_is_accepted_once_it_is_published_for_the_cache_duration(
         self, envoy: Envoy, rotating: FakeShop, key: jwk.ECKey
     ) -> None:
         new = tokens.new_key("second")
@@ -189,25 +194,25 @@ class TestRotation:
         fetched = len(rotating.calls_of("GetJwks"))
 
         def served_while_waiting() -> bool:
-            assert has_keys(envoy, key), "a valid token was refused"
+            assert has_keys(envoy, key), "a valid token was rejected"
             return len(rotating.calls_of("GetJwks")) > fetched + 1
 
         eventually(served_while_waiting)
         assert has_keys(envoy, new)
         assert has_keys(envoy, key)
 
-    def test_a_key_that_was_taken_back_counts_no_more(
+    def test_a_removed_key_is_no_longer_accepted(
         self, envoy: Envoy, rotating: FakeShop, key: jwk.ECKey
     ) -> None:
         rotating.jwks = tokens.published(tokens.new_key("second"))
         eventually(lambda: not has_keys(envoy, key))
 
-    def test_without_fresh_keys_nobody_is_taken_for_a_forger(
+    def test_tokens_are_unverifiable_not_invalid_without_fresh_keys(
         self, envoy: Envoy, rotating: FakeShop, key: jwk.ECKey
     ) -> None:
         rotating.jwks = b""
         eventually(lambda: not has_keys(envoy, key))
         answer = httpx.get(f"{envoy.http}/api/orders", headers=tokens.bearer(tokens.sign(key)))
-        assert reason_of(answer) == (503, "SERVICE_UNAVAILABLE")
+        assert error_of(answer) == (503, "SERVICE_UNAVAILABLE")
         rotating.jwks = tokens.published(key)
         eventually(lambda: has_keys(envoy, key))

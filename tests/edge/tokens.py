@@ -1,4 +1,4 @@
-"""Keys and tokens, as the users service makes them, and as others might."""
+"""Keys and tokens like those of the users service."""
 
 import json
 import time
@@ -6,7 +6,7 @@ from typing import Any
 
 from joserfc import jwk, jwt
 
-ALICE = "0a11ce00-0000-4000-8000-000000000001"
+USER_ID = "0a11ce00-0000-4000-8000-000000000001"
 
 
 def new_key(key_id: str) -> jwk.ECKey:
@@ -20,12 +20,12 @@ def published(*keys: jwk.ECKey) -> bytes:
 
 
 def sign(key: jwk.ECKey, **claims: Any) -> str:
-    """Return a token that holds for an hour; `claims` replace its own."""
+    """Return a token that is valid for an hour; `claims` replace its own."""
     now = int(time.time())
     usual = {
         "iss": "https://mamie-rosa.example",
         "aud": "mamie-rosa",
-        "sub": ALICE,
+        "sub": USER_ID,
         "role": "customer",
         "iat": now,
         "exp": now + 3600,
@@ -34,5 +34,5 @@ def sign(key: jwk.ECKey, **claims: Any) -> str:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Return the header that shows a token."""
+    """Return the header with a bearer token."""
     return {"authorization": f"Bearer {token}"}

@@ -1,42 +1,27 @@
-"""What nobody can handle is put aside after five tries, and handled when it can be."""
+"""Messages that a consumer rejects: dead letters after five deliveries, and their redrive."""
 
 import json
 import re
-import subprocess
 import time
 import uuid
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import replace
 
-import pika
 import pytest
-import sqlalchemy as sa
-from mamie_rosa.events.v1 import events_pb2
 
-from scripts.paths import ROOT
-from services.common.messaging import dead_letters, rabbitmq
-from tests.faults.heard import Heard, engine_of, tell_of
-from tests.outage import down
-from tests.waiting import eventually
+from services.common.messaging import rabbitmq
+from tests.faults.checkers import check, one_welcome_per_user
+from tests.faults.faults import down, faulty_constraint
+from tests.faults.workloads import publish_unreadable, user_event
+from tests.support.commands import run_script
+from tests.support.dead_letters import OwnDeadLetters
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.faults
 
 QUEUE = rabbitmq.Queue("notifications", ())
-GOOD, POISON = 1_000, 20
-POISONED = events_pb2.OrderShipped.DESCRIPTOR.full_name
-"""A type that the notifications alone listen to."""
-
-
-@pytest.fixture
-def engine(stack):
-    with engine_of(stack, "notifications") as engine:
-        yield engine
-
-
-@pytest.fixture
-def heard(engine):
-    return Heard(engine)
+VALID, UNREADABLE = 1_000, 20
+ATTEMPTS = rabbitmq.MAX_DELIVERY_ATTEMPTS
 
 
 @pytest.fixture
@@ -46,140 +31,105 @@ def connection(stack):
 
 
 @pytest.fixture
-def mine(connection):
-    """What the ids of this test begin with; its dead letters are thrown away afterwards."""
-    marker = uuid.uuid4().hex
-    yield marker
-    eventually(lambda: thrown_away(connection, marker), seconds=30)
-
-
-def thrown_away(connection, marker):
-    """Throw dead letters of a test away; tell whether there were none any more."""
-    found = 0
+def channel(connection):
     with connection.channel() as channel:
-        for _ in range(message_count(connection)):
-            method, properties, _ = channel.basic_get(QUEUE.dead)
-            if method and (properties.message_id or "").startswith(marker):
-                channel.basic_ack(method.delivery_tag)
-                found += 1
-    return found == 0
+        channel.confirm_delivery()
+        yield channel
 
 
-def message_count(connection):
-    with connection.channel() as channel:
-        return channel.queue_declare(QUEUE.dead, passive=True).method.message_count
+@pytest.fixture
+def dead(connection):
+    """Yield the dead letters of this test; they are removed afterwards."""
+    letters = OwnDeadLetters(connection, QUEUE, uuid.uuid4().hex)
+    yield letters
+    letters.discard()
 
 
-def dead(connection, marker):
-    """Return the ids of this test's dead letters, each as often as it is there."""
-    letters = dead_letters.list_dead_letters(connection, QUEUE)
-    names = (letter.properties.message_id or "" for letter in letters)
-    return sorted(name for name in names if name.startswith(marker))
-
-
-def tries(stack, marker):
-    """Return how often messages were refused, as the logs of the notifications tell."""
+def delivery_attempts(stack, prefix):
+    """Return how often each message was rejected, from the logs of the notifications."""
     logs = (stack.data / "logs").glob("notifications-*.log")
-    lines = (line for log in logs for line in log.read_text().splitlines() if marker in line)
-    told = map(json.loads, lines)
-    return Counter(each["message_id"] for each in told if each["event"] == "event_refused")
+    lines = (line for log in logs for line in log.read_text().splitlines() if prefix in line)
+    entries = map(json.loads, lines)
+    return Counter(each["message_id"] for each in entries if each["event"] == "event_failed")
 
 
-@contextmanager
-def faulty_schema(engine, marker):
-    """Let the store refuse some clients, as a migration with a mistake would."""
-    name = f"mistake_{marker}"
-    refuse = f"CHECK (user_id NOT LIKE '{marker}-refused-%') NOT VALID"
-    run(engine, f"ALTER TABLE clients ADD CONSTRAINT {name} {refuse}")
-    try:
-        yield
-    finally:
-        run(engine, f"ALTER TABLE clients DROP CONSTRAINT {name}")
-
-
-def run(engine, statement):
-    with engine.begin() as connection:
-        connection.execute(sa.text(statement))
-
-
-def publish_poison(channel, message_id):
-    properties = pika.BasicProperties(
-        delivery_mode=pika.DeliveryMode.Persistent, message_id=message_id
-    )
-    channel.basic_publish(rabbitmq.EXCHANGE, POISONED, b"\xff poison", properties, mandatory=True)
-
-
-def publish_refused(channel, message_id):
-    event = tell_of(message_id, "Refused", is_new=True)
+def publish_user(channel, message_id):
+    """Publish the event of a new user, whose id is the event's."""
+    event = user_event(message_id, "Rejected", is_new=True)
     rabbitmq.publish(channel, replace(event, id=message_id))
 
 
 def redrive(stack, *options):
-    """Run the command; return its exit status and what it says."""
-    command = [ROOT / "scripts" / "redrive", "notifications", *options, "--data", stack.data]
-    ended = subprocess.run(command, text=True, capture_output=True, timeout=60, check=False)
-    assert not ended.stderr
-    return ended.returncode, ended.stdout
+    return run_script(stack, "redrive", "notifications", *options)
 
 
-def listed(stack, ids):
-    """Return what the command shows, if all of some dead letters are there to be seen."""
+def list_all(stack, ids):
+    """Return the list of dead letters once it shows all of some ids."""
     status, shown = redrive(stack, "--list")
     assert status == 0
     return shown if all(each in shown for each in ids) else None
 
 
-def test_poison_is_put_aside_after_five_tries_and_the_others_go_on(
-    stack, connection, heard, mine, say
+def publish_mixed(channel, valid, unreadable):
+    """Publish valid events, with an unreadable message before every fiftieth."""
+    for number, user_id in enumerate(valid):
+        if number % (len(valid) // len(unreadable)) == 0:
+            publish_unreadable(channel, unreadable[number * len(unreadable) // len(valid)])
+        rabbitmq.publish(channel, user_event(user_id, "Valid", is_new=False))
+
+
+def test_unreadable_messages_are_dead_after_five_attempts_and_the_queue_goes_on(
+    stack, channel, notifications, dead, say
 ):
-    good = [f"{mine}-{number}" for number in range(GOOD)]
-    bad = sorted(f"{mine}-poison-{number}" for number in range(POISON))
-    with connection.channel() as channel:
-        channel.confirm_delivery()
-        for number, user_id in enumerate(good):
-            if number % (GOOD // POISON) == 0:
-                publish_poison(channel, bad[number * POISON // GOOD])
-            rabbitmq.publish(channel, tell_of(user_id, "Good", is_new=False))
+    valid = [f"{dead.prefix}-{number}" for number in range(VALID)]
+    unreadable = sorted(f"{dead.prefix}-unreadable-{number}" for number in range(UNREADABLE))
+    publish_mixed(channel, valid, unreadable)
     began = time.monotonic()
-    eventually(lambda: len(heard.names(good)) == GOOD, seconds=60)
-    eventually(lambda: dead(connection, mine) == bad, seconds=30)
-    assert tries(stack, mine) == dict.fromkeys(bad, rabbitmq.MAX_DELIVERY_ATTEMPTS)
-    say(f"1,000 good among 20 poison: done {time.monotonic() - began:.1f} s after the last")
+    eventually(lambda: len(notifications.first_names(valid)) == VALID, seconds=60)
+    eventually(lambda: dead.ids() == unreadable, seconds=30)
+    assert delivery_attempts(stack, dead.prefix) == dict.fromkeys(unreadable, ATTEMPTS)
+    say(f"1,000 valid, 20 unreadable: done {time.monotonic() - began:.1f} s after the last")
 
 
-def test_dead_letters_that_are_redriven_have_their_effect_once_or_are_dead_again(
-    stack, connection, engine, heard, mine
+def test_redriven_messages_have_one_effect_or_are_dead_again(
+    stack, channel, notifications_engine, notifications, dead
 ):
-    bad = [f"{mine}-poison-{number}" for number in range(3)]
-    refused = [f"{mine}-refused-{number}" for number in range(3)]
-    with faulty_schema(engine, mine), connection.channel() as channel:
-        channel.confirm_delivery()
-        for refused_id, bad_id in zip(refused, bad, strict=True):
-            publish_refused(channel, refused_id)
-            publish_poison(channel, bad_id)
-        eventually(lambda: dead(connection, mine) == bad + refused, seconds=30)
-    assert tries(stack, mine) == dict.fromkeys(bad + refused, rabbitmq.MAX_DELIVERY_ATTEMPTS)
-    assert heard.names(refused) == []
+    unreadable = [f"{dead.prefix}-unreadable-{number}" for number in range(3)]
+    rejected = [f"{dead.prefix}-rejected-{number}" for number in range(3)]
+    both = sorted(unreadable + rejected)
+    no_rejected = f"user_id NOT LIKE '{dead.prefix}-rejected-%'"
+    with faulty_constraint(notifications_engine, "clients", no_rejected):
+        for rejected_id, unreadable_id in zip(rejected, unreadable, strict=True):
+            publish_user(channel, rejected_id)
+            publish_unreadable(channel, unreadable_id)
+        eventually(lambda: dead.ids() == both, seconds=30)
+    assert delivery_attempts(stack, dead.prefix) == dict.fromkeys(both, ATTEMPTS)
+    assert notifications.first_names(rejected) == []
 
-    shown = eventually(lambda: listed(stack, bad + refused))
-    assert all(re.search(rf"{each} .*unreadable .*rejected", shown) for each in bad), shown
-    assert all(re.search(rf"{each} .*UserCreated .*rejected", shown) for each in refused), shown
-    (count,) = re.findall(rf"^(\d+) messages in {QUEUE.dead}$", shown, re.M)
-    eventually(lambda: message_count(connection) == int(count))
-
+    count = count_listed(stack, unreadable, rejected)
+    eventually(lambda: dead.total() == count)
     assert redrive(stack) == (0, f"{count} messages moved back to {QUEUE.name}\n")
-    once_more = dict.fromkeys(bad, 2 * rabbitmq.MAX_DELIVERY_ATTEMPTS) | dict.fromkeys(
-        refused, rabbitmq.MAX_DELIVERY_ATTEMPTS
-    )
-    eventually(lambda: tries(stack, mine) == once_more, seconds=30)
-    eventually(lambda: dead(connection, mine) == bad, seconds=30)
-    eventually(lambda: heard.welcomes(refused) == dict.fromkeys(refused, 1))
-    assert heard.names(refused) == ["Refused"] * 3
+    twice = dict.fromkeys(unreadable, 2 * ATTEMPTS) | dict.fromkeys(rejected, ATTEMPTS)
+    eventually(lambda: delivery_attempts(stack, dead.prefix) == twice, seconds=30)
+    eventually(lambda: dead.ids() == unreadable, seconds=30)
+    check(one_welcome_per_user(notifications.welcome_counts, rejected), seconds=10)
+    assert notifications.first_names(rejected) == ["Rejected"] * 3
 
 
-def test_without_a_bus_the_command_says_so_in_one_line(stack):
+def count_listed(stack, unreadable, rejected):
+    """Return the count of listed dead letters, which shows some with their type and reason."""
+    shown = eventually(lambda: list_all(stack, unreadable + rejected))
+    for each in unreadable:
+        assert re.search(rf"{each} .*unreadable .*rejected", shown), shown
+    for each in rejected:
+        assert re.search(rf"{each} .*UserCreated .*rejected", shown), shown
+    (count,) = re.findall(rf"^(\d+) messages in {QUEUE.dead}$", shown, re.M)
+    return int(count)
+
+
+def test_the_command_reports_a_bus_that_is_down_in_one_line(stack):
     with down(stack, "rabbitmq"):
-        for option in ((), ("--list",)):
-            status, shown = redrive(stack, *option)
+        for options in ((), ("--list",)):
+            status, shown = redrive(stack, *options)
             assert status == 1
             assert re.fullmatch(r"RabbitMQ does not .*\n", shown), shown

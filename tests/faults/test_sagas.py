@@ -1,30 +1,29 @@
-"""kill -9 of the instance that drives an order, at every step: another one finishes it."""
+"""Orders while the instances that execute their sagas are killed, or payments are down."""
 
-import signal
-import subprocess
-import sys
 import time
-import uuid
 from functools import partial
 
-import grpc
-import psutil
 import pytest
-import requests
-from mamie_rosa.orders.v1 import orders_pb2, orders_pb2_grpc
 
-from scripts.paths import ROOT
 from services.orders.domain import Step
-from tests.e2e.test_races import payments_of
-from tests.outage import down
-from tests.shop import ADDRESS
-from tests.waiting import eventually
+from tests.faults.checkers import (
+    check,
+    one_payment_per_order,
+    orders_are,
+    orders_equal_acknowledgements,
+    stock_is_conserved,
+)
+from tests.faults.dying_instances import dying_at
+from tests.faults.faults import down, kill
+from tests.faults.workloads import Orders
+from tests.support.stores import payments_of
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.faults
 
 TAKEOVER_SECONDS = 5
 FORWARD = ["OrderPlaced", "PromoRedeemed", "PaymentStarted", "PaymentCaptured", "OrderConfirmed"]
-BACKWARD = [
+COMPENSATION = [
     *FORWARD[:3],
     "PaymentDeclined",
     "OrderCancelled",
@@ -32,108 +31,63 @@ BACKWARD = [
     "PromoReleased",
     "StockReleased",
 ]
-STEPS_FORWARD = (Step.REDEEM_PROMO, Step.START_PAYMENT, Step.TAKE_PAYMENT, Step.SELL_STOCK)
-STEPS_BACKWARD = (Step.SETTLE_PAYMENT, Step.RELEASE_PROMO, Step.RELEASE_STOCK)
-
-
-@pytest.fixture
-def dying(stack):
-    """Start instances of orders that die at a step; those that live on are ended."""
-    started = []
-
-    def start(step, when):
-        name = f"orders-dying-{uuid.uuid4().hex[:8]}"
-        settings = psutil.Process(stack.unit("orders-1")["pid"]).environ()
-        command = [sys.executable, "-m", "tests.faults.dying_orders", step, when]
-        environment = settings | {"MAMIE_INSTANCE": name, "MAMIE_PORT": "0"}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        started.append((name, process))
-        return eventually(lambda: address_of(stack, name), seconds=20), process
-
-    yield start
-    for name, process in started:
-        process.kill()
-        process.wait()
-        requests.put(f"{stack.url('consul')}/v1/agent/service/deregister/{name}", timeout=5)
-
-
-def address_of(stack, name):
-    try:
-        return stack.address(name)
-    except requests.HTTPError:
-        return None
-
-
-def order_at(address, person, product, code, token):
-    """Place an order at one instance, past the edge; return its id."""
-    request = orders_pb2.CreateOrderRequest(
-        items=[orders_pb2.CartItem(product_id=product["productId"], quantity=2)],
-        promo_code=code,
-        shipping_address=orders_pb2.Address(
-            line1=ADDRESS["line1"], postal_code="75011", city="Paris", country="FR"
-        ),
-        payment_token=token,
-    )
-    identity = (("x-user-id", person.user_id), ("x-user-role", "customer"))
-    with grpc.insecure_channel(address) as channel:
-        stub = orders_pb2_grpc.OrdersServiceStub(channel)
-        return stub.CreateOrder(request, timeout=5, metadata=identity).order_id
+FORWARD_STEPS = (Step.REDEEM_PROMO, Step.START_PAYMENT, Step.CAPTURE_PAYMENT, Step.COMMIT_STOCK)
+COMPENSATION_STEPS = (Step.REFUND_PAYMENT, Step.RELEASE_PROMO, Step.RELEASE_STOCK)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", STEPS_FORWARD)
-def test_an_order_on_its_way_is_confirmed_by_another_instance(
-    shop, stack, alice, dying, step, when, say
+@pytest.mark.parametrize("step", FORWARD_STEPS)
+def test_another_instance_confirms_an_order_whose_instance_died_at_a_step(
+    shop, stack, customer, step, when, say
 ):
     product, code = shop.add_product(stock=10), shop.add_promotion()
-    address, process = dying(step, when)
-    order_id = order_at(address, alice, product, code, "tok_ok")
-    assert process.wait(timeout=10) == -signal.SIGKILL
-    killed = time.monotonic()
-    alice.await_status(order_id, "CONFIRMED", seconds=TAKEOVER_SECONDS)
-    say(f"finished {time.monotonic() - killed:.1f} s after the kill")
-    assert alice.history(order_id) == FORWARD
+    with dying_at(stack, step, when) as instance:
+        order_id = instance.place(customer, product, code, "tok_ok")
+        instance.await_death()
+        killed = time.monotonic()
+        customer.await_status(order_id, "CONFIRMED", seconds=TAKEOVER_SECONDS)
+        say(f"confirmed {time.monotonic() - killed:.1f} s after the kill")
+    assert customer.history(order_id) == FORWARD
     assert payments_of(stack, order_id) == [("CAPTURED", "18.00")]
-    assert (shop.stock_of(product), shop.uses_of(code)) == (8, 1)
+    assert shop.uses_of(code) == 1
+    check(stock_is_conserved(shop, product, initial=10, sold=2))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", STEPS_BACKWARD)
-def test_an_order_on_its_way_back_is_given_up_by_another_instance(
-    shop, stack, alice, dying, step, when
+@pytest.mark.parametrize("step", COMPENSATION_STEPS)
+def test_another_instance_compensates_an_order_whose_instance_died_at_a_step(
+    shop, stack, customer, step, when
 ):
     product, code = shop.add_product(stock=10), shop.add_promotion()
-    address, process = dying(step, when)
-    order_id = order_at(address, alice, product, code, "tok_declined")
-    assert process.wait(timeout=10) == -signal.SIGKILL
-    eventually(lambda: alice.history(order_id) == BACKWARD, seconds=TAKEOVER_SECONDS)
-    assert alice.see(order_id)["status"] == "CANCELLED"
+    with dying_at(stack, step, when) as instance:
+        order_id = instance.place(customer, product, code, "tok_declined")
+        instance.await_death()
+        eventually(lambda: customer.history(order_id) == COMPENSATION, seconds=TAKEOVER_SECONDS)
+    assert customer.get_order(order_id)["status"] == "CANCELLED"
     assert [status for status, _ in payments_of(stack, order_id)] == ["DECLINED"]
-    assert (shop.stock_of(product), shop.uses_of(code)) == (10, 0)
+    assert shop.uses_of(code) == 0
+    check(stock_is_conserved(shop, product, initial=10, sold=0))
 
 
-def test_all_instances_killed_at_once_lose_no_order(shop, stack, alice):
-    product = shop.add_product(stock=50)
-    order_ids = [alice.place((product, 1), paymentToken="tok_slow") for _ in range(5)]
-    for instance in stack.instances("orders"):
-        stack.kill(instance)
-    for order_id in order_ids:
-        eventually(partial(confirmed, alice, order_id), seconds=30)
-        assert len(payments_of(stack, order_id)) == 1
-    assert shop.stock_of(product) == 45
+def test_killing_all_instances_of_orders_at_once_loses_no_order(shop, stack, customer):
+    orders = Orders(shop.add_product(stock=50))
+    for _ in range(5):
+        orders.place(customer, paymentToken="tok_slow")
+    kill(stack, "orders")
+    check(orders_are("CONFIRMED", orders.acknowledged), seconds=30)
+    order_ids = [order.order_id for order in orders.acknowledged]
+    check(
+        orders_equal_acknowledgements(orders.acknowledged),
+        one_payment_per_order(partial(payments_of, stack), order_ids),
+        stock_is_conserved(shop, orders.product, initial=50, sold=orders.ordered_units),
+    )
 
 
-def confirmed(person, order_id):
-    answer = person.get(f"/api/orders/{order_id}")
-    return answer.status_code == 200 and answer.json()["status"] == "CONFIRMED"
-
-
-def test_an_order_waits_for_payments_that_are_down_and_goes_on_when_they_are_back(
-    shop, stack, alice
+def test_an_order_waits_for_payments_that_are_down_and_is_confirmed_when_they_are_up(
+    stack, customer, orders
 ):
-    product = shop.add_product(stock=5)
-    with down(stack, *stack.instances("payments")):
-        order_id = alice.place((product, 1))
-        alice.await_status(order_id, "PAYMENT_PROCESSING")
-    alice.await_status(order_id, "CONFIRMED", seconds=15)
+    with down(stack, "payments"):
+        order_id = orders.place(customer).order_id
+        customer.await_status(order_id, "PAYMENT_PROCESSING")
+    customer.await_status(order_id, "CONFIRMED", seconds=15)
     assert payments_of(stack, order_id) == [("CAPTURED", "10.00")]

@@ -30,7 +30,7 @@ def lists_of_services(setup: str) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def missing(setup: str) -> Iterator[str]:
-    """Yield the modules that such a list lacks, though it has others of the same name."""
+    """Yield the modules that such a list lacks, though it has modules of the same name."""
     for contract, listed in lists_of_services(setup):
         pattern = re.compile("|".join(map(_pattern, listed)))
         for module in sorted({each for entry in listed for each in _alike(entry)}):

@@ -1,9 +1,12 @@
-"""A catalog in memory, for tests of what stands on it."""
+"""In-memory implementations of the catalog's ports, for tests."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from typing_extensions import override
 
 from services.catalog.domain import (
     OutOfStockError,
@@ -16,15 +19,18 @@ from services.catalog.domain import (
     SkuExistsError,
     StockBelowZeroError,
 )
-from services.catalog.purchases import OrdersUnavailableError
-from services.catalog.repository import Decide, ProductQuery
+from services.catalog.promotions import ActivePromotions
+from services.catalog.purchases import OrdersUnavailableError, Purchases
+from services.catalog.ratings_repository import RatingsRepository
+from services.catalog.repository import CatalogRepository, ProductQuery
+from services.catalog.reservations_repository import Decide, ReservationsRepository
 from services.common.clock import Clock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def build_product(number: int = 1, **changes) -> Product:
-    """Return product number `number`, changed as told."""
+def build_product(number: int = 1, **changes: Any) -> Product:
+    """Build product number `number`, with some fields replaced."""
     product = Product(
         product_id=f"00000000-0000-4000-8000-{number:012}",
         sku=f"sku_{number:03}",
@@ -39,18 +45,19 @@ def build_product(number: int = 1, **changes) -> Product:
     return replace(product, **changes)
 
 
-class InMemoryCatalogRepository:
-    """Products and reservations in two dictionaries."""
+class InMemoryCatalogRepository(CatalogRepository):
+    """Products in a dictionary."""
 
     def __init__(self) -> None:
         self._products: dict[str, Product] = {}
-        self._reservations: dict[str, Reservation] = {}
 
+    @override
     def find(self, name: str) -> Product:
         if product := self.find_many([name]).get(name):
             return product
         raise ProductNotFoundError(name)
 
+    @override
     def find_many(self, names: Iterable[str]) -> Mapping[str, Product]:
         by_name = {
             key: product
@@ -59,6 +66,7 @@ class InMemoryCatalogRepository:
         }
         return {name: by_name[name.lower()] for name in names if name.lower() in by_name}
 
+    @override
     def search(self, query: ProductQuery) -> tuple[Sequence[Product], int]:
         text = query.text.lower()
         matching = [
@@ -70,11 +78,13 @@ class InMemoryCatalogRepository:
         start = (query.page - 1) * query.limit
         return matching[start : start + query.limit], len(matching)
 
+    @override
     def add(self, product: Product) -> None:
         if any(known.sku == product.sku for known in self._products.values()):
             raise SkuExistsError(product.sku)
         self._products[product.product_id] = product
 
+    @override
     def update(self, product: Product) -> None:
         known = self._products[product.product_id]
         self._products[product.product_id] = replace(
@@ -84,8 +94,8 @@ class InMemoryCatalogRepository:
             rating_count=known.rating_count,
         )
 
-    def count_ratings(self, product_id: str, stars: Sequence[int]) -> None:
-        """Write on a product what its ratings come to."""
+    def update_summary(self, product_id: str, stars: Sequence[int]) -> None:
+        """Store the average and the number of a product's ratings."""
         average = Decimal(sum(stars)) / len(stars)
         self._products[product_id] = replace(
             self._products[product_id],
@@ -93,6 +103,7 @@ class InMemoryCatalogRepository:
             rating_count=len(stars),
         )
 
+    @override
     def adjust(self, product_id: str, quantity: int, *, reason: str, by: str) -> int:
         stock = self._products[product_id].stock
         if stock + quantity < 0:
@@ -100,73 +111,89 @@ class InMemoryCatalogRepository:
         self._products[product_id] = replace(self._products[product_id], stock=stock + quantity)
         return stock + quantity
 
-    def change_reservation(self, order_id: str, decide: Decide) -> Reservation:
-        change = decide(self._reservations.get(order_id))
-        left = {
-            line.product_id: self._products[line.product_id].stock - line.quantity
-            for line in change.taken
-        }
-        if short := [product_id for product_id, stock in left.items() if stock < 0]:
-            raise OutOfStockError({name: self._products[name].stock for name in short})
-        for product_id, stock in left.items():
-            self._products[product_id] = replace(self._products[product_id], stock=stock)
-        self._reservations[order_id] = change.reservation
-        return change.reservation
-
-    def expired_orders(self, now: datetime, limit: int) -> Sequence[str]:
-        held = [r for r in self._reservations.values() if r.state is ReservationState.HELD]
-        due = [r for r in held if r.expires_at < now]
-        return [r.order_id for r in sorted(due, key=lambda r: r.expires_at)][:limit]
-
-    def reservations_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
-        kept = self._reservations
-        return [kept[key] for key in sorted(kept) if key >= order_id][:limit]
-
+    @override
     def ping(self) -> None:
         pass
 
 
-class InMemoryRatingsRepository:
-    """Ratings in a dictionary, of the products of a catalog in memory."""
+class InMemoryReservationsRepository(ReservationsRepository):
+    """Reservations in a dictionary, of the products of an in-memory catalog."""
+
+    def __init__(self, catalog: InMemoryCatalogRepository) -> None:
+        self._catalog = catalog
+        self._reservations: dict[str, Reservation] = {}
+
+    @override
+    def change(self, order_id: str, decide: Decide) -> Reservation:
+        change = decide(self._reservations.get(order_id))
+        stock = {line.product_id: self._stock(line.product_id) for line in change.taken}
+        short = [line for line in change.taken if stock[line.product_id] < line.quantity]
+        if short:
+            raise OutOfStockError({line.product_id: stock[line.product_id] for line in short})
+        for line in change.taken:
+            self._catalog.adjust(line.product_id, -line.quantity, reason="order", by=order_id)
+        self._reservations[order_id] = change.reservation
+        return change.reservation
+
+    @override
+    def list_expired(self, now: datetime, limit: int) -> Sequence[str]:
+        held = [r for r in self._reservations.values() if r.state is ReservationState.HELD]
+        overdue = [reservation for reservation in held if reservation.expires_at < now]
+        return [r.order_id for r in sorted(overdue, key=lambda r: r.expires_at)][:limit]
+
+    @override
+    def list_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
+        stored = self._reservations
+        return [stored[key] for key in sorted(stored) if key >= order_id][:limit]
+
+    def _stock(self, product_id: str) -> int:
+        return self._catalog.find(product_id).stock
+
+
+class InMemoryRatingsRepository(RatingsRepository):
+    """Ratings in a dictionary, of the products of an in-memory catalog."""
 
     def __init__(self, catalog: InMemoryCatalogRepository, *, clock: Clock = lambda: NOW) -> None:
         self._catalog = catalog
         self._clock = clock
         self._ratings: dict[tuple[str, str], Rating] = {}
 
+    @override
     def rate(self, product_id: str, user_id: str, *, stars: int, comment: str) -> Rating:
-        before = self._ratings.get((product_id, user_id))
+        earlier = self._ratings.get((product_id, user_id))
         rating = Rating(
             product_id=product_id,
             user_id=user_id,
             stars=stars,
             comment=comment,
-            created_at=before.created_at if before else self._clock(),
+            created_at=earlier.created_at if earlier else self._clock(),
         )
         self._ratings[product_id, user_id] = rating
-        given = [each for each in self._ratings.values() if each.product_id == product_id]
-        self._catalog.count_ratings(product_id, [each.stars for each in given])
+        of_product = [r for r in self._ratings.values() if r.product_id == product_id]
+        self._catalog.update_summary(product_id, [rating.stars for rating in of_product])
         return rating
 
 
-class FakePurchases:
-    """Purchases that the test names; `is_away` makes them unknown."""
+class FakePurchases(Purchases):
+    """Fixed purchases; with `is_unavailable` they cannot be verified."""
 
     def __init__(self, *purchases: tuple[str, str]) -> None:
         self._purchases = purchases
-        self.is_away = False
+        self.is_unavailable = False
 
+    @override
     def has_bought(self, user_id: str, product_id: str) -> bool:
-        if self.is_away:
+        if self.is_unavailable:
             raise OrdersUnavailableError
         return (user_id, product_id) in self._purchases
 
 
-class FixedPromotions:
-    """Promotions that run for as long as the test does."""
+class FixedPromotions(ActivePromotions):
+    """Promotions that are always active."""
 
     def __init__(self, *promotions: Promotion) -> None:
         self._promotions = promotions
 
-    def running(self) -> Sequence[Promotion]:
+    @override
+    def list_active(self) -> Sequence[Promotion]:
         return self._promotions

@@ -1,8 +1,9 @@
-"""How the orders service is asked who has bought what."""
+"""The client of the orders service, against a real gRPC server."""
 
 import grpc
 import pytest
 from mamie_rosa.orders.internal.v1 import orders_pb2, orders_pb2_grpc
+from typing_extensions import override
 
 from services.catalog.purchases import OrdersUnavailableError, PurchasesOverGrpc
 from services.common.mesh.channels import open_channel
@@ -12,9 +13,12 @@ pytestmark = pytest.mark.integration
 
 
 class Orders(orders_pb2_grpc.OrdersServiceServicer):
-    """Orders of which Alice has bought one product."""
+    """Alice has bought one product."""
 
-    def VerifyPurchase(self, request, context):
+    @override
+    def VerifyPurchase(
+        self, request: orders_pb2.VerifyPurchaseRequest, context: grpc.ServicerContext
+    ) -> orders_pb2.VerifyPurchaseResponse:
         bought = (request.user_id, request.product_id) == ("alice", "kibble")
         return orders_pb2.VerifyPurchaseResponse(has_bought=bought)
 
@@ -34,7 +38,7 @@ def port():
     server.stop(0)
 
 
-def test_orders_tell_who_has_bought_what(port):
+def test_a_purchase_is_verified_by_customer_and_product(port):
     with open_channel(f"127.0.0.1:{port}") as channel:
         purchases = PurchasesOverGrpc(channel)
         assert purchases.has_bought("alice", "kibble")
@@ -42,6 +46,6 @@ def test_orders_tell_who_has_bought_what(port):
         assert not purchases.has_bought("bob", "kibble")
 
 
-def test_orders_that_are_away_are_said_so():
+def test_unavailable_orders_raise_orders_unavailable():
     with grpc.insecure_channel("127.0.0.1:1") as channel, pytest.raises(OrdersUnavailableError):
         PurchasesOverGrpc(channel).has_bought("alice", "kibble")

@@ -1,10 +1,11 @@
-"""What the catalog answers, to whom."""
+"""The catalog's gRPC services: answers, errors and authorization."""
 
 from datetime import UTC, datetime
 
 import grpc
 import pytest
-from mamie_rosa import catalog_pb2 as first_pb2
+from google.rpc import error_details_pb2
+from mamie_rosa import catalog_pb2 as legacy_pb2
 from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
 
@@ -19,6 +20,7 @@ from services.catalog.tests.fakes import (
     FixedPromotions,
     InMemoryCatalogRepository,
     InMemoryRatingsRepository,
+    InMemoryReservationsRepository,
     build_product,
 )
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
@@ -27,7 +29,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ORDER = "11111111-1111-4111-8111-111111111111"
 PUBLIC = catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 INTERNAL = internal_pb2.DESCRIPTOR.services_by_name["CatalogService"]
-FIRST = first_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+LEGACY = legacy_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 
 
 @pytest.fixture
@@ -59,8 +61,17 @@ def catalog(repository, purchases):
 
 @pytest.fixture
 def stock(repository):
-    servicer = InternalCatalogServicer(repository=repository, clock=lambda: NOW)
+    servicer = InternalCatalogServicer(
+        repository=repository,
+        reservations=InMemoryReservationsRepository(repository),
+        clock=lambda: NOW,
+    )
     return InMemoryServer(INTERNAL, servicer)
+
+
+@pytest.fixture
+def legacy(repository):
+    return InMemoryServer(LEGACY, LegacyCatalogServicer(repository=repository))
 
 
 def lines(kind, *pairs):
@@ -81,12 +92,12 @@ def test_a_page_lists_products_by_sku_with_the_total(catalog):
 
 
 @pytest.mark.parametrize("field", [{"page": -1}, {"limit": 101}, {"q": "x" * 101}])
-def test_a_page_that_breaks_the_rules_is_refused(catalog, field):
+def test_a_list_request_with_invalid_fields_is_rejected(catalog, field):
     answer = catalog.call("ListProducts", catalog_pb2.ListProductsRequest(**field))
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
 
 
-def test_a_product_answers_to_its_id_and_to_its_sku(catalog):
+def test_a_product_is_found_by_id_and_by_sku(catalog):
     by_sku = catalog.call("GetProduct", catalog_pb2.GetProductRequest(id="sku_001")).response
     by_id = catalog.call("GetProduct", catalog_pb2.GetProductRequest(id=by_sku.product_id)).response
     assert by_id == by_sku
@@ -98,7 +109,7 @@ def test_an_unknown_product_is_not_found(catalog):
     assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND")
 
 
-def test_checking_stock_answers_line_by_line(catalog):
+def test_stock_is_checked_line_by_line(catalog):
     items = lines(catalog_pb2.StockLine, ("sku_001", 10), ("sku_002", 11), ("nothing", 1))
     answer = catalog.call("CheckStock", catalog_pb2.CheckStockRequest(items=items)).response
     status = catalog_pb2.StockStatus
@@ -120,11 +131,11 @@ ADJUST = catalog_pb2.AdjustInventoryRequest(id="sku_001", quantity=-3, reason="b
     [("CreateProduct", NEW), ("UpdateProduct", UPDATE), ("AdjustInventory", ADJUST)],
 )
 @pytest.mark.parametrize(
-    ("who", "code"),
+    ("caller", "code"),
     [(ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
 )
-def test_only_administrators_change_the_catalog(catalog, method, request_, who, code):
-    assert catalog.call(method, request_, who).code == code
+def test_only_administrators_change_the_catalog(catalog, method, request_, caller, code):
+    assert catalog.call(method, request_, caller).code == code
 
 
 def test_a_new_product_is_created_and_can_be_read(catalog):
@@ -133,13 +144,13 @@ def test_a_new_product_is_created_and_can_be_read(catalog):
     assert catalog.call("GetProduct", catalog_pb2.GetProductRequest(id="sku_004")).response.title
 
 
-def test_a_sku_is_taken_once(catalog):
+def test_a_sku_is_unique(catalog):
     catalog.call("CreateProduct", NEW, ADMIN)
     answer = catalog.call("CreateProduct", NEW, ADMIN)
     assert (answer.code, answer.reason) == (grpc.StatusCode.ALREADY_EXISTS, "SKU_EXISTS")
 
 
-def test_updating_a_product_leaves_its_stock_alone(catalog):
+def test_updating_a_product_does_not_change_its_stock(catalog):
     answer = catalog.call("UpdateProduct", UPDATE, ADMIN).response
     assert (answer.title, answer.price, answer.stock) == ("New", "1.00", 10)
 
@@ -158,7 +169,7 @@ def test_inventory_never_goes_below_zero(catalog):
 RATE = catalog_pb2.RateProductRequest(id="sku_001", stars=4, comment="Crunchy!")
 
 
-def test_a_buyer_rates_a_product_and_everybody_sees_it(catalog):
+def test_a_buyers_rating_counts_on_the_product(catalog):
     answer = catalog.call("RateProduct", RATE, ALICE)
     assert answer.http == 201
     rating = answer.response
@@ -183,7 +194,7 @@ def test_a_second_rating_replaces_the_first(catalog):
 
 
 @pytest.mark.parametrize(
-    ("who", "product", "code", "reason"),
+    ("caller", "product", "code", "reason"),
     [
         (ANONYMOUS, "sku_001", grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN"),
         (BOB, "sku_001", grpc.StatusCode.PERMISSION_DENIED, "NOT_BOUGHT"),
@@ -191,39 +202,39 @@ def test_a_second_rating_replaces_the_first(catalog):
         (ALICE, "nothing", grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND"),
     ],
 )
-def test_only_buyers_rate_a_product(catalog, who, product, code, reason):
+def test_only_buyers_rate_a_product(catalog, caller, product, code, reason):
     request = catalog_pb2.RateProductRequest(id=product, stars=1)
-    answer = catalog.call("RateProduct", request, who)
+    answer = catalog.call("RateProduct", request, caller)
     assert (answer.code, answer.reason) == (code, reason)
 
 
-@pytest.mark.parametrize("broken", [{"stars": 0}, {"stars": 6}, {"comment": "x" * 2001}])
-def test_a_rating_that_breaks_the_rules_is_refused(catalog, broken):
-    request = catalog_pb2.RateProductRequest(**{"id": "sku_001", "stars": 1} | broken)
+@pytest.mark.parametrize("invalid", [{"stars": 0}, {"stars": 6}, {"comment": "x" * 2001}])
+def test_a_rating_with_invalid_fields_is_rejected(catalog, invalid):
+    request = catalog_pb2.RateProductRequest(**{"id": "sku_001", "stars": 1} | invalid)
     assert catalog.call("RateProduct", request, ALICE).reason == "INVALID_FIELDS"
 
 
-def test_nothing_is_rated_while_nobody_can_tell_who_bought(catalog, purchases):
-    purchases.is_away = True
+def test_rating_is_unavailable_while_purchases_cannot_be_verified(catalog, purchases):
+    purchases.is_unavailable = True
     answer = catalog.call("RateProduct", RATE, ALICE)
     assert (answer.code, answer.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
     assert answer.facts == {"service": "orders"}
 
 
-def test_verifying_stock_tells_price_and_title(stock):
+def test_verified_stock_carries_price_and_title(stock):
     request = internal_pb2.VerifyStockRequest(product_id="sku_001", quantity=11)
     answer = stock.call("VerifyStock", request).response
     assert (answer.available, answer.available_quantity) == (False, 10)
     assert (answer.unit_price, answer.currency, answer.title) == ("12.90", "EUR", "Kibble 1")
 
 
-def test_a_hold_takes_stock_off_sale_once(stock, repository):
+def test_a_repeated_reservation_takes_stock_off_sale_once(stock, repository):
     for _ in range(2):
         assert reserve(stock, ("sku_001", 2), ("sku_001", 1)).code == grpc.StatusCode.OK
     assert repository.find("sku_001").stock == 7
 
 
-def test_a_short_line_holds_nothing_and_is_named(stock, repository):
+def test_a_short_line_reserves_nothing_and_is_named(stock, repository):
     answer = reserve(stock, ("sku_001", 2), ("sku_002", 11))
     assert (answer.code, answer.http) == (grpc.StatusCode.FAILED_PRECONDITION, 422)
     assert answer.reason == "OUT_OF_STOCK"
@@ -231,13 +242,13 @@ def test_a_short_line_holds_nothing_and_is_named(stock, repository):
     assert repository.find("sku_001").stock == 10
 
 
-def test_an_unknown_line_holds_nothing(stock, repository):
+def test_an_unknown_product_reserves_nothing(stock, repository):
     answer = reserve(stock, ("sku_001", 2), ("nothing", 1))
     assert answer.facts == {"productIds": "nothing"}
     assert repository.find("sku_001").stock == 10
 
 
-def test_released_stock_is_back_on_sale_once(stock, repository):
+def test_a_repeated_release_puts_stock_back_on_sale_once(stock, repository):
     reserve(stock, ("sku_001", 2))
     stock.call("CommitStock", internal_pb2.CommitStockRequest(order_id=ORDER))
     for _ in range(2):
@@ -245,24 +256,46 @@ def test_released_stock_is_back_on_sale_once(stock, repository):
     assert repository.find("sku_001").stock == 10
 
 
-def test_selling_what_was_never_held_is_not_found(stock):
+def test_committing_without_a_reservation_is_not_found(stock):
     answer = stock.call("CommitStock", internal_pb2.CommitStockRequest(order_id=ORDER))
     assert answer.reason == "RESERVATION_NOT_FOUND"
 
 
-@pytest.mark.parametrize(("quantity", "available"), [(10, True), (11, False), (0, False)])
-def test_the_first_contract_is_kept(repository, quantity, available):
-    server = InMemoryServer(FIRST, LegacyCatalogServicer(repository=repository))
-    request = first_pb2.StockCheckRequest(product_id="sku_001", quantity=quantity)
-    answer = server.call("VerifyStock", request).response
-    assert answer == first_pb2.StockCheckResponse(available=available, available_quantity=10)
+@pytest.mark.parametrize(("quantity", "available"), [(10, True), (11, False)])
+def test_the_legacy_contract_answers_what_is_on_sale(legacy, quantity, available):
+    request = legacy_pb2.StockCheckRequest(product_id="sku_001", quantity=quantity)
+    answer = legacy.call("VerifyStock", request).response
+    assert answer == legacy_pb2.StockCheckResponse(available=available, available_quantity=10)
+
+
+def test_the_legacy_contract_answers_not_found_for_an_unknown_product(legacy):
+    request = legacy_pb2.StockCheckRequest(product_id="nothing", quantity=1)
+    answer = legacy.call("VerifyStock", request)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "PRODUCT_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("product_id", "quantity", "fields"),
+    [
+        ("", 1, ["productId"]),
+        ("sku_001", 0, ["quantity"]),
+        ("sku_001", -1, ["quantity"]),
+        ("", 0, ["productId", "quantity"]),
+    ],
+)
+def test_the_legacy_contract_rejects_invalid_fields_by_name(legacy, product_id, quantity, fields):
+    request = legacy_pb2.StockCheckRequest(product_id=product_id, quantity=quantity)
+    answer = legacy.call("VerifyStock", request)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+    violations = answer.detail(error_details_pb2.BadRequest).field_violations
+    assert [violation.field for violation in violations] == fields
 
 
 def list_reservations(stock, **fields):
     return stock.call("ListReservations", internal_pb2.ListReservationsRequest(**fields))
 
 
-def test_reservations_are_listed_in_pages_each_of_which_tells_the_next(stock):
+def test_reservations_are_listed_in_pages_linked_by_tokens(stock):
     other = "22222222-2222-4222-8222-222222222222"
     reserve(stock, ("sku_001", 2), ("sku_002", 1))
     stock.call("ReleaseStock", internal_pb2.ReleaseStockRequest(order_id=other))
@@ -277,5 +310,5 @@ def test_reservations_are_listed_in_pages_each_of_which_tells_the_next(stock):
 
 
 @pytest.mark.parametrize("field", [{"page_size": 501}, {"page_size": -1}, {"page_token": "x"}])
-def test_a_list_that_breaks_the_rules_is_refused(stock, field):
+def test_a_reservations_request_with_invalid_fields_is_rejected(stock, field):
     assert list_reservations(stock, **field).reason == "INVALID_FIELDS"

@@ -15,7 +15,7 @@ import pytest
 from services.common.mesh.consul import ConsulClient, ConsulUnavailableError, Instance
 from services.common.rpc.health import HealthMonitor
 from services.common.tests.fakes import TcpProxy, available, build_server, serving
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

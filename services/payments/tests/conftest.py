@@ -1,4 +1,4 @@
-"""What the tests of payments share: an empty, migrated database."""
+"""Fixtures of the payments tests: an empty, migrated database."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Payments and the sandbox's ledger in memory, and ways to disturb what stands on them."""
+"""Payments and the sandbox's ledger in memory, and hooks that interrupt their calls."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -6,24 +6,26 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from typing_extensions import override
+
 from services.payments.domain import (
-    NOTHING,
+    ZERO,
     Outcome,
     Payment,
     PaymentNotFoundError,
     PaymentStatus,
     ProviderUnavailableError,
 )
-from services.payments.provider import Decide as DecideTransaction
-from services.payments.provider import PaymentProvider, Transaction
-from services.payments.repository import Decide, PaymentsRepository
+from services.payments.provider import PaymentProvider
+from services.payments.repository import ChangePayment, PaymentsRepository
+from services.payments.sandbox_ledger import ChangeTransaction, Ledger, Transaction
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ORDER = "11111111-1111-4111-8111-111111111111"
 
 
 def build_payment(**changes) -> Payment:
-    """Return a payment that is about to begin, changed as told."""
+    """Build a pending payment with these changes."""
     payment = Payment(
         payment_id="22222222-2222-4222-8222-222222222222",
         order_id=ORDER,
@@ -37,12 +39,12 @@ def build_payment(**changes) -> Payment:
 
 
 def build_voided(**changes) -> Payment:
-    """Return what an order without a payment gets when it is refunded, changed as told."""
+    """Build the voided payment of an order that had none, with these changes."""
     voided = build_payment(
         payment_id="33333333-3333-4333-8333-333333333333",
         user_id="",
         status=PaymentStatus.VOIDED,
-        amount=NOTHING,
+        amount=ZERO,
         currency="",
         close_reason="HOLD_EXPIRED",
     )
@@ -50,7 +52,7 @@ def build_voided(**changes) -> Payment:
 
 
 class FakeClock:
-    """A clock that stands still until it is moved; as a sleeper it moves itself."""
+    """A clock that stands still; `sleep` moves it."""
 
     def __init__(self, now: datetime = NOW) -> None:
         self.now = now
@@ -62,125 +64,137 @@ class FakeClock:
         self.now += timedelta(seconds=seconds)
 
 
-class InMemoryPaymentsRepository:
+class InMemoryPaymentsRepository(PaymentsRepository):
     """Payments in a dictionary."""
 
     def __init__(self) -> None:
         self._payments: dict[str, Payment] = {}
         self._lock = threading.Lock()
 
+    @override
     def find(self, order_id: str) -> Payment:
         if order_id not in self._payments:
             raise PaymentNotFoundError(order_id)
         return self._payments[order_id]
 
-    def change(self, order_id: str, decide: Decide) -> Payment:
+    @override
+    def change(self, order_id: str, change: ChangePayment) -> Payment:
         with self._lock:
-            changed = decide(self._payments.get(order_id))
+            changed = change(self._payments.get(order_id))
             self._payments[order_id] = changed
             return changed
 
+    @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
         return [self._payments[key] for key in sorted(self._payments) if key >= order_id][:limit]
 
+    @override
     def ping(self) -> None:
         pass
 
 
-class InMemoryLedger:
+class InMemoryLedger(Ledger):
     """The sandbox's ledger in a dictionary."""
 
     def __init__(self) -> None:
         self.transactions: dict[str, Transaction] = {}
         self._lock = threading.Lock()
 
-    def change(self, opening: Transaction, decide: DecideTransaction) -> Transaction:
+    @override
+    def change(self, initial: Transaction, change: ChangeTransaction) -> Transaction:
         with self._lock:
-            changed = decide(self.transactions.get(opening.key, opening))
-            self.transactions[opening.key] = changed
+            changed = change(self.transactions.get(initial.key, initial))
+            self.transactions[initial.key] = changed
             return changed
 
 
-Step = Callable[[], object]
+Hook = Callable[[], object]
 """Called before and after each call to a store or to the provider."""
 
 
-class SteppedRepository:
-    """A repository around which something happens."""
+class InterruptedRepository(PaymentsRepository):
+    """Calls a hook before and after each change."""
 
-    def __init__(self, repository: PaymentsRepository, step: Step) -> None:
+    def __init__(self, repository: PaymentsRepository, hook: Hook) -> None:
         self._repository = repository
-        self._step = step
+        self._hook = hook
 
+    @override
     def find(self, order_id: str) -> Payment:
         return self._repository.find(order_id)
 
-    def change(self, order_id: str, decide: Decide) -> Payment:
-        self._step()
-        changed = self._repository.change(order_id, decide)
-        self._step()
+    @override
+    def change(self, order_id: str, change: ChangePayment) -> Payment:
+        self._hook()
+        changed = self._repository.change(order_id, change)
+        self._hook()
         return changed
 
+    @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
         return self._repository.list_from(order_id, limit)
 
+    @override
     def ping(self) -> None:
         self._repository.ping()
 
 
-class SteppedProvider:
-    """A provider around which something happens."""
+class InterruptedProvider(PaymentProvider):
+    """Calls a hook before and after each request."""
 
-    def __init__(self, provider: PaymentProvider, step: Step) -> None:
+    def __init__(self, provider: PaymentProvider, hook: Hook) -> None:
         self._provider = provider
-        self._step = step
+        self._hook = hook
 
+    @override
     def capture(self, key: str, *, amount: Decimal, currency: str, token: str) -> Outcome:
-        self._step()
+        self._hook()
         outcome = self._provider.capture(key, amount=amount, currency=currency, token=token)
-        self._step()
+        self._hook()
         return outcome
 
+    @override
     def void(self, key: str) -> Outcome:
-        self._step()
+        self._hook()
         outcome = self._provider.void(key)
-        self._step()
+        self._hook()
         return outcome
 
+    @override
     def refund(self, key: str, *, refund_key: str) -> None:
-        self._step()
+        self._hook()
         self._provider.refund(key, refund_key=refund_key)
-        self._step()
+        self._hook()
 
 
-class KilledError(BaseException):
-    """Stands for kill -9: nothing of ours catches it."""
+class CrashError(BaseException):
+    """Stands for kill -9: no code of the service catches it."""
 
 
-class Fuse:
-    """Does something at one step, the first being number 0; nothing at the others."""
+class AtStep:
+    """A hook with an effect at one step, counted from 0."""
 
-    def __init__(self, burns_at: int, effect: Step) -> None:
-        self._left = burns_at
+    def __init__(self, step: int, effect: Hook) -> None:
+        self._steps_left = step
         self._effect = effect
 
     def __call__(self) -> None:
-        self._left -= 1
-        if self._left == -1:
+        self._steps_left -= 1
+        if self._steps_left == -1:
             self._effect()
 
 
-def die() -> None:
-    """End the process, as far as a test can."""
-    raise KilledError
+def crash() -> None:
+    """Crash the process, as far as a test can."""
+    raise CrashError
 
 
 class Outage:
-    """While `away`, no step succeeds."""
+    """A hook that makes the provider unavailable while `active`."""
 
     def __init__(self) -> None:
-        self.away = False
+        self.active = False
 
     def __call__(self) -> None:
-        if self.away:
+        if self.active:
             raise ProviderUnavailableError

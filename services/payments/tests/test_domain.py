@@ -1,4 +1,4 @@
-"""What may become of the payment of an order."""
+"""The states of a payment and its transitions."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from services.payments import domain
-from services.payments.domain import Captured, Closed, Declined, PaymentStatus
+from services.payments.domain import Captured, Declined, PaymentStatus, Voided
 from services.payments.tests.fakes import build_payment, build_voided
 
 PENDING = build_payment()
@@ -20,36 +20,36 @@ REFUNDED = replace(
     refunded_amount=PENDING.amount,
 )
 VOIDED = replace(CLOSING, status=PaymentStatus.VOIDED)
-TOMBSTONE = build_voided()
+VOIDED_WITHOUT_PAYMENT = build_voided()
 AGAIN = build_payment(payment_id="another")
-OUTCOMES = [Captured("t"), Declined("CARD_DECLINED"), Closed()]
+OUTCOMES = [Captured("t"), Declined("CARD_DECLINED"), Voided()]
 
 
-def test_the_first_call_for_an_order_begins_its_payment():
-    assert domain.begin(None, PENDING) == PENDING
+def test_the_first_call_for_an_order_starts_its_payment():
+    assert domain.start(None, PENDING) == PENDING
 
 
 @pytest.mark.parametrize("existing", [PENDING, CAPTURED, DECLINED])
-def test_beginning_again_changes_nothing(existing):
-    assert domain.begin(existing, AGAIN) == existing
+def test_starting_again_changes_nothing(existing):
+    assert domain.start(existing, AGAIN) == existing
 
 
-@pytest.mark.parametrize("existing", [CLOSING, REFUNDED, VOIDED, TOMBSTONE])
-def test_beginning_after_the_order_was_closed_is_refused(existing):
+@pytest.mark.parametrize("existing", [CLOSING, REFUNDED, VOIDED, VOIDED_WITHOUT_PAYMENT])
+def test_starting_a_closed_payment_is_rejected(existing):
     with pytest.raises(domain.PaymentClosedError):
-        domain.begin(existing, AGAIN)
+        domain.start(existing, AGAIN)
 
 
 @pytest.mark.parametrize("existing", [PENDING, CAPTURED, DECLINED])
 @pytest.mark.parametrize("other", [{"amount": Decimal("12.91")}, {"currency": "USD"}])
-def test_beginning_with_another_amount_is_refused(existing, other):
+def test_starting_with_another_amount_is_rejected(existing, other):
     with pytest.raises(domain.PaymentMismatchError):
-        domain.begin(existing, build_payment(**other))
+        domain.start(existing, build_payment(**other))
 
 
-def test_an_order_of_nothing_is_paid_at_once():
+def test_an_order_of_zero_is_captured_at_once():
     free = build_payment(amount=Decimal("0.00"))
-    assert domain.begin(None, free) == replace(free, status=PaymentStatus.CAPTURED)
+    assert domain.start(None, free) == replace(free, status=PaymentStatus.CAPTURED)
 
 
 @pytest.mark.parametrize(
@@ -57,76 +57,76 @@ def test_an_order_of_nothing_is_paid_at_once():
     [
         (Captured("t"), CAPTURED),
         (Declined("CARD_DECLINED"), DECLINED),
-        (Closed(), replace(PENDING, status=PaymentStatus.VOIDED)),
+        (Voided(), replace(PENDING, status=PaymentStatus.VOIDED)),
     ],
 )
 def test_the_first_outcome_is_recorded(outcome, recorded):
-    assert domain.record(PENDING, outcome) == recorded
+    assert domain.record_capture(PENDING, outcome) == recorded
 
 
 @pytest.mark.parametrize("existing", [CAPTURED, DECLINED, REFUNDED, VOIDED])
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_a_second_outcome_changes_nothing(existing, outcome):
-    assert domain.record(existing, outcome) == existing
+    assert domain.record_capture(existing, outcome) == existing
 
 
-def test_a_capture_that_arrives_late_tells_what_to_refund():
-    assert domain.record(CLOSING, Captured("t")) == replace(CLOSING, transaction_id="t")
+def test_a_late_capture_records_which_transaction_to_refund():
+    assert domain.record_capture(CLOSING, Captured("t")) == replace(CLOSING, transaction_id="t")
 
 
-@pytest.mark.parametrize("outcome", [Declined("CARD_DECLINED"), Closed()])
-def test_a_refusal_that_arrives_late_leaves_the_payment_closing(outcome):
-    assert domain.record(CLOSING, outcome) == CLOSING
+@pytest.mark.parametrize("outcome", [Declined("CARD_DECLINED"), Voided()])
+def test_a_late_decline_leaves_the_payment_closing(outcome):
+    assert domain.record_capture(CLOSING, outcome) == CLOSING
 
 
-def test_closing_before_there_is_a_payment_closes_the_door():
-    closed = domain.close(None, TOMBSTONE)
-    assert closed == TOMBSTONE
+def test_refunding_before_there_is_a_payment_prevents_one():
+    voided = domain.request_refund(None, VOIDED_WITHOUT_PAYMENT)
+    assert voided == VOIDED_WITHOUT_PAYMENT
     with pytest.raises(domain.PaymentClosedError):
-        domain.begin(closed, PENDING)
+        domain.start(voided, PENDING)
 
 
 @pytest.mark.parametrize("existing", [PENDING, CAPTURED])
-def test_closing_where_money_may_have_been_taken_is_an_intention_first(existing):
+def test_requesting_a_refund_records_the_intention_when_money_may_be_captured(existing):
     closing = replace(existing, status=PaymentStatus.CLOSING, close_reason="HOLD_EXPIRED")
-    assert domain.close(existing, TOMBSTONE) == closing
+    assert domain.request_refund(existing, VOIDED_WITHOUT_PAYMENT) == closing
 
 
-def test_closing_an_order_of_nothing_is_done_at_once():
-    free = replace(CAPTURED, amount=domain.NOTHING, transaction_id="")
-    closed = domain.close(free, TOMBSTONE)
-    assert (closed.status, closed.refunded_amount) == (PaymentStatus.REFUNDED, domain.NOTHING)
+def test_an_order_of_zero_is_refunded_at_once():
+    free = replace(CAPTURED, amount=domain.ZERO, transaction_id="")
+    refunded = domain.request_refund(free, VOIDED_WITHOUT_PAYMENT)
+    assert (refunded.status, refunded.refunded_amount) == (PaymentStatus.REFUNDED, domain.ZERO)
 
 
-@pytest.mark.parametrize("existing", [DECLINED, CLOSING, REFUNDED, VOIDED, TOMBSTONE])
-def test_closing_again_and_closing_what_was_declined_change_nothing(existing):
-    assert domain.close(existing, build_voided(close_reason="another")) == existing
+@pytest.mark.parametrize("existing", [DECLINED, CLOSING, REFUNDED, VOIDED, VOIDED_WITHOUT_PAYMENT])
+def test_refunding_again_or_a_declined_payment_changes_nothing(existing):
+    assert domain.request_refund(existing, build_voided(close_reason="another")) == existing
 
 
-def test_money_that_was_taken_is_refunded_whole():
-    assert domain.finish(CLOSING, Captured("t")) == REFUNDED
+def test_captured_money_is_refunded_in_full():
+    assert domain.complete_refund(CLOSING, Captured("t")) == REFUNDED
 
 
-@pytest.mark.parametrize("outcome", [Declined("CARD_DECLINED"), Closed()])
-def test_a_payment_for_which_no_money_was_taken_is_voided(outcome):
-    assert domain.finish(CLOSING, outcome) == VOIDED
+@pytest.mark.parametrize("outcome", [Declined("CARD_DECLINED"), Voided()])
+def test_a_payment_without_captured_money_is_voided(outcome):
+    assert domain.complete_refund(CLOSING, outcome) == VOIDED
 
 
 @pytest.mark.parametrize("existing", [REFUNDED, VOIDED])
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_finishing_again_changes_nothing(existing, outcome):
-    assert domain.finish(existing, outcome) == existing
+def test_completing_a_refund_again_changes_nothing(existing, outcome):
+    assert domain.complete_refund(existing, outcome) == existing
 
 
-def test_a_capture_is_known_once_there_is_a_transaction():
-    assert domain.known_outcome(CLOSING) is None
-    assert domain.known_outcome(CAPTURED) == Captured("t")
+def test_a_capture_is_recorded_with_its_transaction():
+    assert domain.recorded_capture(CLOSING) is None
+    assert domain.recorded_capture(CAPTURED) == Captured("t")
 
 
 @pytest.mark.parametrize("payment", [PENDING, CAPTURED, DECLINED])
-def test_a_payment_is_open_until_it_is_being_closed(payment):
+def test_a_payment_is_open_until_its_refund_is_requested(payment):
     assert domain.require_open(payment) == payment
 
 
-def test_a_refund_has_a_key_of_its_own_that_follows_from_the_payment():
+def test_the_key_of_a_refund_is_derived_from_the_payment():
     assert PENDING.refund_key == f"{PENDING.payment_id}:refund"

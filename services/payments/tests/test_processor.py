@@ -1,7 +1,7 @@
-"""Money is taken once and never kept for a closed order, whatever dies or comes between.
+"""Money is captured once and never kept for a closed order, whatever crashes or interleaves.
 
-The invariants are checked against the ledger of the sandbox, as a bookkeeper would: what
-we say of a payment must be what the provider has.
+The invariants are checked against the sandbox's ledger: the status of a payment must match
+the state of its transaction.
 """
 
 import random
@@ -17,24 +17,25 @@ import sqlalchemy as sa
 from mamie_rosa.payments.internal.v1 import payments_pb2
 
 from services.common.rpc.testing import InMemoryServer
-from services.payments import provider
+from services.payments import sandbox_ledger
 from services.payments.domain import Payment, PaymentClosedError, PaymentStatus
 from services.payments.processor import PaymentProcessor
-from services.payments.provider import PostgresLedger, SandboxProvider, TransactionState
 from services.payments.repository import PostgresPaymentsRepository
+from services.payments.sandbox import SandboxProvider
+from services.payments.sandbox_ledger import PostgresLedger, TransactionState
 from services.payments.servicer import PaymentsServicer
 from services.payments.tests.fakes import (
+    AtStep,
+    CrashError,
     FakeClock,
-    Fuse,
+    Hook,
     InMemoryLedger,
     InMemoryPaymentsRepository,
-    KilledError,
-    Step,
-    SteppedProvider,
-    SteppedRepository,
+    InterruptedProvider,
+    InterruptedRepository,
     build_payment,
     build_voided,
-    die,
+    crash,
 )
 
 SERVICE = payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"]
@@ -42,15 +43,16 @@ GOOD = "tok_ok"
 PROCESS_STEPS = range(6)
 REFUND_STEPS = range(8)
 
-HAS_NONE: Mapping[PaymentStatus, Sequence[str | None]] = {
+SAFE_STATES: Mapping[PaymentStatus, Sequence[str | None]] = {
     PaymentStatus.REFUNDED: [TransactionState.REFUNDED],
     PaymentStatus.VOIDED: [None, TransactionState.VOIDED, TransactionState.DECLINED],
     PaymentStatus.DECLINED: [TransactionState.DECLINED],
 }
+"""The states of the transaction of a closed payment in which the sandbox has no money."""
 
 
-class World:
-    """One database, one provider, and any number of payments instances."""
+class PaymentsSystem:
+    """One database, one provider and any number of payments instances."""
 
     def __init__(self, repository, ledger, states: Callable[[], Mapping[str, str]]) -> None:
         self.repository = repository
@@ -67,10 +69,10 @@ class World:
             sleep=sleep or self.clock.sleep,
         )
 
-    def processor(self, step: Step = lambda: None, sleep=None) -> PaymentProcessor:
+    def processor(self, hook: Hook = lambda: None, sleep=None) -> PaymentProcessor:
         return PaymentProcessor(
-            repository=SteppedRepository(self.repository, step),
-            provider=SteppedProvider(self.sandbox(sleep), step),
+            repository=InterruptedRepository(self.repository, hook),
+            provider=InterruptedProvider(self.sandbox(sleep), hook),
         )
 
     def state(self, order_id: str) -> str | None:
@@ -78,21 +80,21 @@ class World:
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
-def world(request):
+def system(request):
     if request.param == "memory":
         ledger = InMemoryLedger()
         states = lambda: {key: t.state for key, t in ledger.transactions.items()}  # noqa: E731
-        return World(InMemoryPaymentsRepository(), ledger, states)
-    return postgres_world(request.getfixturevalue("engine"))
+        return PaymentsSystem(InMemoryPaymentsRepository(), ledger, states)
+    return postgres_system(request.getfixturevalue("engine"))
 
 
-def postgres_world(engine):
+def postgres_system(engine):
     def states():
-        columns = (provider.transactions.c.key, provider.transactions.c.state)
+        columns = (sandbox_ledger.transactions.c.key, sandbox_ledger.transactions.c.state)
         with engine.connect() as connection:
             return {row.key: row.state for row in connection.execute(sa.select(*columns))}
 
-    return World(PostgresPaymentsRepository(engine), PostgresLedger(engine), states)
+    return PaymentsSystem(PostgresPaymentsRepository(engine), PostgresLedger(engine), states)
 
 
 def new_payment() -> Payment:
@@ -100,9 +102,9 @@ def new_payment() -> Payment:
 
 
 def process(processor: PaymentProcessor, payment: Payment, token=GOOD) -> Payment:
-    """Process as a call does: with a payment id of its own."""
-    wanted = build_payment(order_id=payment.order_id, payment_id=str(uuid.uuid4()))
-    return processor.process(wanted, token=token)
+    """Process a payment as a call does: with a new payment id."""
+    requested = build_payment(order_id=payment.order_id, payment_id=str(uuid.uuid4()))
+    return processor.process(requested, token=token)
 
 
 def refund(processor: PaymentProcessor, payment: Payment) -> Payment:
@@ -112,28 +114,28 @@ def refund(processor: PaymentProcessor, payment: Payment) -> Payment:
 
 @pytest.mark.parametrize("step", PROCESS_STEPS)
 @pytest.mark.parametrize("token", ["tok_ok", "tok_slow"])
-def test_a_payment_whose_process_died_is_taken_once_by_the_repeat(world, step, token):
+def test_a_repeat_after_a_crash_captures_once(system, step, token):
     payment = new_payment()
-    with pytest.raises(KilledError):
-        process(world.processor(Fuse(step, die)), payment, token)
-    captured = process(world.processor(), payment, token)
+    with pytest.raises(CrashError):
+        process(system.processor(AtStep(step, crash)), payment, token)
+    captured = process(system.processor(), payment, token)
     assert captured.status is PaymentStatus.CAPTURED
-    assert world.states() == {captured.payment_id: TransactionState.CAPTURED}
-    assert process(world.processor(), payment, token) == captured
+    assert system.states() == {captured.payment_id: TransactionState.CAPTURED}
+    assert process(system.processor(), payment, token) == captured
 
 
 @pytest.mark.parametrize("step", PROCESS_STEPS)
-def test_a_decline_whose_process_died_is_told_by_the_repeat(world, step):
+def test_a_repeat_after_a_crash_answers_the_same_decline(system, step):
     payment = new_payment()
-    with pytest.raises(KilledError):
-        process(world.processor(Fuse(step, die)), payment, "tok_declined")
-    declined = process(world.processor(), payment, "tok_declined")
+    with pytest.raises(CrashError):
+        process(system.processor(AtStep(step, crash)), payment, "tok_declined")
+    declined = process(system.processor(), payment, "tok_declined")
     assert declined.status is PaymentStatus.DECLINED
-    assert world.states() == {declined.payment_id: TransactionState.DECLINED}
+    assert system.states() == {declined.payment_id: TransactionState.DECLINED}
 
 
 @pytest.mark.parametrize(
-    ("died_at", "status", "state"),
+    ("crash_at", "status", "state"),
     [
         (0, PaymentStatus.VOIDED, None),
         (1, PaymentStatus.VOIDED, TransactionState.VOIDED),
@@ -143,105 +145,111 @@ def test_a_decline_whose_process_died_is_told_by_the_repeat(world, step):
         (5, PaymentStatus.REFUNDED, TransactionState.REFUNDED),
     ],
 )
-def test_a_refund_finds_out_what_a_dead_process_left(world, died_at, status, state):
+def test_a_refund_after_a_crash_refunds_or_voids_what_was_left(system, crash_at, status, state):
     payment = new_payment()
-    with pytest.raises(KilledError):
-        process(world.processor(Fuse(died_at, die)), payment)
-    closed = refund(world.processor(), payment)
-    assert (closed.status, world.state(payment.order_id)) == (status, state)
+    with pytest.raises(CrashError):
+        process(system.processor(AtStep(crash_at, crash)), payment)
+    closed = refund(system.processor(), payment)
+    assert (closed.status, system.state(payment.order_id)) == (status, state)
     assert closed.refunded_amount == (payment.amount if state == "REFUNDED" else 0)
 
 
-def test_no_two_deaths_leave_money_with_a_closed_order(world):
+def test_no_two_crashes_leave_money_with_a_closed_order(system):
     for first in [*PROCESS_STEPS, None]:
         for second in REFUND_STEPS:
             payment = new_payment()
-            with suppress(KilledError):
-                process(world.processor(Fuse(-2 if first is None else first, die)), payment)
-            with suppress(KilledError):
-                refund(world.processor(Fuse(second, die)), payment)
-            closed = refund(world.processor(), payment)
-            assert world.state(payment.order_id) in HAS_NONE[closed.status], (first, second)
+            with suppress(CrashError):
+                process(system.processor(AtStep(-2 if first is None else first, crash)), payment)
+            with suppress(CrashError):
+                refund(system.processor(AtStep(second, crash)), payment)
+            closed = refund(system.processor(), payment)
+            assert system.state(payment.order_id) in SAFE_STATES[closed.status], (
+                first,
+                second,
+            )
             with pytest.raises(PaymentClosedError):
-                process(world.processor(), payment)
-            assert refund(world.processor(), payment) == closed
+                process(system.processor(), payment)
+            assert refund(system.processor(), payment) == closed
 
 
-def test_no_two_deaths_leave_money_with_a_closed_order_that_is_asked_for_again(world):
-    """The repeat of the dead capture arrives before that of the dead refund."""
+def test_no_two_crashes_leave_money_when_the_capture_is_repeated(system):
+    """The repeat of the crashed capture arrives before that of the crashed refund."""
     for first in PROCESS_STEPS:
         for second in REFUND_STEPS:
             payment = new_payment()
-            with suppress(KilledError):
-                process(world.processor(Fuse(first, die)), payment)
-            with suppress(KilledError):
-                refund(world.processor(Fuse(second, die)), payment)
+            with suppress(CrashError):
+                process(system.processor(AtStep(first, crash)), payment)
+            with suppress(CrashError):
+                refund(system.processor(AtStep(second, crash)), payment)
             with suppress(PaymentClosedError):
-                process(world.processor(), payment)
-            closed = refund(world.processor(), payment)
-            assert world.state(payment.order_id) in HAS_NONE[closed.status], (first, second)
+                process(system.processor(), payment)
+            closed = refund(system.processor(), payment)
+            assert system.state(payment.order_id) in SAFE_STATES[closed.status], (
+                first,
+                second,
+            )
 
 
 @pytest.mark.parametrize("token", ["tok_ok", "tok_declined"])
 @pytest.mark.parametrize("step", PROCESS_STEPS)
-def test_a_refund_between_any_two_steps_of_a_capture_keeps_no_money(world, step, token):
+def test_a_refund_between_any_two_steps_of_a_capture_keeps_no_money(system, step, token):
     payment = new_payment()
-    meanwhile = Fuse(step, lambda: refund(world.processor(), payment))
+    meanwhile = AtStep(step, lambda: refund(system.processor(), payment))
     with suppress(PaymentClosedError):
-        process(world.processor(meanwhile), payment, token)
-    closed = refund(world.processor(), payment)
-    assert world.state(payment.order_id) in HAS_NONE[closed.status]
+        process(system.processor(meanwhile), payment, token)
+    closed = refund(system.processor(), payment)
+    assert system.state(payment.order_id) in SAFE_STATES[closed.status]
 
 
 @pytest.mark.parametrize("step", REFUND_STEPS)
-def test_a_capture_between_any_two_steps_of_a_refund_keeps_no_money(world, step):
+def test_a_capture_between_any_two_steps_of_a_refund_keeps_no_money(system, step):
     def capture():
         with suppress(PaymentClosedError):
-            process(world.processor(), payment)
+            process(system.processor(), payment)
 
     payment = new_payment()
-    with suppress(KilledError):
-        process(world.processor(Fuse(2, die)), payment)
-    closed = refund(world.processor(Fuse(step, capture)), payment)
+    with suppress(CrashError):
+        process(system.processor(AtStep(2, crash)), payment)
+    closed = refund(system.processor(AtStep(step, capture)), payment)
     assert closed.is_closed
-    assert world.state(payment.order_id) in HAS_NONE[closed.status]
+    assert system.state(payment.order_id) in SAFE_STATES[closed.status]
 
 
-def test_a_capture_that_arrives_while_a_dead_refund_is_closing_is_refunded(world):
-    def refund_and_die():
-        with suppress(KilledError):
-            refund(world.processor(Fuse(1, die)), payment)
+def test_a_capture_is_refunded_when_a_crashed_refund_left_the_payment_closing(system):
+    def refund_and_crash():
+        with suppress(CrashError):
+            refund(system.processor(AtStep(1, crash)), payment)
 
     payment = new_payment()
-    after_the_capture = Fuse(3, refund_and_die)
+    after_the_capture = AtStep(3, refund_and_crash)
     with pytest.raises(PaymentClosedError):
-        process(world.processor(after_the_capture), payment)
-    closed = world.repository.find(payment.order_id)
+        process(system.processor(after_the_capture), payment)
+    closed = system.repository.find(payment.order_id)
     assert (closed.status, closed.refunded_amount) == (PaymentStatus.REFUNDED, payment.amount)
-    assert world.state(payment.order_id) == TransactionState.REFUNDED
+    assert system.state(payment.order_id) == TransactionState.REFUNDED
 
 
-def test_a_slow_capture_that_is_refunded_meanwhile_takes_no_money(world):
+def test_a_slow_capture_that_is_refunded_meanwhile_is_voided(system):
     def refund_meanwhile(seconds):
-        assert refund(world.processor(), payment).status is PaymentStatus.VOIDED
-        world.clock.sleep(seconds)
+        assert refund(system.processor(), payment).status is PaymentStatus.VOIDED
+        system.clock.sleep(seconds)
 
     payment = new_payment()
     with pytest.raises(PaymentClosedError):
-        process(world.processor(sleep=refund_meanwhile), payment, "tok_slow")
-    assert world.state(payment.order_id) == TransactionState.VOIDED
+        process(system.processor(sleep=refund_meanwhile), payment, "tok_slow")
+    assert system.state(payment.order_id) == TransactionState.VOIDED
 
 
 @pytest.mark.integration
 class TestUnderConcurrency:
     @pytest.fixture
-    def world(self, engine):
-        return postgres_world(engine)
+    def system(self, engine):
+        return postgres_system(engine)
 
     @pytest.mark.parametrize("token", ["tok_ok", "tok_slow", "tok_declined"])
-    def test_twenty_calls_at_once_are_one_payment_and_one_answer(self, world, token):
-        sandbox = SandboxProvider(ledger=world.ledger, slow_seconds=0.2, timeout_seconds=10)
-        servicer = PaymentsServicer(repository=world.repository, provider=sandbox)
+    def test_twenty_concurrent_calls_get_one_payment_and_one_answer(self, system, token):
+        sandbox = SandboxProvider(ledger=system.ledger, slow_seconds=0.2, timeout_seconds=10)
+        servicer = PaymentsServicer(repository=system.repository, provider=sandbox)
         request = payments_pb2.ProcessPaymentRequest(
             order_id=new_payment().order_id,
             user_id="alice",
@@ -256,16 +264,16 @@ class TestUnderConcurrency:
         with ThreadPoolExecutor(20) as callers:
             answers = list(callers.map(ask, range(20)))
         assert all(answer == answers[0] for answer in answers)
-        assert answers[0].payment_id in world.states()
-        assert len(world.states()) == 1
+        assert answers[0].payment_id in system.states()
+        assert len(system.states()) == 1
 
-    def test_captures_and_refunds_at_once_never_leave_money_with_a_closed_order(self, world):
+    def test_concurrent_captures_and_refunds_leave_no_money_with_a_closed_order(self, system):
         chance = random.Random(20261124)
         jitter = lambda: time.sleep(chance.random() * 0.004)  # noqa: E731
 
         def ask(call: Callable[[PaymentProcessor], Payment]) -> None:
             with suppress(PaymentClosedError):
-                call(world.processor(jitter))
+                call(system.processor(jitter))
 
         orders = [(new_payment(), chance.choice(["tok_ok", "tok_declined"])) for _ in range(40)]
         with ThreadPoolExecutor(12) as callers:
@@ -278,8 +286,8 @@ class TestUnderConcurrency:
                 chance.shuffle(calls)
                 list(callers.map(ask, calls))
         for payment, _ in orders:
-            closed = world.repository.find(payment.order_id)
-            assert world.state(payment.order_id) in HAS_NONE[closed.status]
+            closed = system.repository.find(payment.order_id)
+            assert system.state(payment.order_id) in SAFE_STATES[closed.status]
 
 
 def batches(items: Sequence, size: int) -> list[Sequence]:

@@ -1,4 +1,4 @@
-"""The promises of a payments repository, kept by the fake and by the real store."""
+"""The contract of the payments repository, for the fake and for the real store."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from services.common.errors import StoreUnavailableError
 from services.common.storage import postgres
-from services.payments import provider, repository
+from services.payments import repository, sandbox_ledger
 from services.payments.domain import PaymentClosedError, PaymentNotFoundError, PaymentStatus
 from services.payments.repository import PostgresPaymentsRepository
 from services.payments.tests.fakes import (
@@ -27,7 +27,7 @@ def payments(request):
     return PostgresPaymentsRepository(request.getfixturevalue("engine"))
 
 
-def keep(payments, payment):
+def store(payments, payment):
     return payments.change(payment.order_id, lambda _existing: payment)
 
 
@@ -46,8 +46,8 @@ def keep(payments, payment):
         build_payment(amount=Decimal("99999999.99")),
     ],
 )
-def test_a_payment_is_found_as_it_was_kept(payments, payment):
-    assert keep(payments, payment) == payment
+def test_a_payment_is_found_as_it_was_stored(payments, payment):
+    assert store(payments, payment) == payment
     assert payments.find(ORDER) == payment
 
 
@@ -56,24 +56,24 @@ def test_an_unknown_payment_is_not_found(payments):
         payments.find(ORDER)
 
 
-def test_a_decision_sees_what_the_last_one_left(payments):
-    keep(payments, build_payment())
+def test_a_change_sees_the_result_of_the_last_one(payments):
+    store(payments, build_payment())
     captured = payments.change(ORDER, lambda x: replace(x, status=PaymentStatus.CAPTURED))
     assert captured == build_payment(status=PaymentStatus.CAPTURED)
     assert payments.find(ORDER) == captured
 
 
-def test_a_decision_that_raises_changes_nothing(payments):
-    def refuse(_existing):
+def test_a_change_that_raises_has_no_effect(payments):
+    def reject(_existing):
         raise PaymentClosedError(ORDER)
 
-    keep(payments, build_payment())
+    store(payments, build_payment())
     with pytest.raises(PaymentClosedError):
-        payments.change(ORDER, refuse)
+        payments.change(ORDER, reject)
     assert payments.find(ORDER) == build_payment()
 
 
-def test_decisions_on_one_order_are_taken_one_after_the_other(payments):
+def test_changes_of_one_order_are_serialized(payments):
     def add_a_letter(_):
         def longer(existing):
             before = existing or build_payment(user_id="")
@@ -86,11 +86,11 @@ def test_decisions_on_one_order_are_taken_one_after_the_other(payments):
     assert payments.find(ORDER).user_id == "a" * 40
 
 
-def test_payments_are_listed_by_order_from_an_order_on(payments):
+def test_payments_are_listed_by_order_id_from_a_given_id(payments):
     orders = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "0a39f"]
     for number, order_id in enumerate(orders):
         payment_id = f"22222222-2222-4222-8222-00000000000{number}"
-        keep(payments, build_payment(order_id=order_id, payment_id=payment_id))
+        store(payments, build_payment(order_id=order_id, payment_id=payment_id))
 
     def listed(order_id, limit):
         return [payment.order_id for payment in payments.list_from(order_id, limit)]
@@ -102,8 +102,8 @@ def test_payments_are_listed_by_order_from_an_order_on(payments):
     assert listed("ffffffff-ffff-4fff-8fff-ffffffffffff", 1) == []
 
 
-def test_payments_are_listed_as_they_were_kept(payments):
-    payment = keep(payments, build_payment())
+def test_payments_are_listed_as_they_were_stored(payments):
+    payment = store(payments, build_payment())
     assert payments.list_from("", 1) == [payment]
 
 
@@ -112,23 +112,29 @@ def test_a_repository_that_works_can_be_pinged(payments):
 
 
 @pytest.mark.integration
-def test_a_store_that_is_away_is_said_so():
-    away = PostgresPaymentsRepository(postgres.create_engine("postgresql://127.0.0.1:1/none"))
-    for use in (away.ping, lambda: away.find(ORDER), lambda: keep(away, build_payment())):
+def test_an_unavailable_store_raises_store_unavailable():
+    unavailable = PostgresPaymentsRepository(
+        postgres.create_engine("postgresql://127.0.0.1:1/none")
+    )
+    for use in (
+        unavailable.ping,
+        lambda: unavailable.find(ORDER),
+        lambda: store(unavailable, build_payment()),
+    ):
         with pytest.raises(StoreUnavailableError):
             use()
 
 
 @pytest.mark.integration
-def test_the_store_takes_no_refund_of_a_part(engine):
+def test_the_store_rejects_a_partial_refund(engine):
     payments = PostgresPaymentsRepository(engine)
     with pytest.raises(sa.exc.IntegrityError):
-        keep(payments, build_payment(refunded_amount=Decimal("1.00")))
+        store(payments, build_payment(refunded_amount=Decimal("1.00")))
 
 
 @pytest.mark.integration
-def test_the_migrations_make_the_tables_that_the_code_uses(engine):
+def test_the_migrations_create_the_columns_that_the_code_uses(engine):
     inspector = sa.inspect(engine)
-    for table in (repository.payments, provider.transactions):
+    for table in (repository.payments, sandbox_ledger.transactions):
         made = {column["name"] for column in inspector.get_columns(table.name)}
         assert made == {column.name for column in table.columns}

@@ -1,4 +1,4 @@
-"""What payments answer."""
+"""The answers of PaymentsService."""
 
 import grpc
 import pytest
@@ -7,7 +7,7 @@ from mamie_rosa.payments.internal.v1 import payments_pb2
 from structlog.testing import capture_logs
 
 from services.common.rpc.testing import InMemoryServer
-from services.payments.provider import SandboxProvider
+from services.payments.sandbox import SandboxProvider
 from services.payments.servicer import PaymentsServicer
 from services.payments.tests.fakes import (
     NOW,
@@ -15,8 +15,8 @@ from services.payments.tests.fakes import (
     FakeClock,
     InMemoryLedger,
     InMemoryPaymentsRepository,
+    InterruptedProvider,
     Outage,
-    SteppedProvider,
 )
 
 SERVICE = payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"]
@@ -45,7 +45,7 @@ def payments(repository, ledger, outage):
     sandbox = SandboxProvider(
         ledger=ledger, slow_seconds=3, timeout_seconds=10, clock=clock, sleep=clock.sleep
     )
-    provider = SteppedProvider(sandbox, outage)
+    provider = InterruptedProvider(sandbox, outage)
     servicer = PaymentsServicer(repository=repository, provider=provider, clock=clock)
     return InMemoryServer(SERVICE, servicer)
 
@@ -84,7 +84,7 @@ def test_a_payment_is_captured_and_can_be_read(payments):
     assert get(payments).response == payment
 
 
-def test_a_repeat_gets_the_same_answer_and_takes_no_more_money(payments, ledger):
+def test_a_repeat_gets_the_same_answer_and_captures_nothing_more(payments, ledger):
     first = process(payments).response
     assert process(payments).response == first
     assert len(ledger.transactions) == 1
@@ -105,7 +105,7 @@ def test_a_slow_provider_is_waited_for(payments):
     assert process(payments, "tok_slow").response.status == Payment.CAPTURED
 
 
-def test_a_provider_that_is_away_leaves_the_payment_pending_until_the_same_call(payments):
+def test_an_unavailable_provider_leaves_the_payment_pending_until_the_repeat(payments):
     answer = process(payments, "tok_error")
     assert (answer.code, answer.reason) == (
         grpc.StatusCode.UNAVAILABLE,
@@ -115,8 +115,8 @@ def test_a_provider_that_is_away_leaves_the_payment_pending_until_the_same_call(
     assert process(payments, "tok_ok").response.status == Payment.CAPTURED
 
 
-def test_an_order_of_nothing_is_captured_without_asking_the_provider(payments, outage):
-    outage.away = True
+def test_an_order_of_zero_is_captured_without_asking_the_provider(payments, outage):
+    outage.active = True
     payment = process(payments, amount="0.00").response
     assert (payment.status, payment.transaction_id) == (Payment.CAPTURED, "")
     returned = refund(payments).response
@@ -125,14 +125,14 @@ def test_an_order_of_nothing_is_captured_without_asking_the_provider(payments, o
 
 @pytest.mark.parametrize("token", ["tok_ok", "tok_declined", "tok_error"])
 @pytest.mark.parametrize("other", [{"amount": "12.91"}, {"currency": "USD"}])
-def test_another_amount_for_the_same_order_is_refused(payments, token, other):
+def test_another_amount_for_the_same_order_is_rejected(payments, token, other):
     process(payments, token)
     answer = process(payments, **other)
     assert (answer.code, answer.reason) == (grpc.StatusCode.ALREADY_EXISTS, "PAYMENT_MISMATCH")
     assert answer.facts == {"orderId": ORDER}
 
 
-def test_a_captured_payment_is_refunded_whole_and_once(payments):
+def test_a_captured_payment_is_refunded_in_full_and_once(payments):
     captured = process(payments).response
     refunded = refund(payments).response
     assert (refunded.status, refunded.refunded_amount) == (Payment.REFUNDED, "12.90")
@@ -151,7 +151,7 @@ def test_an_order_without_a_payment_is_voided(payments):
 
 
 @pytest.mark.parametrize("paid", [True, False])
-def test_a_closed_payment_takes_no_money_any_more(payments, ledger, paid):
+def test_a_closed_payment_captures_nothing_more(payments, ledger, paid):
     if paid:
         process(payments)
     refund(payments)
@@ -162,26 +162,26 @@ def test_a_closed_payment_takes_no_money_any_more(payments, ledger, paid):
     assert ledger.transactions == before
 
 
-def test_refunding_what_was_declined_leaves_it_declined(payments):
+def test_refunding_a_declined_payment_leaves_it_declined(payments):
     declined = process(payments, "tok_declined").response
     assert refund(payments).response == declined
     assert declined.refunded_amount == "0.00"
 
 
-def test_refunding_what_never_reached_the_provider_voids_it(payments):
+def test_refunding_a_payment_that_never_reached_the_provider_voids_it(payments):
     process(payments, "tok_error")
     voided = refund(payments).response
     assert (voided.status, voided.refunded_amount) == (Payment.VOIDED, "0.00")
     assert process(payments, "tok_ok").reason == "PAYMENT_CLOSED"
 
 
-def test_a_refund_waits_for_a_provider_that_is_away_and_takes_no_money_meanwhile(payments, outage):
+def test_a_refund_during_an_outage_closes_the_payment_and_completes_on_repeat(payments, outage):
     process(payments)
-    outage.away = True
+    outage.active = True
     assert refund(payments).reason == "PROVIDER_UNAVAILABLE"
     assert get(payments).response.status == Payment.PENDING
     assert process(payments).reason == "PAYMENT_CLOSED"
-    outage.away = False
+    outage.active = False
     assert refund(payments).response.status == Payment.REFUNDED
 
 
@@ -189,7 +189,7 @@ def list_payments(payments, **fields):
     return payments.call("ListPayments", payments_pb2.ListPaymentsRequest(**fields))
 
 
-def test_payments_are_listed_in_pages_each_of_which_tells_the_next(payments):
+def test_payments_are_listed_in_pages_that_name_the_next(payments):
     orders = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "39f"]
     for order_id in orders:
         process(payments, order_id=order_id)
@@ -201,7 +201,7 @@ def test_payments_are_listed_in_pages_each_of_which_tells_the_next(payments):
 
 
 @pytest.mark.parametrize("field", [{"page_size": 501}, {"page_size": -1}, {"page_token": "x"}])
-def test_a_page_that_breaks_the_rules_is_refused(payments, field):
+def test_an_invalid_page_is_rejected(payments, field):
     assert list_payments(payments, **field).reason == "INVALID_FIELDS"
 
 
@@ -231,15 +231,15 @@ def test_orders_are_compared_without_case(payments):
         {"token": "x" * 201},
     ],
 )
-def test_a_request_that_breaks_the_rules_is_refused(payments, ledger, field):
+def test_an_invalid_request_is_rejected(payments, ledger, field):
     answer = process(payments, **field)
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert ledger.transactions == {}
 
 
 @pytest.mark.parametrize("token", ["tok_ok", "tok_secret"])
-def test_the_token_is_neither_kept_nor_logged(payments, repository, ledger, log, token):
+def test_the_token_is_neither_stored_nor_logged(payments, repository, ledger, log, token):
     process(payments, token)
-    assert "payment_answered" in [entry["event"] for entry in log]
-    for told in (log, repository.find(ORDER), ledger.transactions):
-        assert token not in repr(told)
+    assert "payment_processed" in [entry["event"] for entry in log]
+    for text in (log, repository.find(ORDER), ledger.transactions):
+        assert token not in repr(text)

@@ -1,11 +1,11 @@
--- Adds a promotion, with the event that tells of it, unless its code is taken.
+-- Adds a promotion and its event, unless its code is taken.
 --
 -- KEYS: the promotion; the index by end; the outbox.
 -- ARGV: the id of this creation; the promotion's rank and its end, for the index;
---       how many arguments follow for the promotion; those, as field and value in turn;
---       then likewise the event, or nothing when there is none.
--- Returns ADDED or EXISTS. A creation that is sent twice, because its answer was lost on
--- the way, is ADDED both times and done once.
+--       the number of arguments of the promotion; those, as field, value, field, value...;
+--       the event in the same form, or nothing for no event.
+-- Returns ADDED or EXISTS. A creation that the driver sends twice, because the first answer
+-- was lost, returns ADDED both times and adds once.
 
 local promotion, by_end, outbox = KEYS[1], KEYS[2], KEYS[3]
 local creation, rank, ends, count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])

@@ -1,10 +1,10 @@
--- Counts one use of a promotion for an order, once.
+-- Redeems a promotion for an order: counts one use, once.
 --
--- KEYS: the promotion; its uses by client; the order; the index by order.
--- ARGV: the code; the order's id; the client; now, in microseconds.
--- Returns REDEEMED (now or by an earlier call), or the reason of the refusal.
--- The rule is that of `domain.refuse_use`; it stands here too because it must be judged
--- and counted in one step.
+-- KEYS: the promotion; its uses by customer; the order; the index by order.
+-- ARGV: the code; the order's id; the customer; now, in microseconds since 1970.
+-- Returns REDEEMED (now or by an earlier call), or the reason of the rejection.
+-- The rule is that of `domain.find_rejection`, repeated here because checking and counting
+-- must be one atomic step.
 
 local promotion, by_user, order, by_order = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local code, order_id, user, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])

@@ -1,9 +1,9 @@
--- Gives back the use of a promotion by an order, once.
+-- Releases the use of a promotion by an order, once.
 --
--- KEYS: the promotion; its uses by client; the order; the index by order.
+-- KEYS: the promotion; its uses by customer; the order; the index by order.
 -- ARGV: the code; the order's id.
--- Returns RELEASED (now or by an earlier call), or REDEMPTION_MISMATCH when the order used
--- another code. An order that used none is marked, so that it never will.
+-- Returns RELEASED (now or by an earlier call), or REDEMPTION_MISMATCH when the order redeemed
+-- another code. An order that redeemed none is marked RELEASED, so that it cannot redeem later.
 
 local promotion, by_user, order, by_order = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local code, order_id = ARGV[1], ARGV[2]

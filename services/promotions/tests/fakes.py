@@ -1,12 +1,15 @@
-"""Promotions in memory, for tests of what stands on them."""
+"""An in-memory repository of promotions, for tests."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from typing_extensions import override
 
 from services.promotions.domain import (
-    REFUSED,
+    REJECTION_ERRORS,
     CodeUnknownError,
     Promotion,
     PromotionExistsError,
@@ -16,15 +19,16 @@ from services.promotions.domain import (
     RedemptionReleasedError,
     RedemptionState,
     Usage,
-    is_running,
-    refuse_use,
+    find_rejection,
+    is_active,
 )
+from services.promotions.repository import PromotionsRepository
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def build_promotion(code: str = "TEN", **changes) -> Promotion:
-    """Return a promotion of 10 % that runs now, changed as told."""
+def build_promotion(code: str = "TEN", **changes: Any) -> Promotion:
+    """Build an active promotion of 10 %, with some fields replaced."""
     promotion = Promotion(
         code=code,
         discount_percentage=10,
@@ -34,41 +38,46 @@ def build_promotion(code: str = "TEN", **changes) -> Promotion:
     return replace(promotion, **changes)
 
 
-class InMemoryPromotionsRepository:
-    """Promotions and redemptions in two dictionaries; uses are counted from the latter."""
+class InMemoryPromotionsRepository(PromotionsRepository):
+    """Promotions and redemptions in dictionaries; uses are counted from the redemptions."""
 
     def __init__(self) -> None:
         self._promotions: dict[str, Promotion] = {}
         self._used_before: dict[str, int] = {}
         self._redemptions: dict[str, Redemption] = {}
 
+    @override
     def find(self, code: str, user_id: str = "") -> Usage | None:
         if code not in self._promotions:
             return None
-        used = [r for r in self._redemptions.values() if r.code == code]
-        live = [r for r in used if r.state is RedemptionState.REDEEMED]
-        by_user = Counter(redemption.user_id for redemption in live)
+        of_code = [r for r in self._redemptions.values() if r.code == code]
+        redeemed = [r for r in of_code if r.state is RedemptionState.REDEEMED]
+        by_user = Counter(redemption.user_id for redemption in redeemed)
         return Usage(
             promotion=self._promotions[code],
-            used=self._used_before[code] + len(live),
+            used=self._used_before[code] + len(redeemed),
             used_by_user=by_user[user_id],
         )
 
+    @override
     def load(self, code: str) -> Usage:
         if usage := self.find(code):
             return usage
         raise PromotionNotFoundError(code)
 
-    def running(self, now: datetime, limit: int) -> Sequence[Promotion]:
-        running = [p for p in self._promotions.values() if is_running(self.load(p.code), now)]
-        return sorted(running, key=lambda p: (-p.discount_percentage, p.code))[:limit]
+    @override
+    def list_active(self, now: datetime, limit: int) -> Sequence[Promotion]:
+        active = [p for p in self._promotions.values() if is_active(self.load(p.code), now)]
+        return sorted(active, key=lambda p: (-p.discount_percentage, p.code))[:limit]
 
-    def add(self, promotion: Promotion, *, told: bool = True, used: int = 0) -> None:
+    @override
+    def add(self, promotion: Promotion, *, publish: bool = True, used: int = 0) -> None:
         if promotion.code in self._promotions:
             raise PromotionExistsError(promotion.code)
         self._promotions[promotion.code] = promotion
         self._used_before[promotion.code] = used
 
+    @override
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
         known = self._redemptions.get(order_id.lower())
         if known and known.state is RedemptionState.RELEASED:
@@ -85,6 +94,7 @@ class InMemoryPromotionsRepository:
                 redeemed_at=now,
             )
 
+    @override
     def release(self, order_id: str, code: str) -> None:
         released = Redemption(order_id=order_id.lower(), state=RedemptionState.RELEASED, code=code)
         known = self._redemptions.get(order_id.lower(), released)
@@ -92,10 +102,12 @@ class InMemoryPromotionsRepository:
             raise RedemptionMismatchError(order_id)
         self._redemptions[order_id.lower()] = replace(known, state=RedemptionState.RELEASED)
 
+    @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
-        kept = self._redemptions
-        return [kept[key] for key in sorted(kept) if key >= order_id][:limit]
+        stored = self._redemptions
+        return [stored[key] for key in sorted(stored) if key >= order_id][:limit]
 
+    @override
     def ping(self) -> None:
         pass
 
@@ -103,5 +115,5 @@ class InMemoryPromotionsRepository:
         usage = self.find(code, user_id)
         if usage is None:
             raise CodeUnknownError(code)
-        if refusal := refuse_use(usage, now):
-            raise REFUSED[refusal](code)
+        if reason := find_rejection(usage, now):
+            raise REJECTION_ERRORS[reason](code)

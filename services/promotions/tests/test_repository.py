@@ -1,4 +1,4 @@
-"""The promises of a promotions repository, kept by the fake and by the real store."""
+"""Contract tests of the promotions repositories: in memory and Redis."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +8,13 @@ from decimal import Decimal
 from functools import partial
 
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.context import CallContext, use
 from services.common.errors import MamieRosaError, StoreUnavailableError
+from services.common.rpc.timestamps import to_timestamp
 from services.promotions import demo, domain
-from services.promotions.domain import Redemption, RedemptionState, Refusal, Usage
+from services.promotions.domain import Redemption, RedemptionState, RejectionReason, Usage
 from services.promotions.repository import OUTBOX, RedisPromotionsRepository
 from services.promotions.store import connect
 from services.promotions.tests.fakes import NOW, InMemoryPromotionsRepository, build_promotion
@@ -44,8 +44,9 @@ def store(client):
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
 def repository(request):
-    real = request.param == "redis"
-    return request.getfixturevalue("store") if real else InMemoryPromotionsRepository()
+    if request.param == "redis":
+        return request.getfixturevalue("store")
+    return InMemoryPromotionsRepository()
 
 
 def new_order():
@@ -57,14 +58,8 @@ def counts(repository, code, user_id="alice"):
     return usage.used, usage.used_by_user
 
 
-def to_timestamp(moment):
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
-
-
 def outcome(call):
-    """Return the reason why a call was refused, or nothing."""
+    """Return the reason of a rejected call; "" when it succeeds."""
     try:
         call()
     except MamieRosaError as error:
@@ -85,14 +80,14 @@ def test_an_unknown_promotion_is_not_found(repository):
         repository.load("NONE")
 
 
-def test_a_code_is_taken_once(repository):
+def test_a_code_is_unique(repository):
     repository.add(build_promotion())
     with pytest.raises(domain.PromotionExistsError):
         repository.add(build_promotion(discount_percentage=90))
     assert repository.load("TEN").promotion == build_promotion()
 
 
-def test_a_redemption_is_counted_in_all_and_for_its_client(repository):
+def test_a_redemption_is_counted_in_all_and_for_its_customer(repository):
     repository.add(build_promotion())
     for user_id in ("alice", "alice", "bob"):
         repository.redeem(new_order(), "TEN", user_id, NOW)
@@ -102,7 +97,7 @@ def test_a_redemption_is_counted_in_all_and_for_its_client(repository):
     )
 
 
-def test_redemptions_are_listed_by_order_from_an_order_on(repository):
+def test_redemptions_are_listed_by_order_id_from_an_order_on(repository):
     repository.add(build_promotion())
     orders = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "0a39f"]
     for order_id in orders:
@@ -117,15 +112,15 @@ def test_redemptions_are_listed_by_order_from_an_order_on(repository):
     assert listed("ffffffff-ffff-4fff-8fff-ffffffffffff", 1) == []
 
 
-def test_a_listed_redemption_tells_what_its_order_did(repository):
-    used, returned, refused = sorted(new_order() for _ in range(3))
+def test_a_listed_redemption_has_state_code_customer_and_time(repository):
+    redeemed, released, never_redeemed = sorted(new_order() for _ in range(3))
     repository.add(build_promotion())
-    for order_id in (used, returned):
+    for order_id in (redeemed, released):
         repository.redeem(order_id, "TEN", "alice", NOW)
-    for order_id in (returned, refused):
+    for order_id in (released, never_redeemed):
         repository.release(order_id, "TEN")
     redemption = Redemption(
-        order_id=used,
+        order_id=redeemed,
         state=RedemptionState.REDEEMED,
         code="TEN",
         user_id="alice",
@@ -133,12 +128,12 @@ def test_a_listed_redemption_tells_what_its_order_did(repository):
     )
     assert repository.list_from("", 10) == [
         redemption,
-        replace(redemption, order_id=returned, state=RedemptionState.RELEASED),
-        Redemption(order_id=refused, state=RedemptionState.RELEASED, code="TEN"),
+        replace(redemption, order_id=released, state=RedemptionState.RELEASED),
+        Redemption(order_id=never_redeemed, state=RedemptionState.RELEASED, code="TEN"),
     ]
 
 
-def test_redeeming_again_changes_nothing_whatever_has_become_of_the_code(repository):
+def test_redeeming_again_changes_nothing_even_when_the_code_has_expired(repository):
     repository.add(build_promotion(max_uses=1, max_uses_per_user=1))
     order = new_order()
     repository.redeem(order, "TEN", "alice", NOW)
@@ -147,37 +142,37 @@ def test_redeeming_again_changes_nothing_whatever_has_become_of_the_code(reposit
 
 
 @pytest.mark.parametrize(
-    ("rules", "uses", "refusal"),
+    ("rules", "uses", "reason"),
     [
-        ({"code": "OTHER"}, 0, Refusal.CODE_UNKNOWN),
-        ({"valid_from": NOW + timedelta.resolution}, 0, Refusal.CODE_NOT_STARTED),
+        ({"code": "OTHER"}, 0, RejectionReason.CODE_UNKNOWN),
+        ({"valid_from": NOW + timedelta.resolution}, 0, RejectionReason.CODE_NOT_STARTED),
         ({"valid_from": NOW}, 0, ""),
-        ({"valid_until": NOW}, 0, Refusal.CODE_EXPIRED),
+        ({"valid_until": NOW}, 0, RejectionReason.CODE_EXPIRED),
         ({"valid_until": NOW + timedelta.resolution}, 0, ""),
         ({"max_uses": 2}, 1, ""),
-        ({"max_uses": 2, "max_uses_per_user": 2}, 2, Refusal.CODE_EXHAUSTED),
+        ({"max_uses": 2, "max_uses_per_user": 2}, 2, RejectionReason.CODE_EXHAUSTED),
         ({"max_uses_per_user": 2}, 1, ""),
-        ({"max_uses_per_user": 2}, 2, Refusal.CODE_ALREADY_USED),
+        ({"max_uses_per_user": 2}, 2, RejectionReason.CODE_ALREADY_USED),
     ],
 )
-def test_a_code_is_redeemed_within_its_rules_alone(repository, rules, uses, refusal):
+def test_a_code_is_redeemed_only_within_its_rules(repository, rules, uses, reason):
     repository.add(build_promotion(**rules))
     for _ in range(uses):
         repository.redeem(new_order(), "TEN", "alice", NOW)
     call = partial(repository.redeem, new_order(), "TEN", "alice", NOW)
-    assert outcome(call) == refusal
-    if refusal != Refusal.CODE_UNKNOWN:
-        assert counts(repository, "TEN")[0] == uses + (not refusal)
+    assert outcome(call) == reason
+    if reason != RejectionReason.CODE_UNKNOWN:
+        assert counts(repository, "TEN")[0] == uses + (not reason)
 
 
-def test_the_limit_of_one_client_does_not_touch_another(repository):
+def test_the_limit_of_one_customer_does_not_affect_another(repository):
     repository.add(build_promotion(max_uses_per_user=1))
     repository.redeem(new_order(), "TEN", "alice", NOW)
     repository.redeem(new_order(), "TEN", "bob", NOW)
     assert counts(repository, "TEN", "bob") == (2, 1)
 
 
-def test_an_order_that_was_refused_may_try_again(repository):
+def test_a_rejected_order_may_redeem_later(repository):
     repository.add(build_promotion(max_uses=1))
     first, second = new_order(), new_order()
     repository.redeem(first, "TEN", "alice", NOW)
@@ -191,7 +186,7 @@ def test_an_order_that_was_refused_may_try_again(repository):
     )
 
 
-def test_a_use_is_given_back_once(repository):
+def test_a_repeated_release_returns_one_use(repository):
     repository.add(build_promotion())
     order = new_order()
     repository.redeem(order, "TEN", "alice", NOW)
@@ -201,7 +196,7 @@ def test_a_use_is_given_back_once(repository):
     assert counts(repository, "TEN") == (1, 1)
 
 
-def test_what_was_given_back_is_not_redeemed_again(repository):
+def test_a_released_redemption_is_not_redeemed_again(repository):
     repository.add(build_promotion())
     order = new_order()
     repository.redeem(order, "TEN", "alice", NOW)
@@ -212,7 +207,7 @@ def test_what_was_given_back_is_not_redeemed_again(repository):
 
 
 @pytest.mark.parametrize("code", ["TEN", "OTHER", "NONE"])
-def test_giving_back_before_redeeming_closes_the_door(repository, code):
+def test_an_order_that_released_first_cannot_redeem_later(repository, code):
     repository.add(build_promotion())
     repository.add(build_promotion("OTHER"))
     order = new_order()
@@ -223,7 +218,7 @@ def test_giving_back_before_redeeming_closes_the_door(repository, code):
     assert counts(repository, "TEN") == (0, 0)
 
 
-def test_an_order_uses_one_code_of_one_client(repository):
+def test_an_order_redeems_one_code_for_one_customer(repository):
     repository.add(build_promotion())
     repository.add(build_promotion("OTHER"))
     order = new_order()
@@ -237,13 +232,13 @@ def test_an_order_uses_one_code_of_one_client(repository):
     assert (counts(repository, "TEN"), counts(repository, "OTHER")) == ((1, 1), (0, 0))
 
 
-def test_what_runs_is_what_has_started_not_ended_and_is_not_used_up_best_first(repository):
+def test_active_promotions_are_listed_largest_discount_first(repository):
     for promotion in (
         build_promotion("B", discount_percentage=9),
         build_promotion("A", discount_percentage=9),
         build_promotion("ALL", discount_percentage=100),
         build_promotion("ONE", discount_percentage=1, valid_from=NOW),
-        build_promotion("OVER", valid_until=NOW),
+        build_promotion("ENDED", valid_until=NOW),
         build_promotion("SOON", valid_from=NOW + timedelta.resolution),
         build_promotion("LAST", max_uses=1),
         build_promotion("MINE", max_uses_per_user=1),
@@ -251,22 +246,22 @@ def test_what_runs_is_what_has_started_not_ended_and_is_not_used_up_best_first(r
         repository.add(promotion)
     for code in ("LAST", "MINE"):
         repository.redeem(new_order(), code, "alice", NOW)
-    codes = [promotion.code for promotion in repository.running(NOW, 10)]
+    codes = [promotion.code for promotion in repository.list_active(NOW, 10)]
     assert codes == ["ALL", "MINE", "A", "B", "ONE"]
-    assert repository.running(NOW, 2) == [
+    assert repository.list_active(NOW, 2) == [
         build_promotion("ALL", discount_percentage=100),
         build_promotion("MINE", max_uses_per_user=1),
     ]
 
 
-def test_the_promotions_that_run_are_found_among_many_that_do_not(repository):
+def test_active_promotions_are_found_among_many_inactive_ones(repository):
     for number in range(250):
         repository.add(build_promotion(f"SOON{number}", valid_from=NOW + timedelta(hours=1)))
     repository.add(build_promotion("ONE", discount_percentage=1))
-    assert [promotion.code for promotion in repository.running(NOW, 10)] == ["ONE"]
+    assert [promotion.code for promotion in repository.list_active(NOW, 10)] == ["ONE"]
 
 
-def test_seeding_twice_is_seeding_once(repository):
+def test_seeding_is_idempotent(repository):
     for _ in range(2):
         demo.seed(repository)
     usages = [repository.load(promotion.code) for promotion in demo.PROMOTIONS]
@@ -277,7 +272,7 @@ def test_seeding_twice_is_seeding_once(repository):
     ]
 
 
-def test_seeding_leaves_a_code_that_is_there_as_it_is(repository):
+def test_seeding_does_not_change_an_existing_code(repository):
     mine = replace(demo.SOLD_OUT, max_uses=100)
     repository.add(mine)
     demo.seed(repository)
@@ -290,12 +285,12 @@ class TestTheOutbox:
     def outbox(self, client):
         return lambda: [fields for _, fields in client.xrange(OUTBOX)]
 
-    def test_a_new_promotion_is_told_with_all_that_an_event_has(self, store, outbox):
+    def test_a_new_promotion_adds_a_complete_event(self, store, outbox):
         with use(CallContext(traceparent=TRACE)):
             store.add(ALL_RULES)
         (event,) = outbox()
-        told = events_pb2.PromoCreated.FromString(event.pop(b"data"))
-        assert told == events_pb2.PromoCreated(
+        published = events_pb2.PromoCreated.FromString(event.pop(b"data"))
+        assert published == events_pb2.PromoCreated(
             code="ALL",
             discount_percentage=10,
             valid_from=to_timestamp(ALL_RULES.valid_from),
@@ -311,37 +306,37 @@ class TestTheOutbox:
             b"traceparent": TRACE.encode(),
         }
 
-    def test_events_are_in_the_order_in_which_promotions_were_made(self, store, outbox):
+    def test_events_are_in_the_order_of_creation(self, store, outbox):
         for code in ("C", "A", "B"):
             store.add(build_promotion(code))
         assert [event[b"subject"] for event in outbox()] == [b"C", b"A", b"B"]
 
-    def test_a_promotion_that_was_not_made_is_not_told(self, store, outbox):
+    def test_a_rejected_promotion_adds_no_event(self, store, outbox):
         store.add(build_promotion())
         with pytest.raises(domain.PromotionExistsError):
             store.add(build_promotion())
         assert len(outbox()) == 1
 
-    def test_a_creation_that_is_sent_twice_is_done_and_told_once(self, client, outbox):
+    def test_a_creation_that_is_sent_twice_adds_one_promotion_and_one_event(self, client, outbox):
         store = RedisPromotionsRepository(client, new_id=lambda: "the same call")
         store.add(build_promotion())
         store.add(build_promotion())
         assert len(outbox()) == 1
 
-    def test_nobody_is_told_of_the_demo_codes(self, store, outbox):
+    def test_the_demo_codes_add_no_event(self, store, outbox):
         demo.seed(store)
         assert outbox() == []
 
 
 @pytest.mark.integration
 class TestTheConnection:
-    def test_a_store_that_is_away_is_said_so(self):
+    def test_an_unavailable_store_raises_store_unavailable(self):
         with connect("redis://127.0.0.1:1/0") as client:
             repository = RedisPromotionsRepository(client)
             for call in (
                 repository.ping,
                 partial(repository.find, "TEN"),
-                partial(repository.running, NOW, 1),
+                partial(repository.list_active, NOW, 1),
                 partial(repository.add, build_promotion()),
                 partial(repository.redeem, new_order(), "TEN", "alice", NOW),
                 partial(repository.release, new_order(), "TEN"),
@@ -349,23 +344,23 @@ class TestTheConnection:
                 with pytest.raises(StoreUnavailableError):
                     call()
 
-    def test_a_connection_that_broke_is_made_again(self, store, client, redis_url):
+    def test_a_broken_connection_is_reopened(self, store, client, redis_url):
         store.add(build_promotion())
         with connect(redis_url) as other:
             other.client_kill_filter(_id=client.client_id())
         store.redeem(new_order(), "TEN", "alice", NOW)
         assert counts(store, "TEN") == (1, 1)
 
-    def test_a_server_that_forgot_the_scripts_is_told_them_again(self, store, client):
+    def test_scripts_are_loaded_again_after_a_flush(self, store, client):
         store.add(build_promotion())
         client.script_flush()
         store.redeem(new_order(), "TEN", "alice", NOW)
         assert counts(store, "TEN") == (1, 1)
 
-    def test_a_store_that_answers_is_said_so(self, store):
+    def test_ping_succeeds_while_the_store_is_available(self, store):
         store.ping()
 
-    def test_every_key_is_under_one_prefix(self, store, client):
+    def test_every_key_has_the_prefix(self, store, client):
         store.add(build_promotion())
         store.redeem(new_order(), "TEN", "alice", NOW)
         assert {key.split(b":")[0] for key in client.scan_iter()} == {b"promotions"}
@@ -373,29 +368,31 @@ class TestTheConnection:
 
 @pytest.mark.integration
 class TestUnderConcurrency:
-    def test_a_code_is_never_used_more_often_than_it_may(self, store):
+    def test_a_code_is_never_redeemed_beyond_its_limit(self, store):
         store.add(build_promotion(max_uses=20))
-        tries = [partial(store.redeem, new_order(), "TEN", f"client-{n}", NOW) for n in range(400)]
-        with ThreadPoolExecutor(8) as clients:
-            outcomes = list(clients.map(outcome, tries))
+        calls = [
+            partial(store.redeem, new_order(), "TEN", f"customer-{n}", NOW) for n in range(400)
+        ]
+        with ThreadPoolExecutor(8) as customers:
+            outcomes = list(customers.map(outcome, calls))
         assert (outcomes.count(""), outcomes.count("CODE_EXHAUSTED")) == (20, 380)
         assert store.load("TEN").used == 20
 
-    def test_one_client_never_uses_a_code_more_often_than_they_may(self, store):
+    def test_a_customer_never_redeems_a_code_beyond_their_limit(self, store):
         store.add(build_promotion(max_uses_per_user=2))
-        tries = [partial(store.redeem, new_order(), "TEN", "alice", NOW) for _ in range(80)]
-        with ThreadPoolExecutor(8) as clients:
-            outcomes = list(clients.map(outcome, tries))
+        calls = [partial(store.redeem, new_order(), "TEN", "alice", NOW) for _ in range(80)]
+        with ThreadPoolExecutor(8) as customers:
+            outcomes = list(customers.map(outcome, calls))
         assert (outcomes.count(""), outcomes.count("CODE_ALREADY_USED")) == (2, 78)
 
-    def test_one_order_counts_once_however_often_it_asks(self, store):
+    def test_concurrent_repeats_of_one_order_count_once(self, store):
         store.add(build_promotion(max_uses=1, max_uses_per_user=1))
         repeat = partial(store.redeem, new_order(), "TEN", "alice", NOW)
         with ThreadPoolExecutor(20) as repeats:
             assert list(repeats.map(outcome, [repeat] * 20)) == [""] * 20
         assert counts(store, "TEN") == (1, 1)
 
-    def test_redeeming_and_giving_back_at_once_leave_the_counters_right(self, store):
+    def test_concurrent_redemptions_and_releases_leave_the_right_counts(self, store):
         store.add(build_promotion())
         orders = [new_order() for _ in range(50)]
         kept = [new_order() for _ in range(5)]
@@ -409,15 +406,15 @@ class TestUnderConcurrency:
                 partial(store.release, order, "TEN"),
             )
         ] + [partial(store.redeem, order, "TEN", "alice", NOW) for order in kept]
-        with ThreadPoolExecutor(8) as clients:
-            assert set(clients.map(outcome, calls)) <= {"", "REDEMPTION_RELEASED"}
+        with ThreadPoolExecutor(8) as customers:
+            assert set(customers.map(outcome, calls)) <= {"", "REDEMPTION_RELEASED"}
         assert counts(store, "TEN") == (5, 5)
 
-    def test_one_of_many_who_want_the_same_code_makes_it(self, store, client):
+    def test_concurrent_creations_of_one_code_add_it_once(self, store, client):
         makes = [partial(store.add, build_promotion(discount_percentage=n + 1)) for n in range(20)]
         with ThreadPoolExecutor(8) as admins:
             outcomes = list(admins.map(outcome, makes))
         assert (outcomes.count(""), outcomes.count("PROMOTION_EXISTS")) == (1, 19)
         assert client.xlen(OUTBOX) == 1
         winner = build_promotion(discount_percentage=outcomes.index("") + 1)
-        assert store.running(NOW, 10) == [store.load("TEN").promotion] == [winner]
+        assert store.list_active(NOW, 10) == [store.load("TEN").promotion] == [winner]

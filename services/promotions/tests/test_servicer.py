@@ -1,4 +1,4 @@
-"""What the promotions answer, to whom."""
+"""The promotions' gRPC services: answers, errors and authorization."""
 
 from datetime import UTC, timedelta
 from decimal import Decimal
@@ -26,7 +26,7 @@ def repository():
     repository.add(build_promotion("ONCE", max_uses_per_user=1))
     repository.add(build_promotion("LAST", max_uses=1))
     repository.add(build_promotion("TOYS", discount_percentage=20, category="toys"))
-    repository.add(build_promotion("OVER", valid_until=NOW))
+    repository.add(build_promotion("EXPIRED", valid_until=NOW))
     repository.add(build_promotion("SOON", valid_from=NOW + timedelta.resolution))
     return repository
 
@@ -42,11 +42,11 @@ def internal(repository):
     return InMemoryServer(INTERNAL, servicer)
 
 
-def validate(promotions, code, who=ALICE, *, total="100", user_id=""):
+def validate(promotions, code, caller=ALICE, *, total="100", user_id=""):
     request = promotions_pb2.ValidatePromotionRequest(
         promo_code=code, cart_total=total, user_id=user_id
     )
-    return promotions.call("ValidatePromotion", request, who)
+    return promotions.call("ValidatePromotion", request, caller)
 
 
 def validate_cart(internal, code, *lines, user_id=ALICE["x-user-id"]):
@@ -70,20 +70,20 @@ def usage_count(promotions, code):
     return promotions.call("GetPromotion", request, ALICE).response.usage_count
 
 
-def test_a_valid_code_tells_what_it_takes_off(promotions):
+def test_a_valid_code_answers_its_discount(promotions):
     answer = validate(promotions, "ten", total="35.75").response
     assert answer == promotions_pb2.ValidatePromotionResponse(
         is_valid=True, discount_percentage=10, discount_amount="3.58", final_total="32.17"
     )
 
 
-def test_a_code_of_one_category_is_judged_as_if_the_whole_cart_were_of_it(promotions):
+def test_a_code_of_one_category_is_validated_as_if_the_whole_cart_were_of_it(promotions):
     assert validate(promotions, "TOYS").response.discount_amount == "20.00"
 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [("NONE", "CODE_UNKNOWN"), ("OVER", "CODE_EXPIRED"), ("SOON", "CODE_NOT_STARTED")],
+    [("NONE", "CODE_UNKNOWN"), ("EXPIRED", "CODE_EXPIRED"), ("SOON", "CODE_NOT_STARTED")],
 )
 def test_a_code_that_does_not_apply_answers_the_reason_and_no_amount(promotions, code, reason):
     answer = validate(promotions, code)
@@ -97,7 +97,7 @@ def test_validating_redeems_nothing(promotions):
     assert usage_count(promotions, "ONCE") == 0
 
 
-def test_a_code_is_judged_for_the_caller_unless_an_administrator_names_another(
+def test_a_code_is_validated_for_the_caller_unless_an_administrator_names_a_user(
     promotions, internal
 ):
     redeem(internal, "ONCE")
@@ -110,14 +110,14 @@ def test_a_code_is_judged_for_the_caller_unless_an_administrator_names_another(
 
 
 @pytest.mark.parametrize(
-    ("who", "reason"), [(BOB, "NOT_YOURS"), (ANONYMOUS, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
+    ("caller", "reason"), [(BOB, "NOT_YOURS"), (ANONYMOUS, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
 )
-def test_a_code_is_not_judged_for_somebody_else(promotions, who, reason):
-    assert validate(promotions, "TEN", who, user_id=ALICE["x-user-id"]).reason == reason
+def test_a_code_is_not_validated_for_another_user(promotions, caller, reason):
+    assert validate(promotions, "TEN", caller, user_id=ALICE["x-user-id"]).reason == reason
 
 
 @pytest.mark.parametrize("total", ["", "-1", "1.234", "1e3", "x", "123456789"])
-def test_a_total_that_is_no_amount_is_refused(promotions, total):
+def test_an_invalid_total_is_rejected(promotions, total):
     answer = validate(promotions, "TEN", total=total)
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
 
@@ -129,12 +129,12 @@ def test_a_total_that_is_no_amount_is_refused(promotions, total):
         ("GetPromotion", {"code": "TEN"}),
     ],
 )
-def test_codes_are_for_those_who_are_signed_in(promotions, method, request_):
+def test_codes_require_a_signed_in_user(promotions, method, request_):
     kind = getattr(promotions_pb2, f"{method}Request")
     assert promotions.call(method, kind(**request_), ANONYMOUS).reason == "NOT_SIGNED_IN"
 
 
-def test_a_promotion_is_found_by_its_code_in_any_case(promotions):
+def test_a_promotion_is_found_by_its_code_case_insensitively(promotions):
     request = promotions_pb2.GetPromotionRequest(code="toYs")
     answer = promotions.call("GetPromotion", request, ALICE).response
     assert (answer.code, answer.discount_percentage, answer.category) == ("TOYS", 20, "toys")
@@ -178,31 +178,31 @@ def test_a_new_promotion_is_created_and_can_be_read(promotions, repository):
     )
 
 
-def test_without_limits_a_promotion_has_none(promotions):
+def test_limits_are_optional(promotions):
     none = {"max_uses": 0, "max_uses_per_user": 0, "min_cart_total": "", "category": ""}
     request = new("FREE", discount_percentage=100, **none)
     answer = promotions.call("CreatePromotion", request, ADMIN).response
     assert (answer.max_uses, answer.max_uses_per_user, answer.min_cart_total) == (0, 0, "0.00")
 
 
-def test_a_code_is_taken_once_in_any_case(promotions):
+def test_a_code_is_unique_case_insensitively(promotions):
     promotions.call("CreatePromotion", new("Spring15"), ADMIN)
     answer = promotions.call("CreatePromotion", new("sPRING15"), ADMIN)
     assert (answer.code, answer.reason) == (grpc.StatusCode.ALREADY_EXISTS, "PROMOTION_EXISTS")
 
 
 @pytest.mark.parametrize(
-    ("who", "code"),
+    ("caller", "code"),
     [(ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
     ids=["nobody", "alice"],
 )
-def test_only_administrators_create_promotions(promotions, repository, who, code):
-    assert promotions.call("CreatePromotion", new(), who).code == code
+def test_only_administrators_create_promotions(promotions, repository, caller, code):
+    assert promotions.call("CreatePromotion", new(), caller).code == code
     assert repository.find("SPRING15") is None
 
 
 @pytest.mark.parametrize(
-    "broken",
+    "invalid",
     [
         {"code": "a b"},
         {"code": "AB"},
@@ -214,20 +214,20 @@ def test_only_administrators_create_promotions(promotions, repository, who, code
         {"min_cart_total": "-5"},
     ],
 )
-def test_a_promotion_that_breaks_the_rules_is_refused(promotions, repository, broken):
-    answer = promotions.call("CreatePromotion", new(**broken), ADMIN)
+def test_a_promotion_with_invalid_fields_is_rejected(promotions, repository, invalid):
+    answer = promotions.call("CreatePromotion", new(**invalid), ADMIN)
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert repository.find("SPRING15") is None
 
 
-def test_a_cart_is_judged_line_by_line(internal):
+def test_a_cart_is_validated_line_by_line(internal):
     answer = validate_cart(internal, "toys", ("dog-food", "25.80"), ("toys", "9.95")).response
     assert answer == internal_pb2.ValidatePromoResponse(
         is_valid=True, discount_percentage=20, discount_amount="1.99", final_total="33.76"
     )
 
 
-def test_a_cart_that_a_code_is_not_for_is_told_why(internal):
+def test_a_cart_without_the_codes_category_answers_the_reason(internal):
     answer = validate_cart(internal, "TOYS", ("dog-food", "25.80")).response
     assert answer == internal_pb2.ValidatePromoResponse(
         is_valid=False,
@@ -237,7 +237,7 @@ def test_a_cart_that_a_code_is_not_for_is_told_why(internal):
     )
 
 
-def test_redeeming_counts_one_use_however_often_it_is_asked(promotions, internal):
+def test_repeated_redemptions_of_one_order_count_once(promotions, internal):
     for code in ("ten", "TEN", "Ten"):
         assert redeem(internal, code).code == grpc.StatusCode.OK
     assert usage_count(promotions, "TEN") == 1
@@ -248,12 +248,12 @@ def test_redeeming_counts_one_use_however_often_it_is_asked(promotions, internal
     [
         ("NONE", "CODE_UNKNOWN"),
         ("SOON", "CODE_NOT_STARTED"),
-        ("OVER", "CODE_EXPIRED"),
+        ("EXPIRED", "CODE_EXPIRED"),
         ("LAST", "CODE_EXHAUSTED"),
         ("ONCE", "CODE_ALREADY_USED"),
     ],
 )
-def test_a_code_that_applies_no_more_is_not_redeemed(internal, code, reason):
+def test_a_code_that_does_not_apply_is_not_redeemed(internal, code, reason):
     redeem(internal, "LAST", OTHER)
     redeem(internal, "ONCE", "33333333-3333-4333-8333-333333333333")
     answer = redeem(internal, code)
@@ -261,7 +261,7 @@ def test_a_code_that_applies_no_more_is_not_redeemed(internal, code, reason):
     assert (answer.reason, answer.facts) == (reason, {"code": code})
 
 
-def test_a_cancelled_order_does_not_count(promotions, internal):
+def test_a_released_redemption_does_not_count(promotions, internal):
     redeem(internal, "LAST")
     for _ in range(2):
         assert release(internal, "last").code == grpc.StatusCode.OK
@@ -270,7 +270,7 @@ def test_a_cancelled_order_does_not_count(promotions, internal):
 
 
 @pytest.mark.parametrize("redeemed_before", [True, False])
-def test_what_was_given_back_is_not_redeemed_again(promotions, internal, redeemed_before):
+def test_a_released_redemption_is_not_redeemed_again(promotions, internal, redeemed_before):
     if redeemed_before:
         redeem(internal, "TEN")
     release(internal, "TEN")
@@ -282,7 +282,7 @@ def test_what_was_given_back_is_not_redeemed_again(promotions, internal, redeeme
     assert usage_count(promotions, "TEN") == 0
 
 
-def test_an_order_uses_one_code(promotions, internal):
+def test_an_order_redeems_one_code(promotions, internal):
     redeem(internal, "TEN")
     for answer in (redeem(internal, "TOYS"), release(internal, "TOYS")):
         assert (answer.code, answer.reason) == (
@@ -292,11 +292,11 @@ def test_an_order_uses_one_code(promotions, internal):
     assert (usage_count(promotions, "TEN"), usage_count(promotions, "TOYS")) == (1, 0)
 
 
-def test_an_order_that_is_no_uuid_is_refused(internal):
+def test_an_order_id_that_is_not_a_uuid_is_rejected(internal):
     assert redeem(internal, "TEN", "order-1").reason == "INVALID_FIELDS"
 
 
-def test_active_promotions_are_those_that_run_best_first(internal):
+def test_active_promotions_are_listed_largest_discount_first(internal):
     redeem(internal, "LAST")
     request = internal_pb2.ListActivePromotionsRequest()
     answer = internal.call("ListActivePromotions", request).response
@@ -329,7 +329,7 @@ def list_redemptions(internal, **fields):
     return internal.call("ListRedemptions", internal_pb2.ListRedemptionsRequest(**fields))
 
 
-def test_redemptions_are_listed_in_pages_each_of_which_tells_the_next(internal):
+def test_redemptions_are_listed_in_pages_linked_by_tokens(internal):
     redeem(internal, "TEN", ORDER)
     release(internal, "ONCE", OTHER)
     first = list_redemptions(internal, page_size=1).response
@@ -345,5 +345,5 @@ def test_redemptions_are_listed_in_pages_each_of_which_tells_the_next(internal):
 
 
 @pytest.mark.parametrize("field", [{"page_size": 501}, {"page_size": -1}, {"page_token": "x"}])
-def test_a_page_that_breaks_the_rules_is_refused(internal, field):
+def test_a_redemptions_request_with_invalid_fields_is_rejected(internal, field):
     assert list_redemptions(internal, **field).reason == "INVALID_FIELDS"

@@ -1,4 +1,4 @@
-"""Bad settings stop the process, by name."""
+"""Bad settings end the process and are named."""
 
 from dataclasses import replace
 
@@ -15,10 +15,10 @@ def environment(monkeypatch):
     return monkeypatch
 
 
-def test_the_store_alone_is_enough_to_serve(environment):
+def test_only_the_store_has_to_be_configured_to_serve(environment):
     config = read_config()
-    assert (config.hash_concurrency, config.keys.life.days) == (2, 30)
-    assert config.keys.lead.total_seconds() == 600
+    assert (config.hash_concurrency, config.keys.lifetime.days) == (2, 30)
+    assert config.keys.lead_time.total_seconds() == 600
 
 
 def test_a_bad_variable_is_named(environment, capsys):
@@ -30,11 +30,11 @@ def test_a_bad_variable_is_named(environment, capsys):
 
 
 @pytest.mark.parametrize("password", ["", "too short", "x" * 129])
-def test_a_password_that_nobody_could_sign_in_with_is_named(environment, capsys, password):
+def test_an_admin_password_of_invalid_length_ends_the_process(environment, capsys, password):
     config = replace(read_config(), admin_password=password)
     with pytest.raises(SystemExit) as caught:
         require_admin_password(config)
     assert caught.value.code == 2
-    told = capsys.readouterr().err
-    assert "MAMIE_ADMIN_PASSWORD" in told
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "MAMIE_ADMIN_PASSWORD" in message
+    assert message.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The outbox of a service in PostgreSQL, as users has one."""
+"""The outbox of users in PostgreSQL."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from services.common.messaging.events import CloudEvent
 from services.common.storage import migrations, postgres
 from services.common.storage.outbox import PostgresOutbox, add_to_outbox
 from services.common.tests.outbox_contract import OutboxContract
-from services.users.repository import outbox as table
+from services.users.schema import outbox as table
 
 pytestmark = pytest.mark.integration
 

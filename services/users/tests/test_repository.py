@@ -1,4 +1,4 @@
-"""The promises of the repositories, kept by the fakes and by the real store."""
+"""The contract of the repositories, for the fakes and for the real store."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,12 +12,14 @@ from mamie_rosa.events.v1 import events_pb2
 import services.users
 from services.common.clock import new_id
 from services.common.errors import StoreUnavailableError
+from services.common.languages import Language
 from services.common.storage import migrations, postgres
 from services.users import domain
-from services.users.domain import FAILURE_LIMIT, Account, Failures, Language, Role, SigningKey
+from services.users.domain import FAILURE_LIMIT, Account, Role, SignInFailures, SigningKey
 from services.users.key_repository import PostgresKeyRepository
 from services.users.keys import KeyRotation
-from services.users.repository import PostgresUsersRepository, outbox, sign_in_failures, users
+from services.users.repository import PostgresUsersRepository
+from services.users.schema import outbox, sign_in_failures, users
 from services.users.tests.fakes import (
     NOW,
     POLICY,
@@ -84,7 +86,7 @@ def test_an_unknown_user_is_not_found(repository, user_id):
 
 
 def test_an_unknown_email_has_no_account(repository):
-    assert repository.find_by_email("nobody@example.org") is None
+    assert repository.find_by_email("unknown@example.org") is None
 
 
 def test_an_email_has_one_account_whatever_its_case(repository):
@@ -99,7 +101,7 @@ def test_an_update_replaces_name_preferences_and_language(repository):
         first_name="M",
         animal_type="dog",
         notifications_enabled=False,
-        language=Language.FRENCH,
+        language=Language.EN,
     )
     repository.update(changed)
     assert repository.find_by_email(EMAIL) == Account(changed, "hash 1")
@@ -115,42 +117,42 @@ def test_a_hash_is_replaced_only_if_it_is_still_the_same(repository):
 def test_an_administrator_is_added_once_and_gets_the_last_password(repository):
     for number in (1, 2):
         admin = build_user(email="Admin@example.org", role=Role.ADMIN, first_name=str(number))
-        repository.put_admin(Account(admin, f"hash {number}"))
+        repository.upsert_admin(Account(admin, f"hash {number}"))
     kept = repository.find_by_email("admin@example.org")
     assert (kept.password_hash, kept.user.role, kept.user.first_name) == ("hash 2", "admin", "1")
 
 
 def test_an_account_may_become_the_administrators_and_keeps_its_profile(repository):
-    repository.put_admin(Account(build_user(role=Role.ADMIN, first_name="Root"), "hash 2"))
+    repository.upsert_admin(Account(build_user(role=Role.ADMIN, first_name="Root"), "hash 2"))
     assert repository.find(MARIE.user_id) == replace(MARIE, role=Role.ADMIN)
 
 
-def test_failures_are_kept_per_email_and_can_be_forgotten(repository):
-    repository.change_failures(EMAIL, lambda known: domain.fail(known, NOW))
-    repository.change_failures(EMAIL, lambda known: domain.fail(known, NOW))
-    assert repository.failures(EMAIL) == Failures(2, NOW)
-    assert repository.failures("nobody@example.org") is None
-    repository.change_failures(EMAIL, lambda known: domain.succeed(known, NOW))
+def test_failures_are_stored_per_email_and_can_be_cleared(repository):
+    repository.change_failures(EMAIL, lambda known: domain.record_failure(known, NOW))
+    repository.change_failures(EMAIL, lambda known: domain.record_failure(known, NOW))
+    assert repository.failures(EMAIL) == SignInFailures(2, NOW)
+    assert repository.failures("unknown@example.org") is None
+    repository.change_failures(EMAIL, lambda known: domain.clear_failures(known, NOW))
     assert repository.failures(EMAIL) is None
 
 
-def test_a_refused_change_of_failures_changes_nothing(repository):
-    repository.change_failures(EMAIL, lambda _: Failures(FAILURE_LIMIT, NOW))
+def test_a_change_of_failures_that_raises_changes_nothing(repository):
+    repository.change_failures(EMAIL, lambda _: SignInFailures(FAILURE_LIMIT, NOW))
     with pytest.raises(domain.AccountThrottledError):
-        repository.change_failures(EMAIL, lambda known: domain.succeed(known, NOW))
-    assert repository.failures(EMAIL) == Failures(FAILURE_LIMIT, NOW)
+        repository.change_failures(EMAIL, lambda known: domain.clear_failures(known, NOW))
+    assert repository.failures(EMAIL) == SignInFailures(FAILURE_LIMIT, NOW)
 
 
-def test_only_old_failures_are_forgotten(repository):
+def test_only_old_failures_are_deleted(repository):
     second = timedelta(seconds=1)
-    repository.change_failures("old@x.org", lambda _: Failures(3, NOW - second))
-    repository.change_failures("new@x.org", lambda _: Failures(3, NOW))
-    repository.forget_failures(before=NOW)
+    repository.change_failures("old@x.org", lambda _: SignInFailures(3, NOW - second))
+    repository.change_failures("new@x.org", lambda _: SignInFailures(3, NOW))
+    repository.delete_failures(before=NOW)
     assert repository.failures("old@x.org") is None
-    assert repository.failures("new@x.org") == Failures(3, NOW)
+    assert repository.failures("new@x.org") == SignInFailures(3, NOW)
 
 
-def test_keys_become_what_a_change_says(keys):
+def test_a_change_adds_and_deletes_keys(keys):
     assert keys.keys() == []
     keys.change_keys(lambda _: [key("a"), key("b")])
     assert keys.change_keys(lambda known: [known[1], key("c")]) == [key("b"), key("c")]
@@ -158,7 +160,7 @@ def test_keys_become_what_a_change_says(keys):
 
 
 @pytest.mark.integration
-def test_a_store_that_is_away_is_said_so():
+def test_an_unavailable_store_raises_store_unavailable():
     engine = postgres.create_engine("postgresql://127.0.0.1:1/none")
     with pytest.raises(StoreUnavailableError):
         PostgresUsersRepository(engine).find(MARIE.user_id)
@@ -172,64 +174,64 @@ def outbox_of(engine):
 
 
 @pytest.mark.integration
-def test_accounts_and_changes_are_told_but_not_refusals(engine):
+def test_new_and_updated_accounts_are_published_but_not_rejected_ones(engine):
     repository = PostgresUsersRepository(engine)
     repository.add(Account(MARIE, "hash"))
-    repository.update(replace(MARIE, notifications_enabled=False, language=Language.FRENCH))
+    repository.update(replace(MARIE, notifications_enabled=False, language=Language.EN))
     with pytest.raises(domain.EmailExistsError):
         repository.add(Account(build_user(), "hash"))
-    told = outbox_of(engine)
-    assert [(event.type, event.source, event.subject) for event in told] == [
+    events = outbox_of(engine)
+    assert [(event.type, event.source, event.subject) for event in events] == [
         ("mamie_rosa.events.v1.UserCreated", "/mamie-rosa/users", MARIE.user_id),
         ("mamie_rosa.events.v1.UserUpdated", "/mamie-rosa/users", MARIE.user_id),
     ]
-    assert events_pb2.UserCreated.FromString(told[0].data) == events_pb2.UserCreated(
+    assert events_pb2.UserCreated.FromString(events[0].data) == events_pb2.UserCreated(
         user_id=MARIE.user_id,
         email=MARIE.email,
         first_name="Marie",
         last_name="Petit",
         animal_type="cat",
         notifications_enabled=True,
-        language="en",
+        language="fr",
     )
-    updated = events_pb2.UserUpdated.FromString(told[1].data)
-    assert (updated.notifications_enabled, updated.language) == (False, "fr")
+    updated = events_pb2.UserUpdated.FromString(events[1].data)
+    assert (updated.notifications_enabled, updated.language) == (False, "en")
 
 
 @pytest.mark.integration
-def test_a_new_administrator_is_told_once_and_as_a_change_however_often_the_shop_starts(engine):
+def test_a_new_administrator_is_published_once_as_an_update_however_often_it_is_seeded(engine):
     repository = PostgresUsersRepository(engine)
     for number in range(3):
         admin = build_user(email="admin@example.org", role=Role.ADMIN)
-        repository.put_admin(Account(admin, f"hash {number}"))
-    (told,) = outbox_of(engine)
-    event = events_pb2.UserUpdated.FromString(told.data)
-    assert (told.type, told.subject) == ("mamie_rosa.events.v1.UserUpdated", event.user_id)
-    assert repository.find(event.user_id).email == event.email == "admin@example.org"
+        repository.upsert_admin(Account(admin, f"hash {number}"))
+    (event,) = outbox_of(engine)
+    data = events_pb2.UserUpdated.FromString(event.data)
+    assert (event.type, event.subject) == ("mamie_rosa.events.v1.UserUpdated", data.user_id)
+    assert repository.find(data.user_id).email == data.email == "admin@example.org"
 
 
 @pytest.mark.integration
-def test_a_client_who_becomes_the_administrator_was_told_before(engine):
+def test_a_customer_who_becomes_the_administrator_is_not_published_again(engine):
     repository = PostgresUsersRepository(engine)
     repository.add(Account(MARIE, "hash 1"))
-    repository.put_admin(Account(build_user(role=Role.ADMIN), "hash 2"))
-    assert [told.type for told in outbox_of(engine)] == ["mamie_rosa.events.v1.UserCreated"]
+    repository.upsert_admin(Account(build_user(role=Role.ADMIN), "hash 2"))
+    assert [event.type for event in outbox_of(engine)] == ["mamie_rosa.events.v1.UserCreated"]
 
 
 @pytest.mark.integration
-def test_an_account_from_before_there_were_languages_is_english(engine):
+def test_an_account_older_than_the_language_column_is_english(engine):
     PostgresUsersRepository(engine).add(Account(MARIE, "hash"))
     with engine.begin() as connection:
         row = connection.execute(sa.select(users)).mappings().one()
-        others = {"user_id": new_id(), "email_key": "old@example.org"}
-        values = {name: row[name] for name in row if name != "language"} | others
+        changes = {"user_id": new_id(), "email_key": "old@example.org"}
+        values = {name: row[name] for name in row if name != "language"} | changes
         added = sa.insert(users).values(values).returning(users.c.language)
         assert connection.execute(added).scalar_one() == "en"
 
 
 @pytest.mark.integration
-def test_failures_are_kept_without_the_email(engine):
-    PostgresUsersRepository(engine).change_failures(EMAIL, lambda _: Failures(1, NOW))
+def test_failures_are_stored_without_the_email(engine):
+    PostgresUsersRepository(engine).change_failures(EMAIL, lambda _: SignInFailures(1, NOW))
     with engine.connect() as connection:
         [row] = connection.execute(sa.select(sign_in_failures)).all()
     assert "marie" not in str(row)
@@ -237,7 +239,7 @@ def test_failures_are_kept_without_the_email(engine):
 
 @pytest.mark.integration
 class TestUnderConcurrency:
-    def test_of_registrations_with_one_email_one_wins(self, engine):
+    def test_one_of_concurrent_registrations_with_one_email_succeeds(self, engine):
         repository = PostgresUsersRepository(engine)
 
         def register(number):
@@ -248,16 +250,16 @@ class TestUnderConcurrency:
                 return 0
             return 1
 
-        with ThreadPoolExecutor(8) as clients:
-            assert sum(clients.map(register, range(16))) == 1
+        with ThreadPoolExecutor(8) as callers:
+            assert sum(callers.map(register, range(16))) == 1
         assert len(outbox_of(engine)) == 1
 
-    def test_no_failure_is_lost_and_none_beyond_the_limit_is_answered(self, engine):
+    def test_concurrent_failures_are_all_counted_up_to_the_limit(self, engine):
         repository = PostgresUsersRepository(engine)
 
         def fail(_):
             try:
-                repository.change_failures(EMAIL, lambda known: domain.fail(known, NOW))
+                repository.change_failures(EMAIL, lambda known: domain.record_failure(known, NOW))
             except domain.AccountThrottledError:
                 return 0
             return 1
@@ -265,7 +267,7 @@ class TestUnderConcurrency:
         with ThreadPoolExecutor(8) as guesses:
             assert sum(guesses.map(fail, range(3 * FAILURE_LIMIT))) == FAILURE_LIMIT
 
-    def test_instances_that_start_together_make_one_key(self, engine):
+    def test_instances_that_start_together_create_one_key(self, engine):
         def start(_):
             keys = PostgresKeyRepository(engine)
             return KeyRotation(repository=keys, policy=POLICY).rotate_if_due()[0].kid

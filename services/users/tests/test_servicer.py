@@ -1,4 +1,4 @@
-"""What users answers, to whom."""
+"""The answers of UsersService, and who may have them."""
 
 import json
 
@@ -8,8 +8,9 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from mamie_rosa.users.v1 import users_pb2
 
+from services.common.languages import Language
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
-from services.users.domain import FAILURE_LIMIT, Account, Language, Role
+from services.users.domain import FAILURE_LIMIT, Account, Role
 from services.users.keys import Keyring, KeyRotation
 from services.users.passwords import Passwords
 from services.users.servicer import UsersServicer
@@ -132,29 +133,29 @@ def test_an_email_is_registered_once_whatever_its_case(users):
         {"animal_type": "x" * 51},
     ],
 )
-def test_a_registration_that_breaks_the_rules_is_refused(users, field):
+def test_an_invalid_registration_is_rejected(users, field):
     answer = register(users, **field)
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
 
 
 @pytest.mark.parametrize("field", ["email", "first_name", "last_name", "animal_type"])
-def test_nul_is_refused_and_nothing_is_written(users, repository, field):
+def test_nul_is_rejected_and_nothing_is_written(users, repository, field):
     answer = register(users, **{field: "a\0@example.org"})
     assert answer.code == grpc.StatusCode.INVALID_ARGUMENT
     assert repository.find_by_email("marie@example.org") is None
 
 
-def test_nul_in_the_email_of_a_sign_in_is_refused(users):
+def test_nul_in_the_email_of_a_sign_in_is_rejected(users):
     assert login(users, "a\0@example.org").code == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_signing_in_answers_a_token_of_ones_own(users, alice):
+def test_signing_in_answers_a_token_of_that_user(users, alice):
     answer = login(users, "ALICE@example.org").response
     assert answer.user_id == ALICE_ID
     assert read_token(users, answer.token).claims["sub"] == ALICE_ID
 
 
-def test_the_role_in_a_token_is_that_of_the_account(users, repository):
+def test_a_token_has_the_role_of_the_account(users, repository):
     admin = build_user(role=Role.ADMIN)
     repository.add(Account(admin, CountingHasher().hash(PASSWORD)))
     token = login(users, admin.email).response.token
@@ -163,13 +164,13 @@ def test_the_role_in_a_token_is_that_of_the_account(users, repository):
 
 def test_a_wrong_password_and_an_unknown_email_get_the_same_answer(users, alice):
     wrong = login(users, "alice@example.org", "something else")
-    unknown = login(users, "nobody@example.org", "something else")
+    unknown = login(users, "unknown@example.org", "something else")
     assert (wrong.code, wrong.reason) == (grpc.StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS")
     assert (wrong.code, wrong.status) == (unknown.code, unknown.status)
 
 
-@pytest.mark.parametrize("email", ["alice@example.org", "nobody@example.org"])
-def test_who_fails_too_often_is_told_when_to_try_again(users, alice, email):
+@pytest.mark.parametrize("email", ["alice@example.org", "unknown@example.org"])
+def test_too_many_failures_answer_when_to_retry(users, alice, email):
     for _ in range(FAILURE_LIMIT):
         assert login(users, email, "something else").reason == "INVALID_CREDENTIALS"
     answer = login(users, email)
@@ -180,9 +181,9 @@ def test_who_fails_too_often_is_told_when_to_try_again(users, alice, email):
     assert answer.facts == {"retryAfterSeconds": "900"}
 
 
-def test_too_many_at_once_are_refused(repository, alice):
-    nobody_waits = Passwords(hasher=CountingHasher(), concurrency=0, queue=0)
-    answer = login(build_server(repository, nobody_waits), "alice@example.org")
+def test_too_many_concurrent_sign_ins_are_rejected(repository, alice):
+    no_capacity = Passwords(hasher=CountingHasher(), concurrency=0, queue=0)
+    answer = login(build_server(repository, no_capacity), "alice@example.org")
     assert (answer.code, answer.reason) == (
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "TOO_MANY_SIGN_INS",
@@ -201,7 +202,9 @@ def test_a_profile_is_for_its_owner_and_administrators(users, alice, who):
     ("who", "code"),
     [(ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED), (BOB, grpc.StatusCode.PERMISSION_DENIED)],
 )
-def test_strangers_do_not_learn_who_has_a_profile(users, alice, method, user_id, who, code):
+def test_a_stranger_does_not_learn_whether_a_profile_exists(
+    users, alice, method, user_id, who, code
+):
     assert method(users, user_id, who).code == code
 
 
@@ -222,49 +225,50 @@ def test_an_update_replaces_name_and_preferences_and_nothing_else(users, reposit
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("preferences", "accepted"),
     [
         ({}, True),
         ({"notifications_enabled": True}, True),
         ({"notifications_enabled": False}, False),
     ],
 )
-def test_who_does_not_say_no_accepts_notifications(users, alice, told, kept):
-    assert update(users, ALICE_ID, ALICE, **told).response.preferences.notifications_enabled is kept
+def test_notifications_are_accepted_unless_declined(users, alice, preferences, accepted):
+    user = update(users, ALICE_ID, ALICE, **preferences).response
+    assert user.preferences.notifications_enabled is accepted
 
 
-FRENCH = {"accept-language": "fr-FR,fr;q=0.9,en;q=0.5"}
+ENGLISH = {"accept-language": "en-GB,en;q=0.9,fr;q=0.5"}
 
 
-@pytest.mark.parametrize(("headers", "language"), [(FRENCH, "fr"), (ANONYMOUS, "en")])
-def test_a_new_client_has_the_language_of_the_browser(users, repository, headers, language):
+@pytest.mark.parametrize(("headers", "language"), [(ENGLISH, "en"), (ANONYMOUS, "fr")])
+def test_a_new_customer_has_the_browsers_language_or_french(users, repository, headers, language):
     user_id = register(users, headers).response.user_id
     assert repository.find(user_id).language == language
 
 
-def test_an_update_changes_the_language_to_the_browsers(users, repository, alice):
-    update(users, ALICE_ID, ALICE | FRENCH)
-    assert repository.find(ALICE_ID).language == "fr"
-
-
-def test_an_administrators_browser_says_nothing_about_a_client(users, repository, alice):
-    update(users, ALICE_ID, ADMIN | FRENCH)
+def test_an_update_changes_the_language_to_that_of_the_browser(users, repository, alice):
+    update(users, ALICE_ID, ALICE | ENGLISH)
     assert repository.find(ALICE_ID).language == "en"
 
 
-def test_a_browser_that_tells_no_language_leaves_it(users, repository):
-    repository.add(Account(build_user(user_id=ALICE_ID, language=Language.FRENCH), ""))
+def test_an_update_by_an_administrator_keeps_the_language(users, repository, alice):
+    update(users, ALICE_ID, ADMIN | ENGLISH)
+    assert repository.find(ALICE_ID).language == "fr"
+
+
+def test_an_update_without_a_known_language_keeps_the_language(users, repository):
+    repository.add(Account(build_user(user_id=ALICE_ID, language=Language.EN), ""))
     for headers in ({}, {"accept-language": "*"}, {"accept-language": "de"}):
         update(users, ALICE_ID, ALICE | headers)
-        assert repository.find(ALICE_ID).language == "fr"
+        assert repository.find(ALICE_ID).language == "en"
 
 
-def test_an_update_without_preferences_is_refused(users, alice):
+def test_an_update_without_preferences_is_rejected(users, alice):
     request = users_pb2.UpdateUserRequest(id=ALICE_ID, first_name="A", last_name="B")
     assert users.call("UpdateUser", request, ALICE).reason == "INVALID_FIELDS"
 
 
-def test_public_keys_are_plain_json(users):
+def test_public_keys_are_answered_as_plain_json(users):
     body = users.call("GetJwks", users_pb2.GetJwksRequest()).response
     assert body.content_type == "application/json"
     [key] = json.loads(body.data)["keys"]

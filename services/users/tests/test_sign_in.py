@@ -1,4 +1,4 @@
-"""Signing in tells nobody which emails have accounts, and loses patience."""
+"""Signing in does not reveal which emails have accounts, and throttles failures."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from services.users.tests.fakes import (
 
 PASSWORD = "correct horse"
 USER = build_user()
-UNKNOWN = "nobody@example.org"
+UNKNOWN = "unknown@example.org"
 
 
 @pytest.fixture
@@ -72,24 +72,24 @@ def test_known_and_unknown_emails_are_throttled_alike(sign_in, hasher, email):
     assert hasher.verified == FAILURE_LIMIT
 
 
-def test_one_email_that_fails_throttles_no_other(sign_in):
+def test_a_throttled_email_does_not_throttle_another(sign_in):
     fail(sign_in, UNKNOWN, FAILURE_LIMIT)
     assert sign_in(USER.email, PASSWORD) == USER
 
 
-def test_patience_comes_back_when_the_window_is_over(sign_in, clock):
+def test_signing_in_works_again_when_the_window_has_expired(sign_in, clock):
     fail(sign_in, USER.email, FAILURE_LIMIT)
     clock.now += FAILURE_WINDOW
     assert sign_in(USER.email, PASSWORD) == USER
 
 
-def test_success_begins_the_count_anew(sign_in):
+def test_signing_in_resets_the_count_of_failures(sign_in):
     fail(sign_in, USER.email, FAILURE_LIMIT - 1)
     sign_in(USER.email, PASSWORD)
     fail(sign_in, USER.email, FAILURE_LIMIT)
 
 
-def test_an_outdated_hash_is_replaced_on_the_way(repository, clock):
+def test_signing_in_replaces_an_outdated_hash(repository, clock):
     today = CountingHasher(time_cost=2)
     sign_in = SignIn(repository=repository, passwords=Passwords(hasher=today), clock=clock)
     sign_in.sign_in(USER.email, PASSWORD)

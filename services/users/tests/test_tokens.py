@@ -1,4 +1,4 @@
-"""What tokens say, and that the public keys verify them."""
+"""The claims of tokens, and their verification with the public keys."""
 
 import json
 
@@ -45,7 +45,7 @@ def verify(keyring, token):
     return jwt.decode(token, keys, algorithms=["ES256"])
 
 
-def test_a_token_says_who_for_whom_and_for_how_long(tokens, keyring, clock):
+def test_a_token_has_subject_role_issuer_audience_and_expiry(tokens, keyring, clock):
     user = build_user(role=Role.ADMIN)
     token = tokens.issue(user)
     now = int(clock().timestamp())
@@ -58,27 +58,27 @@ def test_a_token_says_who_for_whom_and_for_how_long(tokens, keyring, clock):
         "exp": now + 3600,
         "jti": JTI,
     }
-    assert token.life_seconds == 3600
+    assert token.lifetime_seconds == 3600
 
 
-def test_a_token_names_its_key(tokens, keyring):
+def test_the_header_of_a_token_names_its_key(tokens, keyring):
     header = verify(keyring, tokens.issue(build_user()).value).header
     assert header == {"alg": "ES256", "typ": "JWT", "kid": keyring.signing_key().kid}
 
 
-def test_a_token_outlives_the_time_of_its_key(tokens, keyring, rotation, clock):
+def test_a_token_is_still_verified_after_its_key_retires(tokens, keyring, rotation, clock):
     token = tokens.issue(build_user())
     rotation.rotate()
     clock.move(minutes=59)
     assert verify(keyring, token.value).header["kid"] != keyring.signing_key().kid
 
 
-def test_a_token_is_not_shown_by_accident(tokens):
+def test_a_token_is_not_in_its_repr(tokens):
     token = tokens.issue(build_user())
     assert token.value not in repr(token)
 
 
-def test_a_changed_token_is_not_verified(tokens, keyring):
+def test_a_forged_token_is_not_verified(tokens, keyring):
     head, claims, signature = tokens.issue(build_user()).value.split(".")
     other = tokens.issue(build_user()).value.split(".")[1]
     assert claims != other

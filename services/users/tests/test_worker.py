@@ -1,8 +1,8 @@
-"""What is due is done in the background."""
+"""The retention job."""
 
 from datetime import timedelta
 
-from services.users.domain import FAILURE_WINDOW, Failures
+from services.users.domain import FAILURE_WINDOW, SignInFailures
 from services.users.keys import KeyRotation
 from services.users.tests.fakes import (
     NOW,
@@ -14,11 +14,11 @@ from services.users.tests.fakes import (
 from services.users.worker import RetentionJob
 
 
-def test_the_house_is_kept():
+def test_a_run_rotates_keys_and_deletes_expired_failures():
     clock, users, keys = ManualClock(), InMemoryUsersRepository(), InMemoryKeyRepository()
     rotation = KeyRotation(repository=keys, policy=POLICY, clock=clock)
-    recent = Failures(1, NOW - FAILURE_WINDOW)
-    users.change_failures("old", lambda _: Failures(1, recent.since - timedelta(seconds=1)))
+    recent = SignInFailures(1, NOW - FAILURE_WINDOW)
+    users.change_failures("old", lambda _: SignInFailures(1, recent.since - timedelta(seconds=1)))
     users.change_failures("recent", lambda _: recent)
     RetentionJob(repository=users, rotation=rotation, clock=clock).run()
     assert len(keys.keys()) == 1

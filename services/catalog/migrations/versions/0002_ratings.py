@@ -1,4 +1,4 @@
-"""Ratings, and on each product what they come to."""
+"""Ratings, with their average and number on each product."""
 
 import sqlalchemy as sa
 from alembic import op

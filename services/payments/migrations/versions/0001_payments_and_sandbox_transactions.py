@@ -1,4 +1,4 @@
-"""Payments, and the ledger of the sandbox that stands for the provider."""
+"""Payments, and the transactions of the sandbox provider."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The language of each client; those from before are written to in English."""
+"""The language of each user; existing ones get mails in English."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""A mail server that sends nothing on: SMTP in, a page and Mailpit's HTTP API out."""
+"""A mail server that only stores: SMTP in, a page and Mailpit's HTTP API out."""
 
 import email.policy
 import html
@@ -16,10 +16,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 LIMIT = 50
 SCHEMA = "CREATE TABLE IF NOT EXISTS mails (id TEXT PRIMARY KEY, received TEXT, raw BLOB)"
-FORGET = """\
+DELETE_OLDEST = """\
 DELETE FROM mails WHERE rowid IN (SELECT rowid FROM mails ORDER BY rowid DESC LIMIT -1 OFFSET ?)
 """
 
@@ -35,10 +36,10 @@ class Box:
         self._mails.execute(SCHEMA)
 
     def add(self, raw: bytes) -> None:
-        """Keep a mail."""
+        """Store a mail."""
         row = secrets.token_urlsafe(16), datetime.now(UTC).isoformat(), raw
         self._mails.execute("INSERT INTO mails VALUES (?, ?, ?)", row)
-        self._mails.execute(FORGET, (self._most,))
+        self._mails.execute(DELETE_OLDEST, (self._most,))
 
     def all(self) -> list["Mail"]:
         """Return every mail, the newest first."""
@@ -63,7 +64,7 @@ class Mail:
         return address.lower() in str(self.message.get("To", "")).lower()
 
     def summary(self) -> dict[str, Any]:
-        """Return what a list shows of it."""
+        """Return its entry in a list."""
         return {
             "ID": self.id,
             "MessageID": str(self.message.get("Message-ID", "")).strip("<>"),
@@ -75,7 +76,7 @@ class Mail:
         }
 
     def details(self) -> dict[str, Any]:
-        """Return all of it."""
+        """Return its entry with its text and HTML."""
         parts = {"Text": _body(self.message, "plain"), "HTML": _body(self.message, "html")}
         return self.summary() | {"Date": self.received} | parts
 
@@ -90,14 +91,15 @@ def _body(message: EmailMessage, kind: str) -> str:
     return body.get_content() if body else ""
 
 
-class Catcher:
-    """What aiosmtpd gives mails to."""
+class StoringHandler:
+    """Handler of aiosmtpd that stores mails."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
 
-    async def handle_DATA(self, _server, _session, envelope) -> str:
-        """Keep a mail, whoever it is for."""
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+        """Store a mail to any recipient."""
+        assert isinstance(envelope.content, bytes)
         self._box.add(envelope.content)
         return "250 OK"
 
@@ -109,7 +111,7 @@ class Api(BaseHTTPRequestHandler):
     box: Box
 
     def do_GET(self) -> None:
-        """Answer from the first route that fits."""
+        """Answer from the first route that matches."""
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         for pattern, answer in ROUTES:
@@ -170,10 +172,10 @@ ROUTES = (
 
 
 def serve() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM."""
     Api.box = Box()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    Controller(Catcher(Api.box), hostname="0.0.0.0", port=1025).start()
+    Controller(StoringHandler(Api.box), hostname="0.0.0.0", port=1025).start()
     ThreadingHTTPServer(("0.0.0.0", 8025), Api).serve_forever()
 
 

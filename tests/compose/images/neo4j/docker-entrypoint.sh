@@ -7,7 +7,7 @@ conf=$NEO4J_HOME/conf/neo4j.conf
 modules=(--add-opens=java.base/{java.nio,java.io,sun.nio.ch}=ALL-UNNAMED)
 heap=()
 
-# Like the original, which does not let a secret through that only root may read.
+# Like the original, which cannot read a secret that only root may read.
 read_auth() {
     [ -n "${NEO4J_AUTH_FILE:-}" ] || return 0
     NEO4J_AUTH=$("${as_neo4j[@]}" cat "$NEO4J_AUTH_FILE")

@@ -5,7 +5,7 @@ make_cluster() {
     initdb --username="$POSTGRES_USER" --pwfile=<(echo "$POSTGRES_PASSWORD") ${POSTGRES_INITDB_ARGS:-}
     echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
     [ "$POSTGRES_DB" = postgres ] && return
-    # Nobody else can reach it yet.
+    # It cannot be reached from outside yet.
     pg_ctl --wait start --options="-c listen_addresses=''"
     psql --username="$POSTGRES_USER" --dbname=postgres --set=name="$POSTGRES_DB" --no-psqlrc \
         <<<'CREATE DATABASE :"name";'

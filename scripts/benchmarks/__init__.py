@@ -1,0 +1,1 @@
+"""Benchmarks: what a call costs, beside its peers, in one run (scripts/bench)."""

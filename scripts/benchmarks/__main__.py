@@ -1,0 +1,113 @@
+"""Measure the shop beside its peers, and write docs/results/performance.md: scripts/bench."""
+
+import argparse
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts.benchmarks import orders, report, verify_stock
+from scripts.benchmarks.contenders import Measurement, measure, running
+from scripts.paths import ROOT
+from scripts.stack.client import Stack
+
+RESULTS = ROOT / "docs" / "results"
+CALLERS = 16
+ORDER_CALLERS = (1, 8)
+NO_LIMITS = {
+    "MAMIE_RATE_LIMIT_PER_MINUTE": "1000000",
+    "MAMIE_LOGIN_RATE_LIMIT_PER_MINUTE": "1000000",
+}
+
+console = Console(stderr=True)
+
+
+def main() -> int:
+    """Measure, print, and write unless it was a quick look."""
+    options = _parse()
+    with _stack(options.data) as stack:
+        rounds = measure_verify_stock(stack, options.rounds, options.seconds)
+        costs, monolith = measure_orders(stack, options.seconds)
+    page = "\n".join(
+        [
+            "# Performance\n",
+            "`scripts/bench` makes this page again.\n",
+            report.header(),
+            "## VerifyStock\n",
+            f"{CALLERS} callers, each with one call in flight.\n",
+            report.verify_stock_table(rounds),
+            "![CPU per call](performance-verify-stock.svg)\n",
+            "How many times as much CPU the peer spends:\n",
+            report.ratios(rounds),
+            "## An order\n",
+            report.orders_table(costs, monolith),
+        ]
+    )
+    print(page)
+    if options.write:
+        report.plot(rounds, RESULTS / "performance-verify-stock.svg")
+        (RESULTS / "performance.md").write_text(page)
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round, nothing is written")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--data", type=Path, help="a running stack without rate limits to use")
+    options = parser.parse_args()
+    options.write = not options.quick
+    if options.quick:
+        options.rounds, options.seconds = 1, 0.5
+    return options
+
+
+@contextmanager
+def _stack(data: Path | None) -> Iterator[Stack]:
+    """Yield a running stack, one of its own unless it is named."""
+    if data:
+        yield Stack(data)
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        up = [str(ROOT / "scripts" / "up"), "--detach", "--data", folder]
+        try:
+            subprocess.run(up, check=True, env=os.environ | NO_LIMITS, stdout=subprocess.DEVNULL)
+            yield Stack(Path(folder))
+        finally:
+            subprocess.run([ROOT / "scripts" / "down", "--data", folder], check=True)
+
+
+def measure_verify_stock(stack: Stack, rounds: int, seconds: float) -> dict[str, list[Measurement]]:
+    """Return the rounds of every contender; they alternate."""
+    measured: dict[str, list[Measurement]] = {}
+    with running(list(verify_stock.contenders(stack))) as contenders:
+        for number in range(1, rounds + 1):
+            for contender in contenders:
+                console.print(f"round {number} of {rounds}: {contender.name}")
+                found = measure(contender, seconds, CALLERS)
+                measured.setdefault(contender.name, []).append(found)
+    return measured
+
+
+def measure_orders(
+    stack: Stack, seconds: float
+) -> tuple[list[orders.OrderCost], list[Measurement]]:
+    """Return what an order costs in the shop, by number of callers, and in the monolith."""
+    load = orders.shop_load(stack)
+    costs = []
+    for callers in ORDER_CALLERS:
+        console.print(f"orders, {callers} callers")
+        costs.append(orders.measure_order(stack, load, callers=callers, seconds=seconds))
+    with orders.monolith_contender(stack) as peer, running([peer]) as started:
+        console.print("orders, the monolith")
+        monolith = [measure(contender, seconds, ORDER_CALLERS[-1]) for contender in started]
+    return costs, monolith
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What the shop is compared with: REST services, bare gRPC servers, a monolith."""

@@ -1,0 +1,119 @@
+"""Writes what was measured: a page of Markdown with plots."""
+
+import os
+import platform
+import sysconfig
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from scripts.benchmarks.contenders import Measurement
+from scripts.benchmarks.orders import OrderCost
+from scripts.benchmarks.verify_stock import ECHO, FAIR_PEER, MEMORY_PEER, SHOP, STRONGEST_PEER
+
+PACKAGES = ("grpcio", "protobuf", "sqlalchemy", "psycopg2-binary", "fastapi", "uvicorn", "asyncpg")
+
+
+def header() -> str:
+    """Return what the figures depend on: interpreter and how it was built, versions, cores."""
+    options = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    build = "with PGO" if "--enable-optimizations" in options else "without PGO"
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"Measured on {datetime.now(UTC):%d %B %Y}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()} ({build}), {packages}.\n"
+        "CPU is user and system time per call, in milliseconds; the median of all rounds, which\n"
+        "alternated. Trust the ratios within a table more than any single figure.\n"
+    )
+
+
+def median_of(rounds: Sequence[Measurement]) -> dict[str, float]:
+    """Return the median CPU per call of each group of processes."""
+    groups = rounds[0].cpu_ms
+    return {group: median(each.cpu_ms[group] for each in rounds) for group in groups}
+
+
+def verify_stock_table(rounds: Mapping[str, Sequence[Measurement]]) -> str:
+    """Return the comparison of VerifyStock with its peers."""
+    lines = [
+        "| | server | store | caller | server and caller | calls/s | p50 ms | p99 ms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, measured in rounds.items():
+        cpu = median_of(measured)
+        lines.append(
+            f"| {name} | {cpu['server']:.3f} | {cpu.get('postgres', 0):.3f} | {cpu['caller']:.3f} "
+            f"| {cpu['server'] + cpu['caller']:.3f} "
+            f"| {median(each.calls_per_second for each in measured):.0f} "
+            f"| {median(each.result.p50_ms for each in measured):.1f} "
+            f"| {median(each.result.p99_ms for each in measured):.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def ratios(rounds: Mapping[str, Sequence[Measurement]]) -> str:
+    """Return how many times cheaper the shop's call is, each figure with what it compares."""
+    cpu = {name: median_of(measured) for name, measured in rounds.items()}
+    shop = cpu[SHOP]
+    lines = ["| compared with | server alone | server and caller |", "|---|---|---|"]
+    for peer in (FAIR_PEER, STRONGEST_PEER, MEMORY_PEER, ECHO):
+        other = cpu[peer]
+        alone = other["server"] / shop["server"]
+        both = (other["server"] + other["caller"]) / (shop["server"] + shop["caller"])
+        lines.append(f"| {peer} | {alone:.2f} | {both:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def orders_table(costs: Sequence[OrderCost], monolith: Sequence[Measurement]) -> str:
+    """Return what an order costs in every process, beside the monolith."""
+    units = sorted({name for cost in costs for name in cost.cpu_ms}, key=_service)
+    columns = [f"{cost.callers} callers" for cost in costs]
+    lines = [f"| process | {' | '.join(columns)} |", "|---|" + "---|" * len(costs)]
+    for service in dict.fromkeys(map(_service, units)):
+        cells = [
+            f"{sum(ms for name, ms in cost.cpu_ms.items() if _service(name) == service):.1f}"
+            for cost in costs
+        ]
+        lines.append(f"| {service} | {' | '.join(cells)} |")
+    totals = " | ".join(f"**{cost.total_ms:.1f}**" for cost in costs)
+    lines.append(f"| **all** | {totals} |")
+    rates = " | ".join(f"{cost.result.calls / cost.result.seconds:.1f}" for cost in costs)
+    lines.append(f"| orders/s | {rates} |")
+    latencies = " | ".join(f"{cost.result.p50_ms:.0f} / {cost.result.p99_ms:.0f}" for cost in costs)
+    lines.append(f"| p50 / p99 ms | {latencies} |")
+    peer = median_of(monolith)
+    lines.append(
+        f"\nThe monolith: {peer['server']:.1f} ms, PostgreSQL {peer['postgres']:.1f} ms, "
+        f"{median(each.calls_per_second for each in monolith):.0f} orders/s. It has no events, no "
+        "mail, no graph and no history.\n"
+    )
+    return "\n".join(lines)
+
+
+def _service(unit: str) -> str:
+    name, _, number = unit.rpartition("-")
+    return name if number.isdigit() else unit
+
+
+def plot(rounds: Mapping[str, Sequence[Measurement]], output: Path) -> None:
+    """Draw CPU per call, server and caller, as SVG."""
+    import matplotlib as mpl  # noqa: PLC0415 - an extra of the benchmark
+
+    mpl.use("svg")
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    cpu = {name: median_of(measured) for name, measured in rounds.items()}
+    names = list(cpu)[::-1]
+    figure, axes = pyplot.subplots(figsize=(9, 0.55 * len(names) + 1.2))
+    left = [0.0] * len(names)
+    for group, colour in (("server", "#3b6ea5"), ("postgres", "#9db8d2"), ("caller", "#d9a441")):
+        widths = [cpu[name].get(group, 0.0) for name in names]
+        axes.barh(names, widths, left=left, color=colour, label=group)
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    axes.set_xlabel("CPU milliseconds per call")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(output, metadata={"Date": None})
+    pyplot.close(figure)

@@ -1,0 +1,171 @@
+"""Contract tests of the reservations repositories: in memory and PostgreSQL."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+
+from services.catalog import domain
+from services.catalog.domain import Line, Reservation, ReservationState
+from services.catalog.repository import PostgresCatalogRepository
+from services.catalog.reservations_repository import PostgresReservationsRepository
+from services.catalog.schema import outbox
+from services.catalog.tests.fakes import (
+    NOW,
+    InMemoryCatalogRepository,
+    InMemoryReservationsRepository,
+    build_product,
+)
+
+FIRST, SECOND, THIRD = (build_product(number) for number in (1, 2, 3))
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
+def repositories(request):
+    """Return a catalog of three products and the repository of their reservations."""
+    if request.param == "postgres":
+        return build_postgres(request.getfixturevalue("engine"))
+    catalog = build_catalog(InMemoryCatalogRepository())
+    return catalog, InMemoryReservationsRepository(catalog)
+
+
+def build_postgres(engine):
+    catalog = build_catalog(PostgresCatalogRepository(engine))
+    return catalog, PostgresReservationsRepository(engine)
+
+
+def build_catalog(catalog):
+    for product in (FIRST, SECOND, THIRD):
+        catalog.add(product)
+    return catalog
+
+
+def reserve(repository, *lines, order_id=None, expires_at=NOW + timedelta(minutes=1)):
+    wanted = Reservation(
+        order_id=order_id or str(uuid.uuid4()),
+        state=ReservationState.HELD,
+        expires_at=expires_at,
+        lines=list(lines),
+    )
+    return repository.change(wanted.order_id, partial(domain.reserve, wanted=wanted))
+
+
+def commit(repository, order_id):
+    return repository.change(order_id, partial(domain.commit, order_id=order_id))
+
+
+def release(repository, order_id):
+    return repository.change(order_id, partial(domain.release, order_id=order_id, now=NOW))
+
+
+def stock(catalog, product):
+    return catalog.find(product.product_id).stock
+
+
+def test_a_reservation_takes_every_line_off_sale(repositories):
+    catalog, repository = repositories
+    reserve(repository, Line(FIRST.product_id, 3), Line(SECOND.product_id, 10))
+    assert (stock(catalog, FIRST), stock(catalog, SECOND)) == (7, 0)
+
+
+def test_a_short_line_reserves_nothing_and_is_named(repositories):
+    catalog, repository = repositories
+    with pytest.raises(domain.OutOfStockError) as caught:
+        reserve(repository, Line(FIRST.product_id, 3), Line(SECOND.product_id, 11))
+    assert caught.value.metadata["productIds"] == SECOND.product_id
+    assert caught.value.metadata["availableQuantities"] == "10"
+    assert stock(catalog, FIRST) == 10
+
+
+def test_a_change_is_stored_for_the_next(repositories):
+    catalog, repository = repositories
+    held = reserve(repository, Line(FIRST.product_id, 3))
+    committed = commit(repository, held.order_id)
+    assert committed == replace(held, state=ReservationState.COMMITTED)
+    release(repository, held.order_id)
+    assert stock(catalog, FIRST) == 10
+
+
+def test_only_overdue_held_reservations_are_expired_oldest_first(repositories):
+    _, repository = repositories
+    line = Line(FIRST.product_id, 1)
+    newer = reserve(repository, line, expires_at=NOW - timedelta(seconds=1))
+    older = reserve(repository, line, expires_at=NOW - timedelta(seconds=2))
+    committed = reserve(repository, line, expires_at=NOW - timedelta(seconds=3))
+    commit(repository, committed.order_id)
+    reserve(repository, line, expires_at=NOW + timedelta(seconds=1))
+    assert repository.list_expired(NOW, limit=10) == [older.order_id, newer.order_id]
+    assert repository.list_expired(NOW, limit=1) == [older.order_id]
+
+
+def test_reservations_are_listed_by_order_id_from_an_order_on(repositories):
+    _, repository = repositories
+    orders = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "0a39f"]
+    for order_id in orders:
+        reserve(repository, Line(FIRST.product_id, 1), order_id=order_id)
+
+    def listed(order_id, limit):
+        return [found.order_id for found in repository.list_from(order_id, limit)]
+
+    assert listed("", 10) == sorted(orders)
+    assert listed(sorted(orders)[2], 2) == sorted(orders)[2:4]
+    assert listed("22222222-2222-4222-8222-222222222222", 1) == sorted(orders)[1:2]
+    assert listed("ffffffff-ffff-4fff-8fff-ffffffffffff", 1) == []
+
+
+def test_a_reservation_is_listed_as_it_was_stored(repositories):
+    _, repository = repositories
+    held = reserve(repository, Line(FIRST.product_id, 1), Line(SECOND.product_id, 2))
+    assert repository.list_from("", 1) == [held]
+
+
+@pytest.mark.integration
+class TestUnderConcurrency:
+    @pytest.fixture
+    def repositories(self, engine):
+        return build_postgres(engine)
+
+    def test_the_last_units_are_reserved_once(self, repositories):
+        catalog, repository = repositories
+
+        def buy(_):
+            try:
+                return bool(reserve(repository, Line(FIRST.product_id, 1)))
+            except domain.OutOfStockError:
+                return False
+
+        with ThreadPoolExecutor(8) as buyers:
+            assert sum(buyers.map(buy, range(30))) == 10
+        assert stock(catalog, FIRST) == 0
+
+    def test_concurrent_repeats_of_one_order_reserve_once(self, repositories):
+        catalog, repository = repositories
+        order_id = str(uuid.uuid4())
+        repeat = partial(reserve, repository, Line(FIRST.product_id, 2), order_id=order_id)
+        with ThreadPoolExecutor(8) as repeats:
+            list(repeats.map(lambda _: repeat(), range(20)))
+        assert stock(catalog, FIRST) == 8
+
+    def test_orders_of_the_same_products_in_any_sequence_do_not_deadlock(self, repositories):
+        catalog, repository = repositories
+        lines = [Line(product.product_id, 1) for product in (FIRST, SECOND, THIRD)]
+        orders = [lines, lines[::-1]] * 5
+        with ThreadPoolExecutor(8) as buyers:
+            list(buyers.map(lambda order: reserve(repository, *order), orders))
+        assert {stock(catalog, product) for product in (FIRST, SECOND, THIRD)} == {0}
+
+
+@pytest.mark.integration
+def test_low_stock_is_published_once(engine):
+    _, repository = build_postgres(engine)
+    for quantity in (4, 1, 1):
+        reserve(repository, Line(FIRST.product_id, quantity))
+    with engine.connect() as connection:
+        events = connection.execute(sa.select(outbox)).all()
+    assert [(event.type, event.subject) for event in events] == [
+        ("mamie_rosa.events.v1.StockLow", FIRST.product_id)
+    ]
