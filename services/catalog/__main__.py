@@ -31,7 +31,7 @@ from services.common.storage.outbox import PostgresOutbox
 
 
 def serve(config: CatalogConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until it is stopped."""
     engine = postgres.create_engine(config.store_url)
     repository = PostgresCatalogRepository(engine)
     reservations = PostgresReservationsRepository(engine)

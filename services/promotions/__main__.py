@@ -17,7 +17,7 @@ from services.promotions.store import connect
 
 
 def serve(config: PromotionsConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until it is stopped."""
     client = connect(config.store_url)
     repository = RedisPromotionsRepository(client)
     runtime.serve(
