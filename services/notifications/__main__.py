@@ -1,6 +1,5 @@
 """The notifications service: `python -m services.notifications [serve | migrate | declare] ...`."""
 
-from functools import partial
 from pathlib import Path
 
 from mamie_rosa.notifications.v1 import notifications_pb2_grpc
@@ -15,6 +14,7 @@ from services.notifications.config import NotificationsConfig, read_config
 from services.notifications.consumer import QUEUE, EventHandler
 from services.notifications.domain import Recipient
 from services.notifications.mail import SmtpMailer
+from services.notifications.manifest import MANIFEST
 from services.notifications.rendering import Renderer
 from services.notifications.repository import (
     NotificationsRepository,
@@ -25,14 +25,13 @@ from services.notifications.sms import SendLogSms
 from services.notifications.worker import RetentionJob, Sender, SendingWorker
 
 RETENTION_INTERVAL_SECONDS = 60
-"""Each time a thousand events can be forgotten: more than a million a day."""
+"""A thousand events are deleted each time: more than a million a day."""
 
 
 def serve(config: NotificationsConfig) -> None:
-    """Wire the service and serve until told to stop.
+    """Wire the service and serve until stopped.
 
-    The mail server and the bus are waited for by whoever needs them; without them the
-    service still answers.
+    The service starts without the mail server and the bus; its workers connect to them later.
     """
     repository = PostgresNotificationsRepository(postgres.create_engine(config.store_url))
     worker = SendingWorker(
@@ -41,7 +40,7 @@ def serve(config: NotificationsConfig) -> None:
     handler = EventHandler(repository=repository, wake=worker.wake)
     retention = RetentionJob(repository=repository)
     runtime.serve(
-        name="notifications",
+        name=MANIFEST.name,
         config=config.service,
         bindings=[
             ServiceBinding(
@@ -81,14 +80,10 @@ def migrate(config: NotificationsConfig) -> None:
     migrations.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
 
 
+def declare(config: NotificationsConfig) -> None:
+    """Declare the queue."""
+    rabbitmq.declare(config.service.bus_url, QUEUE)
+
+
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "notifications",
-        config.service,
-        verbs={
-            "serve": partial(serve, config),
-            "migrate": partial(migrate, config),
-            "declare": partial(rabbitmq.declare, config.service.bus_url, QUEUE),
-        },
-    )
+    runtime.run(MANIFEST, read_config, serve=serve, migrate=migrate, declare=declare)

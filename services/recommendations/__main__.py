@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from mamie_rosa.recommendations.v1 import recommendations_pb2_grpc
 
@@ -13,6 +12,7 @@ from services.common.rpc.server import ServiceBinding
 from services.recommendations import demo
 from services.recommendations.config import RecommendationsConfig, read_config
 from services.recommendations.consumer import QUEUE, EventHandler
+from services.recommendations.manifest import MANIFEST
 from services.recommendations.rebuild import rebuild
 from services.recommendations.repository import BoltRecommendationsRepository, connect
 from services.recommendations.servicer import RecommendationsServicer
@@ -27,11 +27,11 @@ def repository_of(config: RecommendationsConfig) -> Iterator[BoltRecommendations
 
 
 def serve(config: RecommendationsConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until it is stopped."""
     with repository_of(config) as repository:
         handler = EventHandler(repository=repository)
         runtime.serve(
-            name="recommendations",
+            name=MANIFEST.name,
             config=config.service,
             bindings=[
                 ServiceBinding(
@@ -46,33 +46,35 @@ def serve(config: RecommendationsConfig) -> None:
 
 
 def migrate(config: RecommendationsConfig) -> None:
-    """Make the constraints and indexes that are not there yet."""
+    """Create the constraints and indexes that are not there yet."""
     with repository_of(config) as repository:
         repository.migrate()
 
 
 def seed(config: RecommendationsConfig) -> None:
-    """Add the purchases of the demo clients that are not there yet."""
+    """Add the purchases of the demo customers that are not there yet."""
     with repository_of(config) as repository:
         demo.seed(repository)
 
 
 def rebuild_graph(config: RecommendationsConfig) -> None:
-    """Build the graph again out of the log of all events."""
+    """Rebuild the graph from the event log."""
     with repository_of(config) as repository:
         rebuild(url=config.service.bus_url, repository=repository)
 
 
+def declare(config: RecommendationsConfig) -> None:
+    """Declare the queue."""
+    rabbitmq.declare(config.service.bus_url, QUEUE)
+
+
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "recommendations",
-        config.service,
-        verbs={
-            "serve": partial(serve, config),
-            "migrate": partial(migrate, config),
-            "seed": partial(seed, config),
-            "declare": partial(rabbitmq.declare, config.service.bus_url, QUEUE),
-            "rebuild": partial(rebuild_graph, config),
-        },
+    runtime.run(
+        MANIFEST,
+        read_config,
+        serve=serve,
+        migrate=migrate,
+        seed=seed,
+        declare=declare,
+        rebuild=rebuild_graph,
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.common.timestamps import InvalidTimestampError, parse_timestamp, to_timestamp
+from services.common.rpc.timestamps import InvalidTimestampError, parse_timestamp, to_timestamp
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 
