@@ -93,7 +93,7 @@ def _mark_expired(connection: sa.Connection, order_ids: Sequence[str]) -> None:
 def _load(connection: sa.Connection, order_id: str) -> Reservation | None:
     """Load a reservation and lock its row, so that it does not expire while it changes.
 
-    The lock on the order's name does not keep the sweeper away, which must not wait for it: a
+    The sweeper does not take the lock on the order's name, for it must not wait: a
     change would then wait for the row, and the sweeper for products that the change has locked.
     """
     query = sa.select(reservations).where(reservations.c.order_id == order_id)
