@@ -106,7 +106,7 @@ def _find(connection: sa.Connection, query: ProductQuery) -> tuple[Sequence[Prod
     if query.text and (estimate := _estimate_text(connection, query)) > MAX_EXACT:
         common = _walk(connection, query)
         if common is not None:
-            return common, estimate
+            return common, MAX_EXACT + 1 if _is_unfinished(query.text) else estimate
     total = _count(connection, query)
     return _read(connection, _build_page(query, is_ranked=total <= RANKED)), total
 
@@ -165,13 +165,18 @@ def _count(connection: sa.Connection, query: ProductQuery) -> int:
 def _estimate_text(connection: sa.Connection, query: ProductQuery) -> int:
     """Estimate how many products have the words of a text.
 
-    The planner knows how frequent whole words are, and nothing of beginnings: a short last word,
-    with which very many words begin, is left out.
+    The planner knows how frequent whole words are, and nothing of beginnings: an unfinished last
+    word, with which very many words begin, is left out.
     """
     words = search_words(query.text)
-    whole = words[:-1] if len(words[-1]) <= SHORT else words
+    whole = words[:-1] if _is_unfinished(query.text) else words
     terms = " & ".join(f"'{word}'" for word in whole)
     return _estimate(connection, sa.select(listings.c.sku).where(*_conditions(query, terms)))
+
+
+def _is_unfinished(text: str) -> bool:
+    last = search_words(text)[-1]
+    return len(last) <= SHORT and not last.isdigit()
 
 
 def _estimate(connection: sa.Connection, matching: sa.Select[Any]) -> int:
