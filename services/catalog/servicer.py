@@ -3,6 +3,7 @@
 What each method does, and its errors, is documented in its proto.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -26,8 +27,9 @@ from services.catalog.rendering import (
     render_stock_status,
     render_verified_stock,
 )
-from services.catalog.repository import CatalogRepository, ProductQuery
+from services.catalog.repository import CatalogRepository
 from services.catalog.reservations_repository import ReservationsRepository
+from services.catalog.search_repository import ProductQuery, ProductSearch
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import parse_amount
 from services.common.rpc import authorization, rest_hints
@@ -47,12 +49,14 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self,
         *,
         repository: CatalogRepository,
+        search: ProductSearch,
         ratings: RatingsRepository,
         promotions: ActivePromotions,
         purchases: Purchases,
         new_id: NewId = new_id,
     ) -> None:
         self._repository = repository
+        self._search = search
         self._ratings = ratings
         self._promotions = promotions
         self._purchases = purchases
@@ -63,7 +67,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self, request: catalog_pb2.ListProductsRequest, context: grpc.ServicerContext
     ) -> catalog_pb2.ListProductsResponse:
         query = _parse_query(request)
-        found, total = self._repository.search(query)
+        found, total = self._search.search(query)
         response = catalog_pb2.ListProductsResponse(
             products=map(self._render, found), total=total, page=query.page
         )
@@ -81,7 +85,9 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self, request: catalog_pb2.CheckStockRequest, context: grpc.ServicerContext
     ) -> catalog_pb2.CheckStockResponse:
         found = self._repository.find_many(line.product_id for line in request.items)
-        items = [render_stock_status(line, found.get(line.product_id)) for line in request.items]
+        products = [found.get(line.product_id) for line in request.items]
+        totals = _sum_quantities(request.items, products)
+        items = list(map(render_stock_status, request.items, products, totals))
         available = catalog_pb2.StockStatus.AVAILABLE
         return catalog_pb2.CheckStockResponse(
             all_available=all(item.status == available for item in items), items=items
@@ -155,7 +161,7 @@ class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
     def VerifyStock(
         self, request: internal_pb2.VerifyStockRequest, context: grpc.ServicerContext
     ) -> internal_pb2.VerifyStockResponse:
-        product = self._repository.find(request.product_id)
+        product = _find_stock(self._repository, request.product_id)
         return render_verified_stock(product, request.quantity)
 
     @override
@@ -209,10 +215,17 @@ class LegacyCatalogServicer(legacy_pb2_grpc.CatalogServiceServicer):
     def VerifyStock(
         self, request: legacy_pb2.StockCheckRequest, context: grpc.ServicerContext
     ) -> legacy_pb2.StockCheckResponse:
-        product = self._repository.find(request.product_id)
+        product = _find_stock(self._repository, request.product_id)
         return legacy_pb2.StockCheckResponse(
             available=request.quantity <= product.stock, available_quantity=product.stock
         )
+
+
+def _find_stock(repository: CatalogRepository, name: str) -> domain.Product:
+    """Find a product without its ratings, which cost a join; ProductNotFoundError without one."""
+    if product := repository.find_many([name]).get(name):
+        return product
+    raise domain.ProductNotFoundError(name)
 
 
 def _parse_query(request: catalog_pb2.ListProductsRequest) -> ProductQuery:
@@ -220,7 +233,7 @@ def _parse_query(request: catalog_pb2.ListProductsRequest) -> ProductQuery:
         page=request.page or 1,
         limit=request.limit or DEFAULT_LIMIT,
         category=request.category,
-        text=request.q,
+        text=request.q.strip(),
     )
 
 
@@ -249,6 +262,20 @@ def _parse_update(
         price=parse_amount(request.price),
         image_url=request.image_url,
     )
+
+
+def _sum_quantities(
+    items: Sequence[catalog_pb2.StockLine], products: Sequence[domain.Product | None]
+) -> list[int]:
+    """List, for each line, the quantity of its product on all lines, by id or sku."""
+    names = [
+        product.product_id if product else item.product_id
+        for item, product in zip(items, products, strict=True)
+    ]
+    totals: Counter[str] = Counter()
+    for name, item in zip(names, items, strict=True):
+        totals[name] += item.quantity
+    return [totals[name] for name in names]
 
 
 def _parse_lines(

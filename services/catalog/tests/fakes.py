@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
 
 from services.catalog.domain import (
+    MAX_STOCK,
     OutOfStockError,
     Product,
     ProductNotFoundError,
@@ -17,13 +19,17 @@ from services.catalog.domain import (
     Reservation,
     ReservationState,
     SkuExistsError,
+    StockAboveMaximumError,
     StockBelowZeroError,
+    expire,
 )
 from services.catalog.promotions import ActivePromotions
 from services.catalog.purchases import OrdersUnavailableError, Purchases
 from services.catalog.ratings_repository import RatingsRepository
-from services.catalog.repository import CatalogRepository, ProductQuery
+from services.catalog.repository import CatalogRepository
 from services.catalog.reservations_repository import Decide, ReservationsRepository
+from services.catalog.search_repository import ProductQuery, ProductSearch
+from services.catalog.search_text import search_words, split_words
 from services.common.clock import Clock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -66,17 +72,9 @@ class InMemoryCatalogRepository(CatalogRepository):
         }
         return {name: by_name[name.lower()] for name in names if name.lower() in by_name}
 
-    @override
-    def search(self, query: ProductQuery) -> tuple[Sequence[Product], int]:
-        text = query.text.lower()
-        matching = [
-            product
-            for product in sorted(self._products.values(), key=lambda p: p.sku)
-            if query.category in ("", product.category)
-            and (text in product.title.lower() or text in product.description.lower())
-        ]
-        start = (query.page - 1) * query.limit
-        return matching[start : start + query.limit], len(matching)
+    def list_all(self) -> Sequence[Product]:
+        """Return all products, ordered by sku."""
+        return sorted(self._products.values(), key=lambda product: product.sku)
 
     @override
     def add(self, product: Product) -> None:
@@ -108,12 +106,44 @@ class InMemoryCatalogRepository(CatalogRepository):
         stock = self._products[product_id].stock
         if stock + quantity < 0:
             raise StockBelowZeroError(on_sale=stock)
+        if quantity > 0 and stock + quantity > MAX_STOCK:
+            raise StockAboveMaximumError
         self._products[product_id] = replace(self._products[product_id], stock=stock + quantity)
         return stock + quantity
 
     @override
     def ping(self) -> None:
         pass
+
+
+class InMemoryProductSearch(ProductSearch):
+    """Lists and searches of an in-memory catalog: words of titles rank first."""
+
+    def __init__(self, catalog: InMemoryCatalogRepository) -> None:
+        self._catalog = catalog
+
+    @override
+    def search(self, query: ProductQuery) -> tuple[Sequence[Product], int]:
+        products = [p for p in self._catalog.list_all() if query.category in ("", p.category)]
+        if query.text:
+            words = search_words(query.text)
+            ranked = [(_rank(product, words), product) for product in products]
+            found = [(rank, product) for rank, product in ranked if rank and words]
+            products = [p for _, p in sorted(found, key=lambda pair: (-pair[0], pair[1].sku))]
+        return products[query.offset : query.offset + query.limit], len(products)
+
+
+def _rank(product: Product, words: Sequence[str]) -> int:
+    """Return 2 when the title has all words, 1 when title and description have, else 0."""
+    title, description = split_words(product.title), split_words(product.description)
+    if not _has(title + description, words):
+        return 0
+    return 2 if _has(title, words) else 1
+
+
+def _has(found: Sequence[str], words: Sequence[str]) -> bool:
+    *whole, last = words or [""]
+    return set(whole) <= set(found) and any(word.startswith(last) for word in found)
 
 
 class InMemoryReservationsRepository(ReservationsRepository):
@@ -136,10 +166,13 @@ class InMemoryReservationsRepository(ReservationsRepository):
         return change.reservation
 
     @override
-    def list_expired(self, now: datetime, limit: int) -> Sequence[str]:
+    def expire(self, now: datetime, limit: int) -> int:
         held = [r for r in self._reservations.values() if r.state is ReservationState.HELD]
-        overdue = [reservation for reservation in held if reservation.expires_at < now]
-        return [r.order_id for r in sorted(overdue, key=lambda r: r.expires_at)][:limit]
+        overdue = [reservation for reservation in held if reservation.expires_at <= now]
+        oldest = sorted(overdue, key=lambda reservation: reservation.expires_at)[:limit]
+        for reservation in oldest:
+            self.change(reservation.order_id, partial(expire, now=now))
+        return len(oldest)
 
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Reservation]:

@@ -5,11 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.catalog import domain
-from services.catalog.repository import (
-    CatalogRepository,
-    PostgresCatalogRepository,
-    ProductQuery,
-)
+from services.catalog.repository import CatalogRepository, PostgresCatalogRepository
 from services.catalog.tests.fakes import InMemoryCatalogRepository, build_product
 from services.common.errors import StoreUnavailableError
 from services.common.storage import postgres
@@ -56,26 +52,6 @@ def test_many_products_are_found_by_the_names_asked_for(repository):
     assert found == {FIRST.sku: FIRST, SECOND.product_id: SECOND}
 
 
-def test_a_page_has_its_products_and_the_total(repository):
-    page, total = repository.search(ProductQuery(page=2, limit=2))
-    assert (page, total) == ([THIRD], 3)
-
-
-@pytest.mark.parametrize(
-    ("query", "total"),
-    [
-        ({"category": "dog-food"}, 3),
-        ({"category": "cat-food"}, 0),
-        ({"text": "KIBBLE 2"}, 1),
-        ({"text": "crunchy"}, 3),
-        ({"text": "100%"}, 0),
-        ({"text": "_"}, 0),
-    ],
-)
-def test_filters_narrow_the_search(repository, query, total):
-    assert repository.search(ProductQuery(page=1, limit=10, **query))[1] == total
-
-
 def test_a_sku_is_unique(repository):
     with pytest.raises(domain.SkuExistsError):
         repository.add(replace(build_product(4), sku=FIRST.sku))
@@ -95,6 +71,14 @@ def test_an_adjustment_below_zero_changes_nothing(repository):
     with pytest.raises(domain.StockBelowZeroError):
         repository.adjust(FIRST.product_id, -11, reason="typo", by="admin")
     assert stock(repository, FIRST) == 10
+
+
+def test_an_adjustment_above_the_maximum_changes_nothing(repository):
+    repository.add(build_product(4, stock=domain.MAX_STOCK - 1))
+    with pytest.raises(domain.StockAboveMaximumError):
+        repository.adjust(build_product(4).product_id, 2, reason="typo", by="admin")
+    assert repository.adjust(build_product(4).product_id, 1, reason="all", by="admin")
+    assert stock(repository, build_product(4)) == domain.MAX_STOCK
 
 
 @pytest.mark.integration
