@@ -1,1 +1,1 @@
-"""How good and how quick the recommendations are, on a graph of their own."""
+"""Measures the quality and the latency of the recommendations on a temporary graph."""

@@ -1,4 +1,4 @@
-"""A graph of one's own, for tests and for the evaluation: they empty what they use."""
+"""A temporary graph, for tests and for the evaluation, which delete its data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +16,10 @@ KINDS = {"embedded": servers.bolt, "community": community}
 
 
 @contextmanager
-def own_graph(kind: str, folder: Path) -> Iterator[str]:
-    """Start a graph with its data in a folder, and yield its URL; it is stopped afterwards."""
-    make = KINDS[kind]
-    unit, url = make(folder / kind, Ports(folder / "ports.json"), Secrets(folder / "secrets.json"))
+def temporary_graph(kind: str, folder: Path) -> Iterator[str]:
+    """Start a graph with its data in a folder, yield its URL, and stop it."""
+    build = KINDS[kind]
+    unit, url = build(folder / kind, Ports(folder / "ports.json"), Secrets(folder / "secrets.json"))
     unit = replace(unit, ready=lambda: answers(url))
     running = RunningUnit(unit, folder / f"{kind}.log", lambda: None)
     try:
@@ -29,6 +29,6 @@ def own_graph(kind: str, folder: Path) -> Iterator[str]:
         running.stop()
 
 
-def kind_wanted() -> str:
-    """Return which graph MAMIE_NEO4J asks for; a bad value ends the process and is named."""
+def configured_kind() -> str:
+    """Return the kind that MAMIE_NEO4J names; a bad value ends the process and is named."""
     return read_settings().neo4j

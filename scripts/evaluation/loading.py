@@ -1,4 +1,4 @@
-"""Fills a graph with thousands of orders at once, as if events had told of each."""
+"""Loads thousands of orders into a graph at once, with the result of their events."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -6,23 +6,23 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from scripts.evaluation.baskets import History, Order
+from scripts.evaluation.synthetic import History, Order
 from services.recommendations.graph import bucket, to_micros
 
 Query = Callable[..., Sequence[Any]]
-"""Runs Cypher with facts by name and returns its rows."""
+"""Runs Cypher with named parameters and returns its rows."""
 
-BATCH = 1_000
-EMPTY = (
-    "MATCH ()-[b]->() WITH b LIMIT 5000 DELETE b RETURN count(*) AS done",
-    "MATCH (n) WITH n LIMIT 5000 DELETE n RETURN count(*) AS done",
+BATCH_SIZE = 1_000
+DELETE_ALL = (
+    "MATCH ()-[b]->() WITH b LIMIT 5000 DELETE b RETURN count(*) AS deleted",
+    "MATCH (n) WITH n LIMIT 5000 DELETE n RETURN count(*) AS deleted",
 )
 PRODUCTS = """
 UNWIND $rows AS row
 CREATE (:Product {product_id: row.product_id, sku: row.sku, title: row.title,
                   category: row.category, as_of: 0})
 """
-CLIENTS = """
+CUSTOMERS = """
 UNWIND $rows AS row
 CREATE (:Client {user_id: row.user_id, animal_type: row.animal_type, as_of: 0,
                  bucket: row.bucket})
@@ -36,27 +36,27 @@ CREATE (c)-[:BOUGHT {orders: row.orders, times: row.times, trained_at: 0,
 """
 
 
-def empty(query: Query) -> None:
-    """Delete everything in the graph."""
-    for statement in EMPTY:
-        while query(statement)[0]["done"]:
+def delete_all(query: Query) -> None:
+    """Delete all data of the graph."""
+    for statement in DELETE_ALL:
+        while query(statement)[0]["deleted"]:
             pass
 
 
 def load(query: Query, history: History, orders: Sequence[Order]) -> None:
-    """Fill an empty graph with the products of a shop and some of its orders."""
-    clients = sorted({order.user_id for order in orders} | set(history.animals))
+    """Load the products of a shop and some of its orders into an empty graph."""
+    user_ids = sorted({order.user_id for order in orders} | set(history.animals))
     _in_batches(query, PRODUCTS, (asdict(product) for product in history.products))
     _in_batches(
         query,
-        CLIENTS,
+        CUSTOMERS,
         (
             {
-                "user_id": name,
-                "animal_type": history.animals.get(name, ""),
-                "bucket": bucket(name),
+                "user_id": user_id,
+                "animal_type": history.animals.get(user_id, ""),
+                "bucket": bucket(user_id),
             }
-            for name in clients
+            for user_id in user_ids
         ),
     )
     _in_batches(query, PURCHASES, _purchases(orders))
@@ -79,6 +79,6 @@ def _purchases(orders: Sequence[Order]) -> Iterable[dict[str, Any]]:
 
 
 def _in_batches(query: Query, statement: str, rows: Iterable[dict[str, Any]]) -> None:
-    waiting = iter(rows)
-    while batch := list(islice(waiting, BATCH)):
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH_SIZE)):
         query(statement, rows=batch)

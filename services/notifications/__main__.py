@@ -25,14 +25,13 @@ from services.notifications.sms import SendLogSms
 from services.notifications.worker import RetentionJob, Sender, SendingWorker
 
 RETENTION_INTERVAL_SECONDS = 60
-"""Each time a thousand events can be forgotten: more than a million a day."""
+"""A thousand events are deleted each time: more than a million a day."""
 
 
 def serve(config: NotificationsConfig) -> None:
-    """Wire the service and serve until told to stop.
+    """Wire the service and serve until stopped.
 
-    The mail server and the bus are waited for by whoever needs them; without them the
-    service still answers.
+    The service starts without the mail server and the bus; its workers connect to them later.
     """
     repository = PostgresNotificationsRepository(postgres.create_engine(config.store_url))
     worker = SendingWorker(

@@ -1,4 +1,4 @@
-"""What notifications reads from its environment."""
+"""Configuration of the notifications service."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from email.headerregistry import Address
 from environs import Env, ValidationError, validate
 
 from services.common.config import ServiceConfig, reading_environment
-from services.notifications.domain import LANGUAGES, RetryPolicy
+from services.common.languages import Language
+from services.notifications.domain import RetryPolicy
 from services.notifications.mail import SmtpServer, parse_sender, parse_smtp_url
 
-STEPS = 12
-"""More than the steps of a mail with its server, each of which takes at most the timeout."""
+MAX_SMTP_STEPS = 12
+"""More than the steps of one mail with its server, each of which takes at most the timeout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +26,14 @@ class NotificationsConfig:
     smtp_timeout_seconds: float
     sender: Address
     admin_email: str
-    admin_language: str
+    admin_language: Language
     retry: RetryPolicy
     poll_interval_seconds: float
 
     @property
     def lease(self) -> timedelta:
-        """Return how long a notification is its sender's alone."""
-        return timedelta(seconds=STEPS * self.smtp_timeout_seconds)
+        """Return how long a claimed notification is hidden from other senders."""
+        return timedelta(seconds=MAX_SMTP_STEPS * self.smtp_timeout_seconds)
 
 
 def read_config() -> NotificationsConfig:
@@ -53,7 +54,7 @@ def read_config() -> NotificationsConfig:
                 )
             ),
             admin_email=env.str("ADMIN_EMAIL", "admin@mamie-rosa.example"),
-            admin_language=env.str("ADMIN_LANGUAGE", "en", validate=validate.OneOf(LANGUAGES)),
+            admin_language=env.enum("ADMIN_LANGUAGE", Language.EN, enum=Language, by_value=True),
             retry=_read_retry_policy(env),
             poll_interval_seconds=env.float(
                 "POLL_INTERVAL_SECONDS", 1.0, validate=validate.Range(0.05, 60)
@@ -62,26 +63,28 @@ def read_config() -> NotificationsConfig:
 
 
 def _read_retry_policy(env: Env) -> RetryPolicy:
-    """Read how sending is tried again: by default six times within a quarter of an hour."""
-    pauses = env.list(
-        "SEND_PAUSES_SECONDS", [1, 5, 30, 120, 600], subcast=float, validate=_are_pauses
+    """Read the retry policy: by default six attempts within a quarter of an hour."""
+    delays = env.list(
+        "SEND_RETRY_DELAYS_SECONDS", [1, 5, 30, 120, 600], subcast=float, validate=_are_delays
     )
-    attempts = env.int("SEND_ATTEMPTS", 6, validate=validate.Range(1, 100))
-    patience = env.float("UNKNOWN_CLIENT_SECONDS", 600.0, validate=validate.Range(0, 86_400))
+    max_attempts = env.int("SEND_MAX_ATTEMPTS", 6, validate=validate.Range(1, 100))
+    timeout = env.float(
+        "UNKNOWN_CUSTOMER_TIMEOUT_SECONDS", 600.0, validate=validate.Range(0, 86_400)
+    )
     return RetryPolicy(
-        attempts=attempts,
-        pauses=[timedelta(seconds=pause) for pause in pauses],
-        patience=timedelta(seconds=patience),
+        max_attempts=max_attempts,
+        delays=[timedelta(seconds=delay) for delay in delays],
+        unknown_customer_timeout=timedelta(seconds=timeout),
     )
 
 
-def _are_pauses(pauses: Sequence[float]) -> None:
-    if not pauses or not all(0 < pause <= 86_400 for pause in pauses):
+def _are_delays(delays: Sequence[float]) -> None:
+    if not delays or not all(0 < delay <= 86_400 for delay in delays):
         raise ValidationError("must be seconds, separated by commas")
 
 
 def _parsed_by(parse: Callable[[str], object]) -> Callable[[str], None]:
-    """Return a validator that takes what `parse` takes."""
+    """Build a validator that accepts what `parse` accepts."""
 
     def check(text: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What an event asks to be told, and to whom."""
+"""Converts integration events into notifications and customers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,18 +15,25 @@ from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
 from services.common.money import format_amount, parse_amount
 from services.notifications import domain
-from services.notifications.domain import Audience, Channel, Client, Effect, Facts, Notice
+from services.notifications.domain import (
+    Audience,
+    Channel,
+    Customer,
+    Effect,
+    NotificationRequest,
+    TemplateVariables,
+)
 from services.notifications.repository import NotificationsRepository
 
 log = structlog.get_logger()
 
 
-class UnusableEventError(ValueError):
-    """An event is of no known type, or lacks what it is about."""
+class InvalidEventError(ValueError):
+    """An event has an unknown type or lacks a required field."""
 
 
 class EventHandler:
-    """Does what events ask for, each once; `wake` is called when there is something to send."""
+    """Applies the effect of each event once; calls `wake` when there is something to send."""
 
     def __init__(
         self,
@@ -40,42 +47,42 @@ class EventHandler:
         self._clock = clock
 
     def handle(self, event: CloudEvent) -> None:
-        """Remember an event and do what it asks for, in one step.
+        """Record an event as processed and apply its effect, in one transaction.
 
-        What it tells of a client is kept however old it is; the newest told wins.
+        An expired event still updates its customer: the newest event wins.
         """
-        now, effect = self._clock(), effect_of(event)
-        if effect.notices and domain.is_too_late(event.time, now):
-            log.warning("event_too_late", event_id=event.id, time=event.time.isoformat())
-            effect = replace(effect, notices=())
+        now, effect = self._clock(), to_effect(event)
+        if effect.requests and domain.is_expired(event.time, now):
+            log.warning("event_expired", event_id=event.id, time=event.time.isoformat())
+            effect = replace(effect, requests=())
         if self._repository.apply(event.id, effect, now):
             self._wake()
         else:
-            log.info("event_known", event_id=event.id)
+            log.info("event_already_processed", event_id=event.id)
 
 
-def effect_of(event: CloudEvent) -> Effect:
-    """Return what an event asks for.
+def to_effect(event: CloudEvent) -> Effect:
+    """Convert an event into its effect.
 
-    UnusableEventError, or protobuf's DecodeError, when nobody can tell.
+    InvalidEventError, or protobuf's DecodeError, when it cannot be converted.
     """
-    if event.type not in EFFECTS:
-        raise UnusableEventError(f"nobody knows the type {event.type}")
-    kind, tell = EFFECTS[event.type]
-    return tell(kind.FromString(event.data), event)
+    if event.type not in CONVERTERS:
+        raise InvalidEventError(f"unknown event type {event.type}")
+    message_class, convert = CONVERTERS[event.type]
+    return convert(message_class.FromString(event.data), event)
 
 
 def _user_created(data: events_pb2.UserCreated, event: CloudEvent) -> Effect:
-    facts = {"animal_type": data.animal_type}
-    return Effect(client=_client(data, event), notices=[_notice("welcome", data, facts)])
+    welcome = _request(data.user_id, "welcome", {"animal_type": data.animal_type})
+    return Effect(customer=_customer(data, event), requests=[welcome])
 
 
 def _user_updated(data: events_pb2.UserUpdated, event: CloudEvent) -> Effect:
-    return Effect(client=_client(data, event))
+    return Effect(customer=_customer(data, event))
 
 
 def _order_created(data: events_pb2.OrderCreated, _event: CloudEvent) -> Effect:
-    facts = {
+    variables = {
         "order_id": data.order_id,
         "items": [_line(line) for line in data.items],
         "total_amount": data.total_amount,
@@ -84,54 +91,56 @@ def _order_created(data: events_pb2.OrderCreated, _event: CloudEvent) -> Effect:
         "currency": data.currency,
         "placed_time": _time(data.placed_time),
     }
-    return Effect(notices=[_notice("order_summary", data, facts)])
+    return Effect(requests=[_request(data.user_id, "order_summary", variables)])
 
 
 def _order_cancelled(data: events_pb2.OrderCancelled, _event: CloudEvent) -> Effect:
-    facts = {
+    variables = {
         "order_id": data.order_id,
         "reason": data.reason,
         "refund_amount": data.refund_amount,
         "currency": data.currency,
     }
-    return Effect(notices=[_notice("order_cancelled", data, facts)])
+    return Effect(requests=[_request(data.user_id, "order_cancelled", variables)])
 
 
 def _order_shipped(data: events_pb2.OrderShipped, _event: CloudEvent) -> Effect:
-    facts = {"order_id": data.order_id, "tracking_number": data.tracking_number}
-    return Effect(notices=[_notice("order_shipped", data, facts, channel) for channel in Channel])
+    variables = {"order_id": data.order_id, "tracking_number": data.tracking_number}
+    return Effect(
+        requests=[
+            _request(data.user_id, "order_shipped", variables, channel) for channel in Channel
+        ]
+    )
 
 
 def _order_delivered(data: events_pb2.OrderDelivered, _event: CloudEvent) -> Effect:
-    facts = {"order_id": data.order_id, "items": [_line(line) for line in data.items]}
-    return Effect(notices=[_notice("order_delivered", data, facts)])
+    variables = {"order_id": data.order_id, "items": [_line(line) for line in data.items]}
+    return Effect(requests=[_request(data.user_id, "order_delivered", variables)])
 
 
 def _promo_created(data: events_pb2.PromoCreated, _event: CloudEvent) -> Effect:
-    facts = {
+    variables = {
         "code": data.code,
         "discount_percentage": data.discount_percentage,
         "valid_from": _time(data.valid_from),
-        # What ends at midnight is over the day before.
+        # A promotion that ends at midnight is valid until the day before.
         "last_valid": _time(data.valid_until, timedelta(microseconds=-1)),
         "category": data.category,
     }
-    notice = Notice(template="promo_created", facts=facts, audience=Audience.SUBSCRIBERS)
-    return Effect(notices=[notice])
+    return _effect_for(Audience.SUBSCRIBERS, "promo_created", variables)
 
 
 def _stock_low(data: events_pb2.StockLow, _event: CloudEvent) -> Effect:
-    facts = {"sku": data.sku, "title": data.title, "quantity": data.quantity}
-    return Effect(notices=[Notice(template="stock_low", facts=facts, audience=Audience.ADMIN)])
+    variables = {"sku": data.sku, "title": data.title, "quantity": data.quantity}
+    return _effect_for(Audience.ADMIN, "stock_low", variables)
 
 
 def _discrepancies_found(data: events_pb2.DiscrepanciesFound, _event: CloudEvent) -> Effect:
-    facts = {
+    variables = {
         "total_count": data.total_count,
         "discrepancies": [_discrepancy(each) for each in data.discrepancies],
     }
-    notice = Notice(template="discrepancies_found", facts=facts, audience=Audience.ADMIN)
-    return Effect(notices=[notice])
+    return _effect_for(Audience.ADMIN, "discrepancies_found", variables)
 
 
 def _discrepancy(found: events_pb2.Discrepancy) -> dict[str, Any]:
@@ -143,10 +152,10 @@ def _discrepancy(found: events_pb2.Discrepancy) -> dict[str, Any]:
     }
 
 
-def _client(data: events_pb2.UserCreated | events_pb2.UserUpdated, event: CloudEvent) -> Client:
+def _customer(data: events_pb2.UserCreated | events_pb2.UserUpdated, event: CloudEvent) -> Customer:
     if not data.user_id or not data.email:
-        raise UnusableEventError("it does not say which client it is about")
-    return Client(
+        raise InvalidEventError("the event has no user id or no email address")
+    return Customer(
         user_id=data.user_id,
         email=data.email,
         first_name=data.first_name,
@@ -157,10 +166,21 @@ def _client(data: events_pb2.UserCreated | events_pb2.UserUpdated, event: CloudE
     )
 
 
-def _notice(template: str, data: Any, facts: Facts, channel: Channel = Channel.EMAIL) -> Notice:
-    if not data.user_id:
-        raise UnusableEventError("it does not say which client it is about")
-    return Notice(template=template, facts=facts, channel=channel, user_id=data.user_id)
+def _request(
+    user_id: str, template: str, variables: TemplateVariables, channel: Channel = Channel.EMAIL
+) -> NotificationRequest:
+    """Build the request of a notification to one customer."""
+    if not user_id:
+        raise InvalidEventError("the event has no user id")
+    return NotificationRequest(
+        template=template, variables=variables, channel=channel, user_id=user_id
+    )
+
+
+def _effect_for(audience: Audience, template: str, variables: TemplateVariables) -> Effect:
+    """Build the effect of a mail to the administrator or to all subscribers."""
+    request = NotificationRequest(template=template, variables=variables, audience=audience)
+    return Effect(requests=[request])
 
 
 def _line(line: events_pb2.OrderLine) -> dict[str, Any]:
@@ -175,9 +195,9 @@ def _time(stamp: Timestamp, shift: timedelta = timedelta()) -> str:
     return f"{(stamp.ToDatetime() + shift).isoformat()}+00:00"
 
 
-EFFECTS: Mapping[str, tuple[type[message.Message], Callable[..., Effect]]] = {
-    kind.DESCRIPTOR.full_name: (kind, tell)
-    for kind, tell in (
+CONVERTERS: Mapping[str, tuple[type[message.Message], Callable[..., Effect]]] = {
+    message_class.DESCRIPTOR.full_name: (message_class, convert)
+    for message_class, convert in (
         (events_pb2.UserCreated, _user_created),
         (events_pb2.UserUpdated, _user_updated),
         (events_pb2.OrderCreated, _order_created),
@@ -189,6 +209,6 @@ EFFECTS: Mapping[str, tuple[type[message.Message], Callable[..., Effect]]] = {
         (events_pb2.DiscrepanciesFound, _discrepancies_found),
     )
 }
-"""How each type of event is read, and what it asks for."""
+"""The message and the converter of each event type."""
 
-QUEUE = rabbitmq.Queue("notifications", tuple(EFFECTS))
+QUEUE = rabbitmq.Queue("notifications", tuple(CONVERTERS))

@@ -1,12 +1,12 @@
-"""What the shop tells its clients and its administrator, and what becomes of it.
+"""Notifications: the messages of the shop to its customers and its administrator.
 
-A notification is decided on when an event is heard, and worded when it is sent:
+A notification is created when an event is consumed, and rendered when it is sent:
 
     PENDING ----> SENT
-     |  ^ \\-----> FAILED     after the last try
-     '--'  tried again later, or waits for its client to become known
+     |  ^ \\-----> FAILED     after the last attempt
+     '--'  retried later, or waits until its customer is known
 
-One that its client does not want (any more) is forgotten: it leaves no trace.
+A notification to a customer who has opted out is deleted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,44 +15,43 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-LANGUAGES = ("fr", "en")
-DEFAULT_LANGUAGE = "fr"
+from services.common.languages import DEFAULT_LANGUAGE, Language
 
 MAX_EVENT_AGE = timedelta(days=90)
-"""How old an event may be when it is told; after that it is too late for a mail about it."""
+"""From this age on, an event causes no notification."""
 
 PROCESSED_EVENT_RETENTION = MAX_EVENT_AGE + timedelta(days=1)
-"""How long the id of an event is remembered.
+"""How long the id of a processed event is kept.
 
-A message can be delivered again at any time: a dead letter waits until somebody sends it on.
-While it may still be told, its id is remembered, and afterwards nothing is told of it. So
-forgetting an id never leads to a second mail. The day more is for clocks that differ.
+A message can be redelivered at any time: a dead letter waits until an operator redrives it.
+The id is kept while the event may cause notifications, so a redelivery never causes a second
+mail. The additional day allows for clock skew.
 """
 
 SEND_LOG_RETENTION = timedelta(days=400)
-"""How long a client can look up what was sent to them: a year, and the season of last year."""
+"""How long customers see what was sent to them: a year, and the season of the year before."""
 
-Facts = Mapping[str, Any]
-"""What a template needs to know of an event, as JSON has it: amounts and times are strings."""
+TemplateVariables = Mapping[str, Any]
+"""The variables of a template, as JSON: amounts and times are strings."""
 
 
 class Channel(StrEnum):
-    """How a notification travels."""
+    """How a notification is sent."""
 
     EMAIL = "EMAIL"
     SMS = "SMS"
 
 
 class Audience(StrEnum):
-    """Who is told. Subscribers are the clients who accept notifications; they come last."""
+    """Who gets a notification. Subscribers are the customers who accept notifications."""
 
-    CLIENT = "CLIENT"
+    CUSTOMER = "CLIENT"  # as it is stored
     ADMIN = "ADMIN"
     SUBSCRIBERS = "SUBSCRIBERS"
 
 
 class Status(StrEnum):
-    """Where a notification stands; see the module's picture."""
+    """State of a notification; see the diagram of the module."""
 
     PENDING = "PENDING"
     SENT = "SENT"
@@ -60,7 +59,7 @@ class Status(StrEnum):
 
 
 class NotSentError(Exception):
-    """A try failed; `cause` says why in one word, and nothing of whom or what it was about."""
+    """An attempt to send failed; `cause` is a code such as SMTP_451, without personal data."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
@@ -68,8 +67,8 @@ class NotSentError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Client:
-    """A client, as the users service told of them at `as_of`."""
+class Customer:
+    """A customer, as the users service published them at `as_of`."""
 
     user_id: str
     email: str
@@ -81,30 +80,30 @@ class Client:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
-    """What an event asks to tell, and whom; `user_id` is for one client alone."""
+class NotificationRequest:
+    """A notification that an event causes; `user_id` is set for a single customer."""
 
     template: str
-    facts: Facts
+    variables: TemplateVariables
     channel: Channel = Channel.EMAIL
-    audience: Audience = Audience.CLIENT
+    audience: Audience = Audience.CUSTOMER
     user_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """All that an event asks for: a client to be known, notices to be sent."""
+    """The effect of an event: a customer to store, notifications to send."""
 
-    client: Client | None = None
-    notices: Sequence[Notice] = ()
+    customer: Customer | None = None
+    requests: Sequence[NotificationRequest] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notification:
-    """One message to one recipient; `language` and `subject` are empty until it was worded.
+    """One message to one recipient; `language` and `subject` are empty until it is rendered.
 
-    `subject` is the whole text of an SMS. `user_id` is empty for the administrator. While it
-    is PENDING it is tried at `due_at`. `error` is why the last try failed.
+    `subject` is the whole text of an SMS. `user_id` is empty for the administrator. While
+    PENDING it is sent at `due_at`. `error` is the cause of the last failed attempt.
     """
 
     notification_id: str
@@ -112,7 +111,7 @@ class Notification:
     audience: Audience
     channel: Channel
     template: str
-    facts: Facts
+    variables: TemplateVariables
     created_at: datetime
     due_at: datetime
     status: Status = Status.PENDING
@@ -125,20 +124,20 @@ class Notification:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """Whom a notification is addressed to, and in which language."""
+    """The address of a notification, and its language."""
 
     email: str
-    language: str
+    language: Language
     user_id: str = ""
     first_name: str = ""
     last_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wording:
-    """A notification in words; an SMS has its text alone, which is its subject too."""
+class Content:
+    """A rendered notification; an SMS has one text, which is its subject too."""
 
-    language: str
+    language: Language
     subject: str
     text: str
     html: str = ""
@@ -146,57 +145,60 @@ class Wording:
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often a notification is tried, and how long is waited after each failure.
+    """How often sending is attempted, and the delay after each failure.
 
-    The last pause is used again when there are more tries than pauses. A client who is not
-    known is waited for, without counting tries, until `patience` is over.
+    The last delay repeats when there are more attempts than delays. A customer who is not
+    known yet is awaited, without counting attempts, for `unknown_customer_timeout`.
     """
 
-    attempts: int
-    pauses: Sequence[timedelta]
-    patience: timedelta
-    client_pause: timedelta = timedelta(seconds=1)
+    max_attempts: int
+    delays: Sequence[timedelta]
+    unknown_customer_timeout: timedelta
+    unknown_customer_delay: timedelta = timedelta(seconds=1)
 
-    def pause(self, attempt_count: int) -> timedelta:
-        """Return how long to wait after that many tries."""
-        return self.pauses[min(attempt_count, len(self.pauses)) - 1]
+    def delay_after(self, attempt_count: int) -> timedelta:
+        """Return the delay after that many attempts."""
+        return self.delays[min(attempt_count, len(self.delays)) - 1]
 
 
-def is_too_late(event_time: datetime, now: datetime) -> bool:
-    """Return whether nobody shall be told any more of what happened then."""
+def is_expired(event_time: datetime, now: datetime) -> bool:
+    """Return whether an event is too old to cause notifications."""
     return now - event_time >= MAX_EVENT_AGE
 
 
-def choose_language(wanted: str) -> str:
-    """Return the language to write in to somebody who speaks `wanted`."""
-    return wanted if wanted in LANGUAGES else DEFAULT_LANGUAGE
+def choose_language(wanted: str) -> Language:
+    """Return the wanted language if the shop writes in it, else the default one."""
+    try:
+        return Language(wanted)
+    except ValueError:
+        return DEFAULT_LANGUAGE
 
 
-def is_wanted(notification: Notification, client: Client | None) -> bool:
-    """Return whether to send it; a client who is not known yet may want it."""
-    if notification.audience is Audience.ADMIN or client is None:
+def should_send(notification: Notification, customer: Customer | None) -> bool:
+    """Return whether the recipient accepts it; a customer who is not known yet may."""
+    if notification.audience is Audience.ADMIN or customer is None:
         return True
-    return client.notifications_enabled
+    return customer.notifications_enabled
 
 
-def address(client: Client) -> Recipient:
-    """Return a client as a recipient."""
+def to_recipient(customer: Customer) -> Recipient:
+    """Build the recipient of a notification to a customer."""
     return Recipient(
-        email=client.email,
-        language=choose_language(client.language),
-        user_id=client.user_id,
-        first_name=client.first_name,
-        last_name=client.last_name,
+        email=customer.email,
+        language=choose_language(customer.language),
+        user_id=customer.user_id,
+        first_name=customer.first_name,
+        last_name=customer.last_name,
     )
 
 
-def word(notification: Notification, wording: Wording) -> Notification:
-    """Return the notification as the send log shows it."""
-    return replace(notification, language=wording.language, subject=wording.subject)
+def record_content(notification: Notification, content: Content) -> Notification:
+    """Return the notification with the language and the subject that the send log shows."""
+    return replace(notification, language=content.language, subject=content.subject)
 
 
-def sent(notification: Notification, now: datetime) -> Notification:
-    """Return the notification after it was accepted."""
+def record_success(notification: Notification, now: datetime) -> Notification:
+    """Return the notification after the mail server or SMS provider accepted it."""
     return replace(
         notification,
         status=Status.SENT,
@@ -206,19 +208,19 @@ def sent(notification: Notification, now: datetime) -> Notification:
     )
 
 
-def not_sent(
+def record_failure(
     notification: Notification, cause: str, policy: RetryPolicy, now: datetime
 ) -> Notification:
-    """Return the notification after a try that failed: due again, or given up."""
+    """Return the notification after a failed attempt: due again, or FAILED after the last."""
     count = notification.attempt_count + 1
     failed = replace(notification, attempt_count=count, error=cause)
-    if count >= policy.attempts:
+    if count >= policy.max_attempts:
         return replace(failed, status=Status.FAILED)
-    return replace(failed, due_at=now + policy.pause(count))
+    return replace(failed, due_at=now + policy.delay_after(count))
 
 
-def await_client(notification: Notification, policy: RetryPolicy, now: datetime) -> Notification:
-    """Return the notification after its client was not found: due soon, and at last a failure."""
-    if now - notification.created_at >= policy.patience:
-        return not_sent(notification, "CLIENT_UNKNOWN", policy, now)
-    return replace(notification, due_at=now + policy.client_pause)
+def await_customer(notification: Notification, policy: RetryPolicy, now: datetime) -> Notification:
+    """Return the notification of an unknown customer: due soon, failed after the timeout."""
+    if now - notification.created_at >= policy.unknown_customer_timeout:
+        return record_failure(notification, "CUSTOMER_UNKNOWN", policy, now)
+    return replace(notification, due_at=now + policy.unknown_customer_delay)

@@ -1,41 +1,25 @@
-"""Amounts and days as people write them, in French and in English."""
+"""Amounts and dates as they are written in French and in English."""
 
 from datetime import datetime
 
+from babel.dates import format_date
+from babel.numbers import format_currency
+
+from services.common.languages import Language
 from services.common.money import parse_amount
-from services.notifications.domain import LANGUAGES
 
-NO_BREAK = "\N{NO-BREAK SPACE}"
-THIN = "\N{NARROW NO-BREAK SPACE}"
-SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£"}
-MONTHS = (
-    ("janvier", "January"),
-    ("février", "February"),
-    ("mars", "March"),
-    ("avril", "April"),
-    ("mai", "May"),
-    ("juin", "June"),
-    ("juillet", "July"),
-    ("août", "August"),
-    ("septembre", "September"),
-    ("octobre", "October"),
-    ("novembre", "November"),
-    ("décembre", "December"),
-)
+LOCALES = {Language.EN: "en_GB", Language.FR: "fr_FR"}
+FIRST_OF_MONTH = {Language.FR: "d'er' MMMM y"}
+"""Babel's long French date is "1 mars 2026"; people write "1er mars 2026"."""
 
 
-def format_money(amount: str, currency: str, language: str) -> str:
+def format_money(amount: str, currency: str, language: Language) -> str:
     """Return "1 234,56 €" (with spaces that do not break) or "€1,234.56"."""
-    number = f"{parse_amount(amount):,.2f}"
-    if language == "fr":
-        number = number.translate({ord(","): THIN, ord("."): ","})
-        return f"{number}{NO_BREAK}{SYMBOLS.get(currency, currency)}"
-    return f"{SYMBOLS.get(currency, currency + NO_BREAK)}{number}"
+    return format_currency(parse_amount(amount), currency, locale=LOCALES[language])
 
 
-def format_day(moment: str, language: str) -> str:
+def format_day(moment: str, language: Language) -> str:
     """Return the day of an ISO 8601 time, in UTC: "1er mars 2026" or "1 March 2026"."""
-    day = datetime.fromisoformat(moment)
-    number = "1er" if language == "fr" and day.day == 1 else str(day.day)
-    month = MONTHS[day.month - 1][LANGUAGES.index(language)]
-    return f"{number}{NO_BREAK}{month} {day.year}"
+    day = datetime.fromisoformat(moment).date()
+    pattern = FIRST_OF_MONTH.get(language, "long") if day.day == 1 else "long"
+    return format_date(day, pattern, locale=LOCALES[language])

@@ -1,4 +1,4 @@
-"""Mails: how one is built, and how it gets to the mail server."""
+"""Builds mails, and sends them to a mail server over SMTP."""
 
 import smtplib
 import socket
@@ -13,25 +13,27 @@ from email.utils import format_datetime, parseaddr
 from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from services.notifications.domain import NotSentError, Recipient, Wording
+from typing_extensions import override
+
+from services.notifications.domain import Content, NotSentError, Recipient
 from services.notifications.rendering import one_line
 
 PORTS = {"smtp": 25, "smtps": 465}
 
 
 class Mailer(Protocol):
-    """Hands mails to a mail server."""
+    """Sends mails."""
 
     def send(self, mail: EmailMessage) -> None:
-        """Hand over one mail; NotSentError when it was not accepted."""
+        """Send one mail; NotSentError when it was not accepted."""
 
     def close(self) -> None:
-        """Let go of the mail server until there is more to send."""
+        """Close the connection, if there is one, until there is more to send."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmtpServer:
-    """Where a mail server is, and how to talk to it."""
+    """Address, credentials and encryption of a mail server."""
 
     host: str
     port: int
@@ -42,9 +44,9 @@ class SmtpServer:
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """Return the server that smtp[s]://[user:password@]host[:port][?starttls=true] names.
+    """Parse smtp[s]://[user:password@]host[:port][?starttls=true].
 
-    ValueError, which does not repeat the URL, when it names none.
+    ValueError, without the URL and its password, when it is not one.
     """
     parts = urlsplit(url)
     if parts.scheme not in PORTS or not parts.hostname:
@@ -63,7 +65,7 @@ def parse_smtp_url(url: str) -> SmtpServer:
 
 
 def parse_sender(text: str) -> Address:
-    """Return the address that "Name <user@domain>" tells; ValueError when it is none."""
+    """Parse "Name <user@domain>"; ValueError when it is not an address."""
     name, address = parseaddr(text)
     if "@" not in address:
         raise ValueError("must be Name <user@domain>")
@@ -71,22 +73,22 @@ def parse_sender(text: str) -> Address:
 
 
 def build_mail(
-    wording: Wording, *, key: str, sender: Address, recipient: Recipient, now: datetime
+    content: Content, *, key: str, sender: Address, recipient: Recipient, now: datetime
 ) -> EmailMessage:
-    """Return a mail in text and HTML; NotSentError when its recipient's address is none.
+    """Build a mail in text and HTML; NotSentError when the recipient's address is invalid.
 
-    The Message-ID follows from `key`: whoever gets one mail twice can tell.
+    The Message-ID follows from `key`, so that a receiver can drop a duplicate.
     """
     mail = EmailMessage(policy=SMTP)
     mail["From"] = sender
     mail["To"] = _address(recipient)
-    mail["Subject"] = wording.subject
+    mail["Subject"] = content.subject
     mail["Date"] = format_datetime(now)
     mail["Message-ID"] = f"<{key}@{sender.domain}>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail["Content-Language"] = wording.language
-    mail.set_content(wording.text, cte="quoted-printable")
-    mail.add_alternative(wording.html, subtype="html", cte="quoted-printable")
+    mail["Content-Language"] = content.language
+    mail.set_content(content.text, cte="quoted-printable")
+    mail.add_alternative(content.html, subtype="html", cte="quoted-printable")
     return mail
 
 
@@ -94,14 +96,14 @@ def _address(recipient: Recipient) -> Address:
     name = one_line(f"{recipient.first_name} {recipient.last_name}")
     try:
         return Address(display_name=name, addr_spec=recipient.email)
-    except Exception as error:  # the parser of addresses raises whatever it stumbles over
+    except Exception as error:  # the parser of addresses raises errors of many types
         raise NotSentError("ADDRESS_INVALID") from error
 
 
-class SmtpMailer:
-    """Sends mails over SMTP, many over one connection while there are many.
+class SmtpMailer(Mailer):
+    """Sends mails over SMTP, and keeps the connection open until `close`.
 
-    Every step with the server takes at most `timeout_seconds`.
+    Each step of the protocol takes at most `timeout_seconds`.
     """
 
     def __init__(self, *, server: SmtpServer, timeout_seconds: float) -> None:
@@ -109,23 +111,23 @@ class SmtpMailer:
         self._timeout_seconds = timeout_seconds
         self._connection: smtplib.SMTP | None = None
 
+    @override
     def send(self, mail: EmailMessage) -> None:
-        """Hand over one mail; NotSentError when it was not accepted."""
         try:
             self._connection = self._connection or self._connect()
             self._connection.send_message(mail)
         except (OSError, ValueError) as error:
-            self._drop()
-            raise NotSentError(_cause(error)) from error
+            self._disconnect()
+            raise NotSentError(_failure_cause(error)) from error
 
+    @override
     def close(self) -> None:
-        """Take leave of the mail server, if there is a connection."""
         if self._connection:
             with suppress(OSError):
                 self._connection.quit()
-        self._drop()
+        self._disconnect()
 
-    def _drop(self) -> None:
+    def _disconnect(self) -> None:
         if self._connection:
             self._connection.close()
         self._connection = None
@@ -133,26 +135,26 @@ class SmtpMailer:
     def _connect(self) -> smtplib.SMTP:
         server = self._server
         kind = smtplib.SMTP_SSL if server.tls else smtplib.SMTP
-        # Its own name is told as it is: asking the DNS for a better one can take long.
+        # The plain host name for EHLO: a DNS lookup of the full one can take long.
         connection = kind(
             server.host, server.port, socket.gethostname(), timeout=self._timeout_seconds
         )
         try:
-            self._introduce(connection)
+            self._authenticate(connection)
         except OSError:
             connection.close()
             raise
         return connection
 
-    def _introduce(self, connection: smtplib.SMTP) -> None:
+    def _authenticate(self, connection: smtplib.SMTP) -> None:
         if self._server.starttls:
             connection.starttls(context=ssl.create_default_context())
         if self._server.user:
             connection.login(self._server.user, self._server.password)
 
 
-def _cause(error: Exception) -> str:
-    """Return why a mail server did not take a mail: its answer's code, or what went wrong."""
+def _failure_cause(error: Exception) -> str:
+    """Return the error code of a failed mail: the server's reply code, if it sent one."""
     match error:
         case smtplib.SMTPRecipientsRefused(recipients=refused):
             return f"SMTP_{next(iter(refused.values()))[0]}"

@@ -1,4 +1,4 @@
-"""Turns a notification into words, by the templates of its language."""
+"""Renders notifications with the templates of their language."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import jinja2
 import structlog
 from jinja2.runtime import Context
 
-from services.notifications.domain import Channel, Notification, NotSentError, Recipient, Wording
+from services.notifications.domain import Channel, Content, Notification, NotSentError, Recipient
 from services.notifications.formats import format_day, format_money
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -18,8 +18,7 @@ log = structlog.get_logger()
 class Renderer:
     """Renders `<language>/<template>.txt` and `.html`, or `.sms.txt`.
 
-    What a template names and the facts lack is an error, never an empty place. What comes
-    from outside is escaped in HTML.
+    A variable that is missing is an error, never an empty place. Variables are escaped in HTML.
     """
 
     def __init__(self, templates: Path = TEMPLATES) -> None:
@@ -32,44 +31,51 @@ class Renderer:
         )
         self._environment.filters |= {"money": _money, "day": _day}
 
-    def render(self, notification: Notification, recipient: Recipient) -> Wording:
-        """Return the notification in words; NotSentError when its template is broken."""
-        words = self._mail if notification.channel is Channel.EMAIL else self._sms
-        known = {**notification.facts, "language": recipient.language, "recipient": recipient}
+    def render(self, notification: Notification, recipient: Recipient) -> Content:
+        """Render a notification; NotSentError when its template is broken."""
+        render = self._render_mail if notification.channel is Channel.EMAIL else self._render_sms
         try:
-            return words(f"{recipient.language}/{notification.template}", known)
+            return render(notification, recipient)
         except Exception as error:  # a template can raise whatever its filters do
             log.error("template_broken", template=notification.template, error=_describe(error))
             raise NotSentError("TEMPLATE_BROKEN") from error
 
-    def _mail(self, name: str, known: dict[str, object]) -> Wording:
+    def _render_mail(self, notification: Notification, recipient: Recipient) -> Content:
+        name = f"{recipient.language}/{notification.template}"
+        variables = _variables(notification, recipient)
         plain = self._environment.get_template(f"{name}.txt")
-        subject = one_line("".join(plain.blocks["subject"](plain.new_context(known))))
+        subject = one_line("".join(plain.blocks["subject"](plain.new_context(variables))))
         rich = self._environment.get_template(f"{name}.html")
-        return Wording(
-            language=str(known["language"]),
+        return Content(
+            language=recipient.language,
             subject=subject,
-            text=_tidy(plain.render(known)),
-            html=rich.render(known, subject=subject),
+            text=_collapse_blank_lines(plain.render(variables)),
+            html=rich.render(variables, subject=subject),
         )
 
-    def _sms(self, name: str, known: dict[str, object]) -> Wording:
-        text = one_line(self._environment.get_template(f"{name}.sms.txt").render(known))
-        return Wording(language=str(known["language"]), subject=text, text=text)
+    def _render_sms(self, notification: Notification, recipient: Recipient) -> Content:
+        name = f"{recipient.language}/{notification.template}.sms.txt"
+        template = self._environment.get_template(name)
+        text = one_line(template.render(_variables(notification, recipient)))
+        return Content(language=recipient.language, subject=text, text=text)
 
 
 def one_line(text: str) -> str:
-    """Return a text without breaks, as headers and SMS need it."""
+    """Return a text without line breaks, as headers and SMS need it."""
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _tidy(text: str) -> str:
-    """Return a text with at most one empty line at a place."""
+def _variables(notification: Notification, recipient: Recipient) -> dict[str, object]:
+    return {**notification.variables, "language": recipient.language, "recipient": recipient}
+
+
+def _collapse_blank_lines(text: str) -> str:
+    """Return a text with at most one blank line in a row."""
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def _describe(error: Exception) -> str:
-    """Return what went wrong: names in the template, never what they stand for."""
+    """Return the error of a template: names of variables, never their values."""
     return str(error) if isinstance(error, jinja2.TemplateError) else type(error).__name__
 
 

@@ -1,13 +1,12 @@
-"""Where clients and notifications are kept: PostgreSQL.
+"""The store of customers and notifications: PostgreSQL.
 
-An event is remembered in the transaction that does what it asks for, so it is done once,
-however often it is delivered. A notification is claimed by moving the time at which it is
-due: whoever finds it locked or not due takes another, and if its sender dies it becomes due
-again by itself.
+An event is recorded as processed in the transaction that applies its effect, so it has one
+effect, however often it is delivered. A notification is claimed by moving `due_at` into the
+future: other senders skip it, and if its sender dies it becomes due again.
 
-What goes to all subscribers is kept as one campaign, however many they are. It becomes
-notifications a few clients at a time, in the order of their ids; how far it got is written
-down with them, so each client gets one.
+A notification to all subscribers is stored as one campaign, and expanded in batches of
+customers, in the order of their ids. The last id is stored in the transaction of the batch,
+so each customer gets one notification.
 """
 
 from collections.abc import Sequence
@@ -17,118 +16,122 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from typing_extensions import override
 
 from services.common.clock import NewId, new_id
 from services.common.storage import postgres
 from services.notifications.domain import (
     Audience,
     Channel,
-    Client,
+    Customer,
     Effect,
-    Notice,
     Notification,
+    NotificationRequest,
     Status,
 )
-from services.notifications.schema import campaigns, clients, handled_events, notifications
+from services.notifications.schema import campaigns, customers, notifications, processed_events
 
 OUTCOME = ("status", "attempt_count", "language", "subject", "due_at", "sent_at", "error")
-"""What sending changes in a notification."""
+"""The columns that an attempt to send changes."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A notification that is its sender's alone for a while, and its client if known."""
+    """A notification that one sender has claimed, and its customer if known."""
 
     notification: Notification
-    client: Client | None
+    customer: Customer | None
 
 
 class NotificationsRepository(Protocol):
-    """Keeps clients and notifications."""
+    """Stores customers and notifications."""
 
     def apply(self, event_id: str, effect: Effect, now: datetime) -> bool:
-        """Do what an event asks for, once; tell whether this was the first time.
+        """Apply the effect of an event; False when the event was processed before.
 
-        A client stays as the latest event tells. A notice becomes a notification that is due
-        now, or a campaign when it is for all subscribers.
+        A customer is replaced unless a newer event was applied. A request becomes a
+        notification that is due now, or a campaign when it is for all subscribers.
         """
 
-    def continue_campaign(self, now: datetime, limit: int) -> bool:
-        """Make notifications of the oldest campaign, for the next `limit` subscribers at most.
+    def expand_campaign(self, now: datetime, limit: int) -> bool:
+        """Create notifications of the oldest campaign for its next `limit` subscribers.
 
-        Subscribers are those who were clients when it began and accept notifications now.
-        Tells whether there is a campaign, other than those that somebody else continues.
+        Subscribers are those who were customers when it was created and accept notifications
+        now. False when no campaign is left that is not locked by another sender.
         """
 
     def claim(self, now: datetime, until: datetime) -> Claim | None:
-        """Return what has been due longest and hide it until a time; None when nothing is.
+        """Return the notification that is due longest and hide it until a time, if there is one.
 
-        What goes to all subscribers comes after everything else.
+        Notifications of campaigns come last.
         """
 
     def save(self, notification: Notification) -> None:
-        """Record what became of a notification; what was sent or given up stays so."""
+        """Store the outcome of an attempt; a notification that is not PENDING stays as it is."""
 
-    def forget(self, notification: Notification) -> None:
-        """Drop a notification that its client does not want."""
+    def delete(self, notification: Notification) -> None:
+        """Delete a notification that is PENDING."""
 
     def delete_processed_events(self, *, before: datetime, limit: int) -> int:
-        """Forget events that were handled before a time, at most `limit`; return how many."""
+        """Delete at most `limit` ids of events processed before a time, and return how many."""
 
     def delete_finished(self, *, before: datetime, limit: int) -> int:
-        """Forget notifications of before a time that were sent or given up; return how many.
+        """Delete at most `limit` sent or failed notifications created before a time.
 
-        At most `limit`.
+        Returns how many.
         """
 
-    def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Notification], int]:
-        """Return a page (from 1) of a client's notifications, newest first, and their number."""
+    def list_by_user(
+        self, user_id: str, *, page: int, limit: int
+    ) -> tuple[Sequence[Notification], int]:
+        """Return a page (from 1) of a customer's notifications, newest first, and the total."""
 
     def ping(self) -> None:
-        """Raise when the store cannot be used."""
+        """Raise when the store is unavailable."""
 
 
-class PostgresNotificationsRepository:
-    """Clients and notifications in PostgreSQL."""
+class PostgresNotificationsRepository(NotificationsRepository):
+    """Customers and notifications in PostgreSQL."""
 
     def __init__(self, engine: sa.Engine, *, new_id: NewId = new_id) -> None:
         self._engine = engine
         self._new_id = new_id
 
+    @override
     def apply(self, event_id: str, effect: Effect, now: datetime) -> bool:
-        """Do what an event asks for, once; tell whether this was the first time."""
-        handled = postgresql.insert(handled_events).values(event_id=event_id, handled_at=now)
+        processed = postgresql.insert(processed_events).values(event_id=event_id, processed_at=now)
         with postgres.transaction(self._engine) as connection:
-            if connection.execute(handled.on_conflict_do_nothing()).rowcount == 0:
+            if connection.execute(processed.on_conflict_do_nothing()).rowcount == 0:
                 return False
-            if effect.client:
-                _put_client(connection, effect.client, now)
-            for notice in effect.notices:
-                self._keep(connection, notice, now)
+            if effect.customer:
+                _upsert_customer(connection, effect.customer, now)
+            for request in effect.requests:
+                self._insert(connection, request, now)
         return True
 
-    def continue_campaign(self, now: datetime, limit: int) -> bool:
-        """Make notifications of the oldest campaign, for the next `limit` subscribers at most."""
+    @override
+    def expand_campaign(self, now: datetime, limit: int) -> bool:
         oldest = sa.select(campaigns).order_by(campaigns.c.campaign_id).limit(1)
         with postgres.transaction(self._engine) as connection:
             row = connection.execute(oldest.with_for_update(skip_locked=True)).one_or_none()
             if row is None:
                 return False
-            one = campaigns.c.campaign_id == row.campaign_id
+            is_oldest = campaigns.c.campaign_id == row.campaign_id
             if user_ids := _next_subscribers(connection, row, limit):
-                self._add(connection, [_to_notice(row, user_id) for user_id in user_ids], now)
-                reached = {"reached_user_id": user_ids[-1]}
-                connection.execute(sa.update(campaigns).where(one).values(reached))
+                requests = [_to_request(row, user_id) for user_id in user_ids]
+                self._insert_notifications(connection, requests, now)
+                progress = {"last_user_id": user_ids[-1]}
+                connection.execute(sa.update(campaigns).where(is_oldest).values(progress))
             else:
-                connection.execute(sa.delete(campaigns).where(one))
+                connection.execute(sa.delete(campaigns).where(is_oldest))
             return True
 
+    @override
     def claim(self, now: datetime, until: datetime) -> Claim | None:
-        """Return what has been due longest and hide it until a time; None when nothing is."""
         pending = notifications.c.status == Status.PENDING
         due = sa.select(notifications.c.notification_id)
         due = due.where(pending, notifications.c.due_at <= now)
-        due = due.order_by(_is_last(), notifications.c.due_at)
+        due = due.order_by(_is_of_campaign(), notifications.c.due_at)
         first = due.limit(1).with_for_update(skip_locked=True).scalar_subquery()
         hide = sa.update(notifications).where(notifications.c.notification_id == first)
         hide = hide.values(due_at=until)
@@ -136,57 +139,64 @@ class PostgresNotificationsRepository:
             row = connection.execute(hide.returning(notifications)).one_or_none()
             if row is None:
                 return None
-            return Claim(_to_notification(row), _find_client(connection, row.user_id))
+            return Claim(_to_notification(row), _find_customer(connection, row.user_id))
 
+    @override
     def save(self, notification: Notification) -> None:
-        """Record what became of a notification; what was sent or given up stays so."""
         values = {name: getattr(notification, name) for name in OUTCOME}
-        statement = sa.update(notifications).where(_is_open(notification)).values(values)
+        statement = sa.update(notifications).where(_is_pending(notification)).values(values)
         with postgres.transaction(self._engine) as connection:
             connection.execute(statement)
 
-    def forget(self, notification: Notification) -> None:
-        """Drop a notification that its client does not want."""
+    @override
+    def delete(self, notification: Notification) -> None:
         with postgres.transaction(self._engine) as connection:
-            connection.execute(sa.delete(notifications).where(_is_open(notification)))
+            connection.execute(sa.delete(notifications).where(_is_pending(notification)))
 
+    @override
     def delete_processed_events(self, *, before: datetime, limit: int) -> int:
-        """Forget events that were handled before a time, at most `limit`; return how many."""
-        return self._delete(handled_events, handled_events.c.handled_at < before, limit)
+        return self._delete_batch(processed_events, processed_events.c.processed_at < before, limit)
 
+    @override
     def delete_finished(self, *, before: datetime, limit: int) -> int:
-        """Forget notifications of before a time that were sent or given up; return how many."""
         finished = notifications.c.status != sa.literal_column(f"'{Status.PENDING}'")
-        return self._delete(notifications, finished & (notifications.c.created_at < before), limit)
+        old = notifications.c.created_at < before
+        return self._delete_batch(notifications, finished & old, limit)
 
-    def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Notification], int]:
-        """Return a page (from 1) of a client's notifications, newest first, and their number."""
-        theirs = notifications.c.user_id == user_id
+    @override
+    def list_by_user(
+        self, user_id: str, *, page: int, limit: int
+    ) -> tuple[Sequence[Notification], int]:
+        is_theirs = notifications.c.user_id == user_id
         newest = (notifications.c.created_at.desc(), notifications.c.notification_id)
-        listed = sa.select(notifications).where(theirs).order_by(*newest)
+        listed = sa.select(notifications).where(is_theirs).order_by(*newest)
         listed = listed.limit(limit).offset((page - 1) * limit)
-        count = sa.select(sa.func.count()).select_from(notifications).where(theirs)
+        count = sa.select(sa.func.count()).select_from(notifications).where(is_theirs)
         with postgres.transaction(self._engine) as connection:
             total = connection.execute(count).scalar_one()
             return [_to_notification(row) for row in connection.execute(listed)], total
 
+    @override
     def ping(self) -> None:
-        """Raise when the store cannot be used."""
         postgres.ping(self._engine)
 
-    def _keep(self, connection: sa.Connection, notice: Notice, now: datetime) -> None:
-        if notice.audience is Audience.SUBSCRIBERS:
-            same = {name: getattr(notice, name) for name in ("channel", "template", "facts")}
-            connection.execute(sa.insert(campaigns).values(created_at=now, **same))
+    def _insert(
+        self, connection: sa.Connection, request: NotificationRequest, now: datetime
+    ) -> None:
+        if request.audience is Audience.SUBSCRIBERS:
+            values = {name: getattr(request, name) for name in ("channel", "template", "variables")}
+            connection.execute(sa.insert(campaigns).values(created_at=now, **values))
         else:
-            self._add(connection, [notice], now)
+            self._insert_notifications(connection, [request], now)
 
-    def _add(self, connection: sa.Connection, notices: Sequence[Notice], now: datetime) -> None:
-        rows = [_values(notice, now) | {"notification_id": self._new_id()} for notice in notices]
+    def _insert_notifications(
+        self, connection: sa.Connection, requests: Sequence[NotificationRequest], now: datetime
+    ) -> None:
+        rows = [_values(request, now) | {"notification_id": self._new_id()} for request in requests]
         connection.execute(sa.insert(notifications), rows)
 
-    def _delete(self, table: sa.Table, condition: sa.ColumnElement[bool], limit: int) -> int:
-        """Delete rows that meet a condition, and that nobody else works on; return how many."""
+    def _delete_batch(self, table: sa.Table, condition: sa.ColumnElement[bool], limit: int) -> int:
+        """Delete rows that are not locked, and return how many."""
         (key,) = table.primary_key
         chosen = sa.select(key).where(condition).limit(limit).with_for_update(skip_locked=True)
         with postgres.transaction(self._engine) as connection:
@@ -194,63 +204,63 @@ class PostgresNotificationsRepository:
 
 
 def _next_subscribers(connection: sa.Connection, campaign: sa.Row, limit: int) -> Sequence[str]:
-    """Return the ids of whom a campaign tells next, in their order; empty when it is over."""
-    query = sa.select(clients.c.user_id).where(
-        clients.c.notifications_enabled,
-        clients.c.known_since <= campaign.created_at,
-        clients.c.user_id > campaign.reached_user_id,
+    """Return the next user ids of a campaign, sorted; empty when it is complete."""
+    query = sa.select(customers.c.user_id).where(
+        customers.c.notifications_enabled,
+        customers.c.known_since <= campaign.created_at,
+        customers.c.user_id > campaign.last_user_id,
     )
-    return connection.execute(query.order_by(clients.c.user_id).limit(limit)).scalars().all()
+    return connection.execute(query.order_by(customers.c.user_id).limit(limit)).scalars().all()
 
 
-def _to_notice(campaign: sa.Row, user_id: str) -> Notice:
-    return Notice(
+def _to_request(campaign: sa.Row, user_id: str) -> NotificationRequest:
+    return NotificationRequest(
         template=campaign.template,
-        facts=campaign.facts,
+        variables=campaign.variables,
         channel=Channel(campaign.channel),
         audience=Audience.SUBSCRIBERS,
         user_id=user_id,
     )
 
 
-def _values(notice: Notice, now: datetime) -> dict[str, Any]:
+def _values(request: NotificationRequest, now: datetime) -> dict[str, Any]:
     return {
-        "user_id": notice.user_id or None,
-        "audience": notice.audience,
-        "channel": notice.channel,
-        "template": notice.template,
-        "facts": notice.facts,
+        "user_id": request.user_id or None,
+        "audience": request.audience,
+        "channel": request.channel,
+        "template": request.template,
+        "variables": request.variables,
         "status": Status.PENDING,
         "created_at": now,
         "due_at": now,
     }
 
 
-def _is_last() -> sa.ColumnElement[bool]:
-    """Tell what comes after everything else; spelled as the index is."""
+def _is_of_campaign() -> sa.ColumnElement[bool]:
+    """Return the condition as the index spells it."""
     return notifications.c.audience == sa.literal_column(f"'{Audience.SUBSCRIBERS}'")
 
 
-def _is_open(notification: Notification) -> sa.ColumnElement[bool]:
-    one = notifications.c.notification_id == notification.notification_id
-    return one & (notifications.c.status == Status.PENDING)
+def _is_pending(notification: Notification) -> sa.ColumnElement[bool]:
+    is_same = notifications.c.notification_id == notification.notification_id
+    return is_same & (notifications.c.status == Status.PENDING)
 
 
-def _put_client(connection: sa.Connection, client: Client, now: datetime) -> None:
-    """Keep a client, unless something newer is known of them."""
-    values = asdict(client)
-    insert = postgresql.insert(clients).values(known_since=now, **values)
-    newer = clients.c.as_of <= insert.excluded.as_of
+def _upsert_customer(connection: sa.Connection, customer: Customer, now: datetime) -> None:
+    """Store a customer, unless the stored one is newer."""
+    values = asdict(customer)
+    insert = postgresql.insert(customers).values(known_since=now, **values)
+    is_newer = customers.c.as_of <= insert.excluded.as_of
     connection.execute(
-        insert.on_conflict_do_update(index_elements=["user_id"], set_=values, where=newer)
+        insert.on_conflict_do_update(index_elements=["user_id"], set_=values, where=is_newer)
     )
 
 
-def _find_client(connection: sa.Connection, user_id: str | None) -> Client | None:
-    told = [clients.c[field.name] for field in fields(Client)]
-    query = sa.select(*told).where(clients.c.user_id == user_id)
+def _find_customer(connection: sa.Connection, user_id: str | None) -> Customer | None:
+    columns = [customers.c[field.name] for field in fields(Customer)]
+    query = sa.select(*columns).where(customers.c.user_id == user_id)
     row = connection.execute(query).one_or_none()
-    return Client(**row._mapping) if row else None
+    return Customer(**row._mapping) if row else None
 
 
 def _to_notification(row: sa.Row) -> Notification:

@@ -1,11 +1,14 @@
-"""The tables of the notifications in PostgreSQL, as `migrations` makes them."""
+"""The tables of notifications in PostgreSQL, as `migrations` creates them.
+
+Some are stored under older names than the code has: docs/decisions/0010-names.md.
+"""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 metadata = sa.MetaData()
 
-clients = sa.Table(
+customers = sa.Table(
     "clients",
     metadata,
     sa.Column("user_id", sa.Text, primary_key=True),
@@ -18,11 +21,13 @@ clients = sa.Table(
     sa.Column("known_since", sa.DateTime(timezone=True), nullable=False),
 )
 
-handled_events = sa.Table(
+processed_events = sa.Table(
     "handled_events",
     metadata,
     sa.Column("event_id", sa.Text, primary_key=True),
-    sa.Column("handled_at", sa.DateTime(timezone=True), nullable=False, index=True),
+    sa.Column(
+        "handled_at", sa.DateTime(timezone=True), key="processed_at", nullable=False, index=True
+    ),
 )
 
 campaigns = sa.Table(
@@ -31,10 +36,10 @@ campaigns = sa.Table(
     sa.Column("campaign_id", sa.BigInteger, sa.Identity(), primary_key=True),
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("template", sa.Text, nullable=False),
-    sa.Column("facts", postgresql.JSONB, nullable=False),
+    sa.Column("facts", postgresql.JSONB, key="variables", nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    # Clients are told by their ids: who comes before this one, or is it, has been.
-    sa.Column("reached_user_id", sa.Text, nullable=False, default=""),
+    # Customers up to this id, in the order of their ids, have their notification.
+    sa.Column("reached_user_id", sa.Text, key="last_user_id", nullable=False, default=""),
 )
 
 notifications = sa.Table(
@@ -45,7 +50,7 @@ notifications = sa.Table(
     sa.Column("audience", sa.Text, nullable=False),
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("template", sa.Text, nullable=False),
-    sa.Column("facts", postgresql.JSONB, nullable=False),
+    sa.Column("facts", postgresql.JSONB, key="variables", nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("attempt_count", sa.Integer, nullable=False, default=0),
     sa.Column("language", sa.Text, nullable=False, default=""),

@@ -1,8 +1,11 @@
-"""What clients ask about their notifications."""
+"""The notifications service over gRPC."""
 
+import grpc
 from mamie_rosa.notifications.v1 import notifications_pb2, notifications_pb2_grpc
+from typing_extensions import override
 
 from services.common.rpc import authorization
+from services.common.timestamps import to_timestamp
 from services.notifications.domain import Notification
 from services.notifications.repository import NotificationsRepository
 
@@ -10,33 +13,36 @@ DEFAULT_LIMIT = 20
 
 
 class NotificationsServicer(notifications_pb2_grpc.NotificationsServiceServicer):
-    """Shows the send log."""
+    """Serves the send log."""
 
     def __init__(self, *, repository: NotificationsRepository) -> None:
         self._repository = repository
 
-    def ListNotifications(self, request, context):
-        """List what was sent to one client, newest first."""
+    @override
+    def ListNotifications(
+        self, request: notifications_pb2.ListNotificationsRequest, context: grpc.ServicerContext
+    ) -> notifications_pb2.ListNotificationsResponse:
         user_id = request.user_id or authorization.require_user().user_id
         authorization.require_self_or_admin(user_id)
         page = request.page or 1
-        found, total = self._repository.list_of(
+        found, total = self._repository.list_by_user(
             user_id, page=page, limit=request.limit or DEFAULT_LIMIT
         )
         return notifications_pb2.ListNotificationsResponse(
-            notifications=map(_render, found), total=total, page=page
+            notifications=map(_to_proto, found), total=total, page=page
         )
 
 
-def _render(notification: Notification) -> notifications_pb2.Notification:
+def _to_proto(notification: Notification) -> notifications_pb2.Notification:
+    sent_at = notification.sent_at
     return notifications_pb2.Notification(
         notification_id=notification.notification_id,
-        channel=notification.channel.value,
+        channel=notifications_pb2.Notification.Channel.Value(notification.channel),
         template=notification.template,
         language=notification.language,
         subject=notification.subject,
-        status=notification.status.value,
+        status=notifications_pb2.Notification.Status.Value(notification.status),
         attempt_count=notification.attempt_count,
-        created_at=notification.created_at,
-        sent_at=notification.sent_at,
+        created_at=to_timestamp(notification.created_at),
+        sent_at=to_timestamp(sent_at) if sent_at else None,
     )

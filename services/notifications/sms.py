@@ -1,30 +1,31 @@
-"""Who carries the SMS: the provider's interface, and the built-in one, which carries nothing.
+"""The interface of an SMS provider, and the built-in one, which sends nothing.
 
-Accounts have no telephone number, and no provider was chosen. So the built-in one accepts
-every SMS and that is all: its text stands in the send log, which clients and administrators
-read through the API, and nothing leaves the house.
+Accounts have no telephone number, and no provider was chosen. The built-in provider accepts
+every SMS; its text is in the send log, which customers and administrators read through the
+API.
 """
 
 from typing import Protocol
 
 import structlog
+from typing_extensions import override
 
 log = structlog.get_logger()
 
 
 class SmsProvider(Protocol):
-    """Carries short messages."""
+    """Sends text messages."""
 
     def send(self, key: str, *, user_id: str, text: str) -> None:
-        """Hand over one SMS to a client; NotSentError when it was not accepted.
+        """Send one SMS to a customer; NotSentError when it was not accepted.
 
-        `key` is the same when one SMS is handed over again, so that it is carried once.
+        `key` is an idempotency key: a retry of the same SMS has the same one.
         """
 
 
-class SendLogSms:
-    """Accepts every SMS; the send log is where it ends."""
+class SendLogSms(SmsProvider):
+    """Accepts every SMS without sending it."""
 
+    @override
     def send(self, key: str, *, user_id: str, text: str) -> None:
-        """Say that an SMS was written, without what it says."""
-        log.info("sms_written", notification_id=key, characters=len(text))
+        log.info("sms_accepted", notification_id=key, characters=len(text))

@@ -1,4 +1,4 @@
-"""Sends what is due, as soon as it is due, and forgets what nobody needs any more."""
+"""Sends notifications that are due, and deletes expired records."""
 
 import threading
 from datetime import timedelta
@@ -11,26 +11,26 @@ from services.notifications import domain
 from services.notifications.domain import (
     Audience,
     Channel,
+    Content,
     Notification,
     NotSentError,
     Recipient,
     RetryPolicy,
-    Wording,
 )
 from services.notifications.mail import Mailer, build_mail
 from services.notifications.rendering import Renderer
 from services.notifications.repository import Claim, NotificationsRepository
 from services.notifications.sms import SmsProvider
 
-CAMPAIGN_STEP = 100
-"""How many notifications of a campaign are made at a time; others wait for them that long."""
-FORGOTTEN_AT_ONCE = 1_000
+CAMPAIGN_BATCH_SIZE = 100
+"""Notifications of a campaign that are created at once; anything else due waits that long."""
+DELETE_BATCH_SIZE = 1_000
 
 log = structlog.get_logger()
 
 
 class Sender:
-    """Sends notifications, one at a time. Several may do so at once: each has its own."""
+    """Sends notifications, one at a time. Several instances may run concurrently."""
 
     def __init__(
         self,
@@ -55,57 +55,57 @@ class Sender:
         self._lease = lease
         self._clock = clock
 
-    def send_next(self) -> bool:
-        """Try what has been due longest, else go on with a campaign; False if there is nothing."""
+    def process_next(self) -> bool:
+        """Send one notification that is due, else expand a campaign; False when idle."""
         now = self._clock()
         claim = self._repository.claim(now, until=now + self._lease)
         if claim is None:
-            return self._repository.continue_campaign(now, CAMPAIGN_STEP)
-        if domain.is_wanted(claim.notification, claim.client):
-            self._repository.save(self._try(claim))
+            return self._repository.expand_campaign(now, CAMPAIGN_BATCH_SIZE)
+        if domain.should_send(claim.notification, claim.customer):
+            self._repository.save(self._attempt(claim))
         else:
-            self._repository.forget(claim.notification)
-            _log(claim.notification).info("notification_unwanted")
+            self._repository.delete(claim.notification)
+            _log(claim.notification).info("notification_declined")
         return True
 
-    def rest(self) -> None:
-        """Let go of the mail server until there is more to send."""
+    def disconnect(self) -> None:
+        """Close the connection to the mail server until there is more to send."""
         self._mailer.close()
 
-    def _try(self, claim: Claim) -> Notification:
-        """Return what became of a notification."""
+    def _attempt(self, claim: Claim) -> Notification:
+        """Try to send a notification, and return it with the outcome."""
         recipient = self._recipient(claim)
         if recipient is None:
-            return domain.await_client(claim.notification, self._policy, self._clock())
-        worded = claim.notification
+            return domain.await_customer(claim.notification, self._policy, self._clock())
+        notification = claim.notification
         try:
-            wording = self._renderer.render(worded, recipient)
-            worded = domain.word(worded, wording)
-            self._deliver(worded, wording, recipient)
+            content = self._renderer.render(notification, recipient)
+            notification = domain.record_content(notification, content)
+            self._deliver(notification, content, recipient)
         except NotSentError as error:
-            _log(worded).warning("notification_not_sent", cause=error.cause)
-            return domain.not_sent(worded, error.cause, self._policy, self._clock())
-        _log(worded).info("notification_sent")
-        return domain.sent(worded, self._clock())
+            _log(notification).warning("notification_not_sent", cause=error.cause)
+            return domain.record_failure(notification, error.cause, self._policy, self._clock())
+        _log(notification).info("notification_sent")
+        return domain.record_success(notification, self._clock())
 
     def _recipient(self, claim: Claim) -> Recipient | None:
         if claim.notification.audience is Audience.ADMIN:
             return self._admin
-        return domain.address(claim.client) if claim.client else None
+        return domain.to_recipient(claim.customer) if claim.customer else None
 
-    def _deliver(self, notification: Notification, wording: Wording, recipient: Recipient) -> None:
+    def _deliver(self, notification: Notification, content: Content, recipient: Recipient) -> None:
         key = notification.notification_id
         if notification.channel is Channel.SMS:
-            self._sms.send(key, user_id=recipient.user_id, text=wording.text)
+            self._sms.send(key, user_id=recipient.user_id, text=content.text)
             return
         mail = build_mail(
-            wording, key=key, sender=self._mail_from, recipient=recipient, now=self._clock()
+            content, key=key, sender=self._mail_from, recipient=recipient, now=self._clock()
         )
         self._mailer.send(mail)
 
 
 def _log(notification: Notification) -> structlog.stdlib.BoundLogger:
-    """Return a log that says which notification it is about, and not whose."""
+    """Bind a log to a notification, without personal data."""
     return log.bind(
         notification_id=notification.notification_id,
         template=notification.template,
@@ -114,7 +114,7 @@ def _log(notification: Notification) -> structlog.stdlib.BoundLogger:
 
 
 class SendingWorker:
-    """Sends in a thread of its own: at once when woken, else it looks every `poll_seconds`."""
+    """Runs a sender in a thread: at once when woken, else every `poll_seconds`."""
 
     def __init__(self, *, sender: Sender, poll_seconds: float) -> None:
         self._sender = sender
@@ -124,49 +124,49 @@ class SendingWorker:
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Look now: there is something to send."""
+        """Poll now: there is something to send."""
         self._awake.set()
 
     def stop(self) -> None:
-        """Finish the notification that is being sent, and return."""
+        """Finish the notification that is being sent, and stop the thread."""
         self._stopping.set()
         self._awake.set()
         self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._awake.clear()  # before looking: what comes meanwhile is not missed
+            self._awake.clear()  # before polling: a wake-up in between is not missed
             self._send_all()
             self._awake.wait(self._poll_seconds)
 
     def _send_all(self) -> None:
         try:
-            while not self._stopping.is_set() and self._sender.send_next():
+            while not self._stopping.is_set() and self._sender.process_next():
                 pass
-            self._sender.rest()
+            self._sender.disconnect()
         except Exception:
-            log.exception("sending_interrupted")
+            log.exception("sending_failed")
 
 
 class RetentionJob:
-    """Forgets what nobody needs any more. Several may do so at once."""
+    """Deletes records whose retention is over. Several instances may run concurrently."""
 
     def __init__(self, *, repository: NotificationsRepository, clock: Clock = utc_now) -> None:
         self._repository = repository
         self._clock = clock
 
     def run(self) -> None:
-        """Forget old events and notifications; so many at a time that nobody waits for it."""
+        """Delete one batch of processed events and one of finished notifications."""
         now = self._clock()
         events = self._repository.delete_processed_events(
-            before=now - domain.PROCESSED_EVENT_RETENTION, limit=FORGOTTEN_AT_ONCE
+            before=now - domain.PROCESSED_EVENT_RETENTION, limit=DELETE_BATCH_SIZE
         )
         finished = self._repository.delete_finished(
-            before=now - domain.SEND_LOG_RETENTION, limit=FORGOTTEN_AT_ONCE
+            before=now - domain.SEND_LOG_RETENTION, limit=DELETE_BATCH_SIZE
         )
         if events or finished:
-            log.info("forgotten", events=events, notifications=finished)
+            log.info("expired_records_deleted", processed_events=events, notifications=finished)

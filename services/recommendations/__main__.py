@@ -52,7 +52,7 @@ def migrate(config: RecommendationsConfig) -> None:
 
 
 def seed(config: RecommendationsConfig) -> None:
-    """Add the purchases of the demo clients that are not there yet."""
+    """Add the purchases of the demo customers that are not there yet."""
     with repository_of(config) as repository:
         demo.seed(repository)
 

@@ -1,4 +1,4 @@
-"""Writes into the graph what events and administrators tell."""
+"""Writes changes into the graph, inside a transaction."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,89 +8,89 @@ from typing import Any
 from services.recommendations import cypher
 from services.recommendations.domain import (
     Change,
-    ClientTold,
+    CustomerChanged,
+    OrderCancelled,
     OrderPlaced,
-    OrderUndone,
     Product,
-    ProductUnknownError,
+    ProductNotFoundError,
 )
 from services.recommendations.graph import Row, Transaction, rows, run, to_micros
 
 
-def make(tx: Transaction, change: Change) -> None:
-    """Make a change that an event asks for."""
+def apply(tx: Transaction, change: Change) -> None:
+    """Apply the change of an event."""
     match change:
-        case ClientTold():
-            facts = asdict(change) | {"as_of": to_micros(change.as_of)}
-            run(tx, cypher.TELL_CLIENT, **facts)
+        case CustomerChanged():
+            parameters = asdict(change) | {"as_of": to_micros(change.as_of)}
+            run(tx, cypher.UPDATE_CUSTOMER, **parameters)
         case OrderPlaced():
             _place(tx, change)
-        case OrderUndone():
-            _undo(tx, change)
+        case OrderCancelled():
+            _cancel(tx, change)
 
 
-def name(tx: Transaction, products: Sequence[Product], as_of: datetime) -> None:
-    """Add products, or rename those that are known under older names."""
-    named = [asdict(product) for product in products]
-    run(tx, cypher.NAME_PRODUCTS, products=named, as_of=to_micros(as_of))
+def upsert_products(tx: Transaction, products: Sequence[Product], as_of: datetime) -> None:
+    """Add products, or update those whose stored data is older."""
+    values = [asdict(product) for product in products]
+    run(tx, cypher.UPSERT_PRODUCTS, products=values, as_of=to_micros(as_of))
 
 
 def train(tx: Transaction, user_id: str, ids: Sequence[str], now: datetime) -> int:
-    """Add purchases of products, named by id, and count those that are new."""
-    facts = {"user_id": user_id, "product_ids": ids, "as_of": to_micros(now)}
-    known = rows(tx, cypher.BOUGHT_OF, **facts)
-    run(tx, cypher.ENSURE_PURCHASES, **facts)
-    run(tx, cypher.TRAIN, **facts)
+    """Add purchases of products, and count those that are new."""
+    parameters = {"user_id": user_id, "product_ids": ids, "as_of": to_micros(now)}
+    known = rows(tx, cypher.FIND_PURCHASED, **parameters)
+    run(tx, cypher.ENSURE_PURCHASES, **parameters)
+    run(tx, cypher.TRAIN, **parameters)
     return len(ids) - len(known)
 
 
 def find_products(tx: Transaction, names: Sequence[str]) -> list[str]:
-    """Return the ids of products that are named by id, in any case, or by sku.
+    """Resolve ids, in any case, and skus to product ids.
 
-    ProductUnknownError when one is not known.
+    ProductNotFoundError when one is not in the graph.
     """
-    ids = [given.lower() for given in names]
+    ids = [name.lower() for name in names]
     found = rows(tx, cypher.FIND_PRODUCTS, ids=ids, skus=list(names))
     by_name = {row[key]: row["product_id"] for row in found for key in ("product_id", "sku")}
-    resolved = {given: by_name.get(given) or by_name.get(given.lower()) for given in names}
-    if unknown := [given for given, product_id in resolved.items() if product_id is None]:
-        raise ProductUnknownError(unknown)
+    resolved = {name: by_name.get(name) or by_name.get(name.lower()) for name in names}
+    if unknown := [name for name, product_id in resolved.items() if product_id is None]:
+        raise ProductNotFoundError(unknown)
     return sorted({product_id for product_id in resolved.values() if product_id})
 
 
 def _place(tx: Transaction, order: OrderPlaced) -> None:
-    """Add an order's products to what its client bought, unless it was cancelled."""
-    name(tx, order.products, order.as_of)
-    if rows(tx, cypher.ORDER_CANCELLED, order_id=order.order_id):
+    """Add the purchases of an order, unless it was cancelled."""
+    upsert_products(tx, order.products, order.as_of)
+    if rows(tx, cypher.FIND_CANCELLED_ORDER, order_id=order.order_id):
         return
-    facts = {
+    parameters = {
         "user_id": order.user_id,
         "order_id": order.order_id,
         "product_ids": [product.product_id for product in order.products],
         "as_of": to_micros(order.as_of),
     }
-    run(tx, cypher.ENSURE_PURCHASES, **facts)
-    run(tx, cypher.ADD_ORDER, **facts)
+    run(tx, cypher.ENSURE_PURCHASES, **parameters)
+    run(tx, cypher.ADD_ORDER, **parameters)
 
 
-def _undo(tx: Transaction, order: OrderUndone) -> None:
-    """Take an order out of what its client bought, for good."""
-    facts = asdict(order)
-    run(tx, cypher.REMEMBER_CANCELLED, **facts)
-    if found := rows(tx, cypher.PURCHASES_OF_ORDER, **facts):
-        left = [_without(row, order.order_id) for row in found]
-        run(tx, cypher.REPLACE_PURCHASES, purchases=left, **facts)
-        run(tx, cypher.DROP_EMPTY_PURCHASES, **facts)
+def _cancel(tx: Transaction, order: OrderCancelled) -> None:
+    """Remove an order from its customer's purchases, for good."""
+    parameters = asdict(order)
+    run(tx, cypher.RECORD_CANCELLED_ORDER, **parameters)
+    if found := rows(tx, cypher.PURCHASES_OF_ORDER, **parameters):
+        remaining = [_without(row, order.order_id) for row in found]
+        run(tx, cypher.REPLACE_PURCHASES, purchases=remaining, **parameters)
+        run(tx, cypher.DELETE_EMPTY_PURCHASES, **parameters)
 
 
 def _without(row: Row, order_id: str) -> dict[str, Any]:
-    """Return a purchase without one of its orders; `last_at` is 0 when nothing is left."""
+    """Return a purchase without one of its orders; `last_at` is 0 when nothing remains."""
     pairs = zip(row["orders"], row["times"], strict=True)
-    left = [(order, time) for order, time in pairs if order != order_id]
-    times = [time for _, time in left]
+    remaining = [(order, time) for order, time in pairs if order != order_id]
+    times = [time for _, time in remaining]
     return {
         "product_id": row["product_id"],
-        "orders": [order for order, _ in left],
+        "orders": [order for order, _ in remaining],
         "times": times,
         "last_at": max([row["trained_at"], *times]),
     }

@@ -1,4 +1,4 @@
-"""What the recommendations read from their environment."""
+"""Configuration of the recommendations service."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from environs import validate
 from services.common.config import ServiceConfig, reading_environment
 
 BOLT_URL = r"^(bolt|neo4j)(\+s|\+ssc)?://[^/]+/[^/]+$"
-"""The database is named: servers differ in what they call the one they have."""
+"""A URL with a database name: the default database of servers differs."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What an event teaches the graph."""
+"""Converts integration events into changes of the graph."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,9 +11,9 @@ from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
 from services.recommendations.domain import (
     Change,
-    ClientTold,
+    CustomerChanged,
+    OrderCancelled,
     OrderPlaced,
-    OrderUndone,
     Product,
     normalize_animal,
 )
@@ -22,40 +22,40 @@ from services.recommendations.repository import RecommendationsRepository
 log = structlog.get_logger()
 
 
-class UnusableEventError(ValueError):
-    """An event is of no known type, or lacks what it is about."""
+class InvalidEventError(ValueError):
+    """An event has an unknown type or lacks a required field."""
 
 
 class EventHandler:
-    """Does to the graph what events ask for, each once."""
+    """Applies the change of each event once."""
 
     def __init__(self, *, repository: RecommendationsRepository) -> None:
         self._repository = repository
 
     def handle(self, event: CloudEvent) -> None:
-        """Remember an event and change the graph, in one step."""
-        if not self._repository.apply(event.id, change_of(event)):
-            log.info("event_known", event_id=event.id)
+        """Record an event as processed and apply its change, in one transaction."""
+        if not self._repository.apply(event.id, to_change(event)):
+            log.info("event_already_processed", event_id=event.id)
 
 
-def change_of(event: CloudEvent) -> Change:
-    """Return what an event asks for.
+def to_change(event: CloudEvent) -> Change:
+    """Convert an event into its change.
 
-    UnusableEventError, or protobuf's DecodeError, when nobody can tell.
+    InvalidEventError, or protobuf's DecodeError, when it cannot be converted.
     """
-    if event.type not in CHANGES:
-        raise UnusableEventError(f"nobody knows the type {event.type}")
-    kind, read = CHANGES[event.type]
-    data: Any = kind.FromString(event.data)
+    if event.type not in CONVERTERS:
+        raise InvalidEventError(f"unknown event type {event.type}")
+    message_class, convert = CONVERTERS[event.type]
+    data: Any = message_class.FromString(event.data)
     if not data.user_id:
-        raise UnusableEventError("it does not say which client it is about")
-    return read(data, event)
+        raise InvalidEventError("the event has no user id")
+    return convert(data, event)
 
 
-def _client_told(
+def _customer_changed(
     data: events_pb2.UserCreated | events_pb2.UserUpdated, event: CloudEvent
-) -> ClientTold:
-    return ClientTold(
+) -> CustomerChanged:
+    return CustomerChanged(
         user_id=data.user_id, animal_type=normalize_animal(data.animal_type), as_of=event.time
     )
 
@@ -63,7 +63,7 @@ def _client_told(
 def _order_created(data: events_pb2.OrderCreated, event: CloudEvent) -> OrderPlaced:
     products = {line.product_id: _product(line) for line in data.items}
     if not data.order_id or not all(products):
-        raise UnusableEventError("it does not say which order or which products it is about")
+        raise InvalidEventError("the event has no order id, or a line without a product id")
     return OrderPlaced(
         order_id=data.order_id,
         user_id=data.user_id,
@@ -72,25 +72,25 @@ def _order_created(data: events_pb2.OrderCreated, event: CloudEvent) -> OrderPla
     )
 
 
-def _order_cancelled(data: events_pb2.OrderCancelled, _event: CloudEvent) -> OrderUndone:
+def _order_cancelled(data: events_pb2.OrderCancelled, _event: CloudEvent) -> OrderCancelled:
     if not data.order_id:
-        raise UnusableEventError("it does not say which order it is about")
-    return OrderUndone(order_id=data.order_id, user_id=data.user_id)
+        raise InvalidEventError("the event has no order id")
+    return OrderCancelled(order_id=data.order_id, user_id=data.user_id)
 
 
 def _product(line: events_pb2.OrderLine) -> Product:
     return Product(line.product_id, line.sku, line.title, line.category)
 
 
-CHANGES: Mapping[str, tuple[type[message.Message], Callable[..., Change]]] = {
-    kind.DESCRIPTOR.full_name: (kind, read)
-    for kind, read in (
-        (events_pb2.UserCreated, _client_told),
-        (events_pb2.UserUpdated, _client_told),
+CONVERTERS: Mapping[str, tuple[type[message.Message], Callable[..., Change]]] = {
+    message_class.DESCRIPTOR.full_name: (message_class, convert)
+    for message_class, convert in (
+        (events_pb2.UserCreated, _customer_changed),
+        (events_pb2.UserUpdated, _customer_changed),
         (events_pb2.OrderCreated, _order_created),
         (events_pb2.OrderCancelled, _order_cancelled),
     )
 }
-"""How each type of event is read, and what it asks for."""
+"""The message and the converter of each event type."""
 
-QUEUE = rabbitmq.Queue("recommendations", tuple(CHANGES))
+QUEUE = rabbitmq.Queue("recommendations", tuple(CONVERTERS))

@@ -1,7 +1,7 @@
-"""What is said to the graph: Cypher that ArcadeDB and Neo4j 5 understand alike.
+"""Cypher statements that run on ArcadeDB and on Neo4j 5.
 
-Nodes are never carried through a grouping, only their ids: ArcadeDB counts what a query
-holds in memory, and refuses one that holds much.
+Groupings carry only ids, never nodes: ArcadeDB bounds what a query holds in memory.
+Customers are stored with the label Client: docs/decisions/0010-names.md.
 """
 
 SCHEMA = (
@@ -18,37 +18,40 @@ PING = "RETURN 1 AS one"
 
 # Events.
 
-# Merging waits for others who make the same node; creating would fail after them.
-REMEMBER_EVENT = """
+# MERGE waits for a concurrent transaction that creates the same node; CREATE would fail after it.
+RECORD_EVENT = """
 MERGE (e:Event {event_id: $event_id}) ON CREATE SET e.remembered_by = $call
 RETURN e.remembered_by = $call AS is_new
 """
 
-# Whoever changes what a client bought writes to the client first: so changes of one client
-# are made one after the other.
-LOCK_CLIENT = """
+# Every change of a customer's purchases writes to the customer first, which serializes the
+# changes of one customer.
+LOCK_CUSTOMER = """
 MERGE (c:Client {user_id: $user_id})
 ON CREATE SET c.animal_type = '', c.as_of = -1, c.bucket = $bucket
 SET c.changed_by = $call
 """
-TELL_CLIENT = """
+UPDATE_CUSTOMER = """
 MATCH (c:Client {user_id: $user_id}) WHERE c.as_of < $as_of
 SET c.animal_type = $animal_type, c.as_of = $as_of
 """
 
-NAME_PRODUCTS = """
-UNWIND $products AS named
-MERGE (p:Product {product_id: named.product_id})
+UPSERT_PRODUCTS = """
+UNWIND $products AS product
+MERGE (p:Product {product_id: product.product_id})
 ON CREATE SET p.as_of = -1
-WITH p, named WHERE p.as_of < $as_of
-SET p.sku = named.sku, p.title = named.title, p.category = named.category, p.as_of = $as_of
+WITH p, product WHERE p.as_of < $as_of
+SET p.sku = product.sku, p.title = product.title, p.category = product.category,
+    p.as_of = $as_of
 """
 
-# Orders. A purchase holds the orders that it is from, with their times, and when it was trained
-# (0: it was not).
+# Orders. A purchase holds the orders that it comes from, with their times, and when it was
+# trained (0: never).
 
-ORDER_CANCELLED = "MATCH (o:CancelledOrder {order_id: $order_id}) RETURN o.order_id AS order_id"
-REMEMBER_CANCELLED = "MERGE (:CancelledOrder {order_id: $order_id})"
+FIND_CANCELLED_ORDER = (
+    "MATCH (o:CancelledOrder {order_id: $order_id}) RETURN o.order_id AS order_id"
+)
+RECORD_CANCELLED_ORDER = "MERGE (:CancelledOrder {order_id: $order_id})"
 
 ENSURE_PURCHASES = """
 UNWIND $product_ids AS product_id
@@ -69,11 +72,11 @@ RETURN p.product_id AS product_id, b.orders AS orders, b.times AS times,
        b.trained_at AS trained_at
 """
 REPLACE_PURCHASES = """
-UNWIND $purchases AS left
-MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(:Product {product_id: left.product_id})
-SET b.orders = left.orders, b.times = left.times, b.last_at = left.last_at
+UNWIND $purchases AS purchase
+MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(:Product {product_id: purchase.product_id})
+SET b.orders = purchase.orders, b.times = purchase.times, b.last_at = purchase.last_at
 """
-DROP_EMPTY_PURCHASES = """
+DELETE_EMPTY_PURCHASES = """
 MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(:Product) WHERE b.last_at = 0 DELETE b
 """
 
@@ -92,14 +95,14 @@ WHERE p.product_id IN $product_ids AND b.trained_at = 0
 SET b.trained_at = $as_of,
     b.last_at = CASE WHEN b.last_at > $as_of THEN b.last_at ELSE $as_of END
 """
-BOUGHT_OF = """
+FIND_PURCHASED = """
 MATCH (:Client {user_id: $user_id})-[:BOUGHT]->(p:Product) WHERE p.product_id IN $product_ids
 RETURN p.product_id AS product_id
 """
 
-# What recommendations are made of. A bucket is a number from 0 to 9,999 that a client has by
-# chance and keeps: those below a bound are a sample, the same one each time. Labels are only
-# said where a search begins; said elsewhere, they make Neo4j begin there.
+# Candidates. A bucket is a random number from 0 to 9,999 that a customer keeps: the customers
+# below a bound are a sample, the same one each time. A label stands only where a search starts;
+# anywhere else, Neo4j would start there.
 
 PRODUCT = """p.product_id AS product_id, p.sku AS sku, p.title AS title, p.category AS category"""
 BUYERS = "COUNT { (p)<-[:BOUGHT]-() } AS buyers"
@@ -110,62 +113,61 @@ MATCH (:Client {{user_id: $user_id}})-[b:BOUGHT]->(p:Product)
 RETURN {PRODUCT}, size(b.orders) AS orders, b.trained_at AS trained_at, b.last_at AS last_at,
        {BUYERS}
 """
-# Thousands of paths are grouped here: a condition on each of them costs more than one on what
-# was grouped, and the greatest pair tells the closest purchase without sorting.
-COMPANIONS = f"""
-UNWIND $basis AS known
-MATCH (i:Product {{product_id: known.product_id}})<-[:BOUGHT]-(other)
-WHERE other.bucket < known.below AND other.user_id <> $user_id
-MATCH (other)-[:BOUGHT]->(p)
-WITH p.product_id AS product_id, known.product_id AS because, known.weight AS weight,
-     count(*) AS together
+# Thousands of paths are grouped here: a condition on each path costs more than one on the
+# groups, and the maximum of pairs finds the closest purchase without sorting.
+CO_PURCHASES = f"""
+UNWIND $recent AS recent
+MATCH (i:Product {{product_id: recent.product_id}})<-[:BOUGHT]-(buyer)
+WHERE buyer.bucket < recent.bound AND buyer.user_id <> $user_id
+MATCH (buyer)-[:BOUGHT]->(p)
+WITH p.product_id AS product_id, recent.product_id AS source_id, recent.weight AS weight,
+     count(*) AS shared_buyers
 WHERE NOT product_id IN $bought
-WITH product_id, sum(weight * together) AS strength, sum(together) AS together,
-     max([weight * together, because])[1] AS because
-ORDER BY strength DESC, product_id LIMIT $most
+WITH product_id, sum(weight * shared_buyers) AS strength, sum(shared_buyers) AS shared_buyers,
+     max([weight * shared_buyers, source_id])[1] AS source_id
+ORDER BY strength DESC, product_id LIMIT $max_rows
 MATCH (p:Product {{product_id: product_id}}) WHERE p.title <> ''
-RETURN {PRODUCT}, strength, because, together, {BUYERS}
+RETURN {PRODUCT}, strength, source_id, shared_buyers, {BUYERS}
 """
-COUNT_WITH_ANIMAL = "MATCH (c:Client {animal_type: $animal_type}) RETURN count(*) AS clients"
-WITH_ANIMAL = f"""
+COUNT_WITH_ANIMAL = "MATCH (c:Client {animal_type: $animal_type}) RETURN count(*) AS customers"
+POPULAR_WITH_ANIMAL = f"""
 MATCH (c:Client {{animal_type: $animal_type}})-[:BOUGHT]->(p)
-WHERE c.bucket < $below AND p.title <> '' AND NOT p.product_id IN $bought
+WHERE c.bucket < $bound AND p.title <> '' AND NOT p.product_id IN $bought
 WITH p.product_id AS product_id, count(*) AS buyers
-ORDER BY buyers DESC, product_id LIMIT $most
+ORDER BY buyers DESC, product_id LIMIT $max_rows
 MATCH (p:Product {{product_id: product_id}})
 RETURN {PRODUCT}, buyers
 """
-_MOST_BOUGHT = f"""
-WHERE p.title <> '' AND NOT p.product_id IN $bought {{narrowed}}
+_POPULAR = f"""
+MATCH (p:Product) WHERE p.title <> '' AND NOT p.product_id IN $bought {{condition}}
 WITH p, {BUYERS}
 WHERE buyers > 0
-RETURN {PRODUCT}, buyers ORDER BY buyers DESC, product_id LIMIT $most
+RETURN {PRODUCT}, buyers ORDER BY buyers DESC, product_id LIMIT $max_rows
 """
-IN_CATEGORIES = "MATCH (p:Product)" + _MOST_BOUGHT.replace(
-    "{narrowed}", "AND p.category IN $categories"
-)
-OVERALL = "MATCH (p:Product)" + _MOST_BOUGHT.replace("{narrowed}", "")
+POPULAR_IN_CATEGORIES = _POPULAR.replace("{condition}", "AND p.category IN $categories")
+POPULAR_OVERALL = _POPULAR.replace("{condition}", "")
 
-# Forgetting, each until nothing is left. Events go last: what is told meanwhile is told again.
+# Deletion, each in batches until nothing is left. Processed events are deleted last: an event
+# that arrives meanwhile is applied again by the replay.
 
-FORGET = (
+DELETE_EVENT_DATA = (
     """
     MATCH ()-[b:BOUGHT]->() WHERE b.trained_at = 0
-    WITH b LIMIT 2000 DELETE b RETURN count(*) AS done
+    WITH b LIMIT 2000 DELETE b RETURN count(*) AS changed
     """,
     """
     MATCH ()-[b:BOUGHT]->() WHERE size(b.orders) > 0
     WITH b LIMIT 2000 SET b.orders = [], b.times = [], b.last_at = b.trained_at
-    RETURN count(*) AS done
+    RETURN count(*) AS changed
     """,
     """
     MATCH (c:Client) WHERE NOT (c)-[:BOUGHT]->()
-    WITH c LIMIT 2000 DETACH DELETE c RETURN count(*) AS done
+    WITH c LIMIT 2000 DETACH DELETE c RETURN count(*) AS changed
     """,
     """
     MATCH (p:Product) WHERE NOT (p)<-[:BOUGHT]-()
-    WITH p LIMIT 2000 DETACH DELETE p RETURN count(*) AS done
+    WITH p LIMIT 2000 DETACH DELETE p RETURN count(*) AS changed
     """,
-    "MATCH (o:CancelledOrder) WITH o LIMIT 2000 DELETE o RETURN count(*) AS done",
-    "MATCH (e:Event) WITH e LIMIT 2000 DELETE e RETURN count(*) AS done",
+    "MATCH (o:CancelledOrder) WITH o LIMIT 2000 DELETE o RETURN count(*) AS changed",
+    "MATCH (e:Event) WITH e LIMIT 2000 DELETE e RETURN count(*) AS changed",
 )

@@ -1,14 +1,14 @@
-"""What the recommendations know: who bought what, and what that makes us recommend.
+"""Recommendations: the products that a customer may buy next.
 
-What a client may like is looked for in this order, and each step fills what is left:
+Each step fills the places that the steps before it left:
 
-    due            consumables of theirs that will be used up by now
-    companions     what those bought who chose the same, corrected for popularity
-    animal         what is popular with clients who have the same animal
-    categories     what is popular in the categories that they buy
-    popular        what is popular with everybody
+    replenishment  the customer's consumables that should be used up by now
+    co-purchases   what customers bought who share purchases, corrected for popularity
+    animal         what is popular with customers who have the same animal
+    categories     what is popular in the categories that the customer buys
+    popular        what is popular with all customers
 
-Nothing that a client has bought is recommended to them, unless it is a consumable and due.
+A product that the customer has bought is recommended only for replenishment.
 """
 
 import math
@@ -20,16 +20,16 @@ from itertools import islice
 
 from services.common.errors import InvalidArgumentError
 
-BASIS = 20
-"""How many of a client's purchases, the newest, companions are looked for of."""
-SAMPLE = 200
-"""About how many clients are asked, for each of these, what else they bought."""
-DUE_AFTER = timedelta(weeks=4)
-DUE_UNTIL = timedelta(weeks=26)
-DUE_SHARE = 0.4
-"""How much of an answer, at most, is what the client knows already."""
-DOUBT = 2.0
-"""How many clients who bought both it takes to believe it by half."""
+MAX_RECENT_PURCHASES = 20
+"""The newest purchases of a customer, whose co-purchases are candidates."""
+BUYER_SAMPLE_SIZE = 200
+"""About how many buyers of each recent purchase are sampled for co-purchases."""
+REPLENISH_AFTER = timedelta(weeks=4)
+REPLENISH_UNTIL = timedelta(weeks=26)
+MAX_REPLENISHMENT_SHARE = 0.4
+"""The share of an answer that replenishment may fill."""
+SHRINKAGE = 2.0
+"""The number of shared buyers that halves the similarity of two products."""
 
 CONSUMABLE = re.compile(
     r"\b(foods?|treats|litter|bedding|pellets|mix|millet|flakes|hay(?! rack))\b", re.IGNORECASE
@@ -42,25 +42,25 @@ ANIMALS: Mapping[str, str] = {
     "oiseau": "bird",
     "poisson": "fish",
 }
-"""Animals that French speakers write, as the graph calls them."""
+"""French names of animals, in the English of the graph."""
 
 
-class ProductUnknownError(InvalidArgumentError):
-    """The graph does not know products that a call names."""
+class ProductNotFoundError(InvalidArgumentError):
+    """Products to train are not in the graph."""
 
     reason = "PRODUCT_NOT_FOUND"
 
     def __init__(self, names: Iterable[str]) -> None:
         listed = ", ".join(sorted(names))
         super().__init__(
-            f"Nobody has bought {listed} yet; only products that were bought can be trained.",
+            f"Only products that were bought before can be trained; unknown: {listed}.",
             products=listed,
         )
 
 
 @dataclass(frozen=True)
 class Product:
-    """What the graph knows of a product."""
+    """A product, as the graph stores it."""
 
     product_id: str
     sku: str
@@ -69,7 +69,7 @@ class Product:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClientTold:
+class CustomerChanged:
     """An account was created or changed, at `as_of`."""
 
     user_id: str
@@ -79,7 +79,7 @@ class ClientTold:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPlaced:
-    """An order was confirmed at `as_of`; its products are different ones."""
+    """An order was confirmed at `as_of`; its products are distinct."""
 
     order_id: str
     user_id: str
@@ -88,19 +88,19 @@ class OrderPlaced:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderUndone:
-    """An order was given up, be it confirmed before or not."""
+class OrderCancelled:
+    """An order was cancelled, before or after it was confirmed."""
 
     order_id: str
     user_id: str
 
 
-Change = ClientTold | OrderPlaced | OrderUndone
+Change = CustomerChanged | OrderPlaced | OrderCancelled
 
 
 @dataclass(frozen=True, kw_only=True)
 class Purchase:
-    """A product that a client bought `count` times; `buyers` is how many clients did."""
+    """A product that a customer bought `count` times; `buyers` counts all its customers."""
 
     product: Product
     count: int
@@ -110,58 +110,57 @@ class Purchase:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What is known of a client: the animal ("" when not told), purchases newest first."""
+    """A customer's animal ("" when unknown) and purchases, newest first."""
 
     user_id: str
     animal_type: str = ""
     purchases: Sequence[Purchase] = ()
 
     @property
-    def basis(self) -> Sequence[Purchase]:
-        """Return the purchases that companions are looked for of."""
-        return self.purchases[:BASIS]
+    def recent(self) -> Sequence[Purchase]:
+        """Return the purchases whose co-purchases are candidates."""
+        return self.purchases[:MAX_RECENT_PURCHASES]
 
     @property
-    def bought(self) -> frozenset[str]:
-        """Return the ids of what was bought."""
+    def product_ids(self) -> frozenset[str]:
+        """Return the ids of the purchased products."""
         return frozenset(purchase.product.product_id for purchase in self.purchases)
 
     @property
     def categories(self) -> Sequence[str]:
-        """Return the categories of what was bought, in the order of their names."""
+        """Return the categories of the purchased products, sorted."""
         return sorted({purchase.product.category for purchase in self.purchases} - {""})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Companion:
-    """A product that clients bought who share purchases with one.
+class CoPurchase:
+    """A product bought by customers who share a recent purchase with the customer.
 
-    `strength` is the sum, over the client's purchases, of how many bought both, divided by
-    the root of how many bought the purchase; `because` is the id of the purchase that gave
-    most of it.
+    `strength` is the sum, over the recent purchases, of the buyers of both divided by the root
+    of the purchase's buyers; `source_id` is the product of the purchase that adds most to it.
     """
 
     product: Product
     strength: float
-    because: str
-    together: int
+    source_id: str
+    shared_buyers: int
     buyers: int
 
 
 @dataclass(frozen=True)
 class Popular:
-    """A product, and how many clients bought it among those that were asked."""
+    """A product, and the number of its buyers in a group of customers."""
 
     product: Product
     buyers: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """Everything that is known about what a client may like; all but the history unordered."""
+class Candidates:
+    """A customer's history and the candidates for recommendations, which are unordered."""
 
     history: History
-    companions: Sequence[Companion] = ()
+    co_purchases: Sequence[CoPurchase] = ()
     with_animal: Sequence[Popular] = ()
     in_categories: Sequence[Popular] = ()
     overall: Sequence[Popular] = ()
@@ -169,7 +168,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A product, why, and how sure we are: above 0, at most 1."""
+    """A product with its reason and a score, above 0 and at most 1."""
 
     product: Product
     reason: str
@@ -177,87 +176,90 @@ class Recommendation:
 
 
 def normalize_animal(text: str) -> str:
-    """Return an animal as the graph calls it: in English, lower case."""
+    """Return the English name of an animal, in lower case."""
     animal = " ".join(text.lower().split())
     return ANIMALS.get(animal, animal)
 
 
 def is_consumable(product: Product) -> bool:
-    """Return whether a product is used up: food, treats, litter, by its category or its title."""
+    """Return whether category or title say that a product is used up: food, treats, litter."""
     return bool(CONSUMABLE.search(product.category) or CONSUMABLE.search(product.title))
 
 
-def recommend(evidence: Evidence, limit: int, now: datetime) -> Sequence[Recommendation]:
+def recommend(candidates: Candidates, limit: int, now: datetime) -> Sequence[Recommendation]:
     """Return at most `limit` recommendations, best first, each product once."""
-    due = islice(_due(evidence.history, now), max(1, int(limit * DUE_SHARE)))
+    max_replenishments = max(1, int(limit * MAX_REPLENISHMENT_SHARE))
     new = (
         recommendation
-        for recommendation in _new(evidence)
-        if recommendation.product.product_id not in evidence.history.bought
+        for recommendation in _rank_new(candidates)
+        if recommendation.product.product_id not in candidates.history.product_ids
     )
     chosen: dict[str, Recommendation] = {}
-    for recommendation in (*due, *new):
+    for recommendation in (
+        *islice(_rank_replenishments(candidates.history, now), max_replenishments),
+        *new,
+    ):
         if recommendation.product.title:
             chosen.setdefault(recommendation.product.product_id, recommendation)
     return list(chosen.values())[:limit]
 
 
-def _new(evidence: Evidence) -> Iterator[Recommendation]:
-    """Yield what the client may not know yet, best first; a product may come more than once."""
-    yield from _companions(evidence)
-    animal = evidence.history.animal_type
-    yield from _popular(evidence.with_animal, f"Popular with {animal} owners.", 0.35, 0.5)
-    for popular in _popular(evidence.in_categories, "", 0.2, 0.35):
+def _rank_new(candidates: Candidates) -> Iterator[Recommendation]:
+    """Yield products that the customer has not bought, best first, perhaps more than once."""
+    yield from _rank_co_purchases(candidates)
+    animal = candidates.history.animal_type
+    yield from _rank_popular(candidates.with_animal, f"Popular with {animal} owners.", 0.35, 0.5)
+    for popular in _rank_popular(candidates.in_categories, "", 0.2, 0.35):
         category = popular.product.category.replace("-", " ")
         yield Recommendation(popular.product, f"A favourite in {category}.", popular.score)
-    yield from _popular(evidence.overall, "Popular with all our clients.", 0.0, 0.2)
+    yield from _rank_popular(candidates.overall, "Popular with all our customers.", 0.0, 0.2)
 
 
-def _due(history: History, now: datetime) -> Iterator[Recommendation]:
-    """Yield consumables that are used up by now, those that are bought most often first."""
+def _rank_replenishments(history: History, now: datetime) -> Iterator[Recommendation]:
+    """Yield consumables that should be used up, those bought most often first."""
     due = [
         purchase
         for purchase in history.purchases
-        if is_consumable(purchase.product) and DUE_AFTER < now - purchase.last_at <= DUE_UNTIL
+        if is_consumable(purchase.product)
+        and REPLENISH_AFTER < now - purchase.last_at <= REPLENISH_UNTIL
     ]
     for purchase in sorted(due, key=lambda p: (-p.count, p.product.product_id)):
         share = purchase.count / (purchase.count + 1)
         reason = f"You may be running low on {purchase.product.title}."
-        yield Recommendation(purchase.product, reason, _between(0.9, 1.0, share))
+        yield Recommendation(purchase.product, reason, _interpolate(0.9, 1.0, share))
 
 
-def _companions(evidence: Evidence) -> Iterator[Recommendation]:
-    """Yield companions, the closest first."""
-    titles = {p.product.product_id: p.product.title for p in evidence.history.purchases}
-    basis = max(1, len(evidence.history.basis))
-    scored = [(_closeness(companion) / basis, companion) for companion in evidence.companions]
-    for closeness, companion in sorted(scored, key=lambda s: (-s[0], s[1].product.product_id)):
-        chosen = titles.get(companion.because) or "the same as you"
-        reason = f"Bought by clients who also chose {chosen}."
-        yield Recommendation(companion.product, reason, _between(0.5, 0.9, closeness))
+def _rank_co_purchases(candidates: Candidates) -> Iterator[Recommendation]:
+    """Yield co-purchases, the most similar first."""
+    titles = {p.product.product_id: p.product.title for p in candidates.history.purchases}
+    count = max(1, len(candidates.history.recent))
+    scored = [(_similarity(candidate) / count, candidate) for candidate in candidates.co_purchases]
+    for similarity, candidate in sorted(scored, key=lambda s: (-s[0], s[1].product.product_id)):
+        source = titles.get(candidate.source_id) or "the same as you"
+        reason = f"Bought by customers who also chose {source}."
+        yield Recommendation(candidate.product, reason, _interpolate(0.5, 0.9, similarity))
 
 
-def _closeness(companion: Companion) -> float:
-    """Return the cosines of a product with all the client's purchases, less some doubt.
+def _similarity(candidate: CoPurchase) -> float:
+    """Return the sum of a product's cosines with all recent purchases, shrunk.
 
-    The root of its buyers takes out that popular products are bought with everything; few
-    who bought both may be chance.
+    The cosine divides by the root of the buyers, because popular products are bought with
+    everything; shrinkage lowers what few shared buyers may have bought by chance.
     """
-    cosines = companion.strength / math.sqrt(max(1, companion.buyers))
-    return round(cosines * companion.together / (companion.together + DOUBT), 9)
+    cosines = candidate.strength / math.sqrt(max(1, candidate.buyers))
+    return round(cosines * candidate.shared_buyers / (candidate.shared_buyers + SHRINKAGE), 9)
 
 
-def _popular(
+def _rank_popular(
     found: Sequence[Popular], reason: str, low: float, high: float
 ) -> Iterator[Recommendation]:
-    """Yield what most bought first, scored between two bounds."""
+    """Yield popular products, those with most buyers first, scored between two bounds."""
     most = max((popular.buyers for popular in found), default=0)
     for popular in sorted(found, key=lambda p: (-p.buyers, p.product.product_id)):
-        yield Recommendation(
-            popular.product, reason, _between(low, high, popular.buyers / (most + 1))
-        )
+        score = _interpolate(low, high, popular.buyers / (most + 1))
+        yield Recommendation(popular.product, reason, score)
 
 
-def _between(low: float, high: float, share: float) -> float:
+def _interpolate(low: float, high: float, share: float) -> float:
     """Return a score above `low` and at most `high`, for a share from above 0 to 1."""
     return round(low + (high - low) * min(1.0, max(1e-6, share)), 9)

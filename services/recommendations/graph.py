@@ -1,4 +1,4 @@
-"""Small things that reading and writing the graph share."""
+"""Helpers to read and write the graph."""
 
 import math
 from collections.abc import Mapping
@@ -15,31 +15,31 @@ Transaction = neo4j.ManagedTransaction
 Row = Mapping[str, Any]
 
 
-def run(tx: Transaction, statement: str, **facts: Any) -> None:
-    """Run a statement that answers nothing."""
-    rows(tx, statement, **facts)
+def run(tx: Transaction, statement: str, **parameters: Any) -> None:
+    """Run a statement without a result."""
+    rows(tx, statement, **parameters)
 
 
-def rows(tx: Transaction, statement: str, **facts: Any) -> list[neo4j.Record]:
-    """Run a statement and return all that it answers."""
-    return list(tx.run(statement, facts))
+def rows(tx: Transaction, statement: str, **parameters: Any) -> list[neo4j.Record]:
+    """Run a statement and return all rows of its result."""
+    return list(tx.run(statement, parameters))
 
 
 def bucket(user_id: str) -> int:
-    """Return the number by which a client is in a sample or not."""
+    """Return a customer's bucket, which decides whether a sample includes them."""
     return crc32(user_id.encode()) % BUCKETS
 
 
-def below(wanted: int, present: int) -> int:
-    """Return the bound below which about `wanted` of `present` clients have their buckets."""
-    return min(BUCKETS, math.ceil(BUCKETS * wanted / max(1, present)))
+def bucket_bound(wanted: int, total: int) -> int:
+    """Return the bound that the buckets of about `wanted` of `total` customers are below."""
+    return min(BUCKETS, math.ceil(BUCKETS * wanted / max(1, total)))
 
 
 def to_micros(moment: datetime) -> int:
-    """Return a moment as the graph keeps it: microseconds since 1970."""
+    """Convert a moment into microseconds since 1970, as the graph stores it."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def from_micros(micros: int) -> datetime:
-    """Return a moment that the graph keeps."""
+    """Convert microseconds since 1970 into a moment."""
     return EPOCH + timedelta(microseconds=micros)

@@ -1,21 +1,21 @@
-"""Builds the graph again, from zero, out of the log of all events.
+"""Rebuilds the graph from the event log.
 
-The service may run meanwhile. What is told while the graph is being forgotten or read may
-have its effect now, or when it is read, or both: the graph is the same (see repository.py).
-The log is read as far as a bookmark that is put into it after the forgetting; what comes
-behind the bookmark reaches the service itself.
+The service may run meanwhile. An event that arrives during the deletion or the replay may be
+applied when it arrives, when it is read from the log, or both: the graph is the same (see
+repository.py). The log is read up to a bookmark that is published after the deletion; events
+behind the bookmark reach the service itself.
 
-A graph that is away is waited for. When the bus goes away, or the process is killed, the
-graph is left thinner than it was: then it has to be built again from the start.
+The rebuild waits while the graph is unavailable. When the bus becomes unavailable, or the
+process is killed, data is missing until the next rebuild.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
+from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, ConnectionClosedByBroker
 
@@ -23,12 +23,12 @@ from services.common.clock import new_id, utc_now
 from services.common.errors import UnavailableError
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
-from services.recommendations.consumer import CHANGES, EventHandler, UnusableEventError
+from services.recommendations.consumer import QUEUE, EventHandler, InvalidEventError
 from services.recommendations.repository import RecommendationsRepository
 
 BOOKMARK = "mamie_rosa.log.Bookmark"
 NAME = "recommendations-rebuild"
-PREFETCH = 500
+PREFETCH_COUNT = 500
 OFFSET = "x-stream-offset"
 RETRY_DELAY_SECONDS = 1.0
 
@@ -36,10 +36,10 @@ log = structlog.get_logger()
 
 
 def rebuild(*, url: str, repository: RecommendationsRepository) -> int:
-    """Forget what events told, read all of them again, and return how many that were.
+    """Delete the data of events, apply all events of the log, and return their number.
 
-    Events that nobody can read are dead letters of the service, and are left out here too.
-    A bus that is away, or goes away, ends the process.
+    Invalid events are skipped: the service has them as dead letters. An unavailable bus ends
+    the process.
     """
     try:
         count = _rebuild(url, repository)
@@ -51,30 +51,28 @@ def rebuild(*, url: str, repository: RecommendationsRepository) -> int:
 
 
 def _rebuild(url: str, repository: RecommendationsRepository) -> int:
-    with rabbitmq.connection(
-        url, NAME
-    ) as connection:  # of a bus that is away nothing can be learnt
+    with rabbitmq.connection(url, NAME) as connection:  # nothing is deleted without the bus
         rabbitmq.declare_log(connection.channel())
-    _when_possible(repository.clear)
+    _retry_while_unavailable(repository.delete_event_data)
     handler = EventHandler(repository=repository)
     with rabbitmq.connection(url, NAME) as connection:
-        return sum(_handle(handler, event) for event in _events(connection.channel()))
+        return sum(_handle(handler, event) for event in _read_events(connection.channel()))
 
 
-def _events(channel: BlockingChannel) -> Iterator[CloudEvent]:
-    """Yield the events that the graph learns from, from the oldest that is kept until now."""
+def _read_events(channel: BlockingChannel) -> Iterator[CloudEvent]:
+    """Yield the events of the service's types, from the oldest in the log until now."""
     channel.confirm_delivery()
-    bookmark = _bookmark()
+    bookmark = _build_bookmark()
     rabbitmq.publish(channel, bookmark)
-    for event in _log(channel):
+    for event in _read_log(channel):
         if event.id == bookmark.id:
-            _let_go(channel)
+            _stop_reading(channel)
             return
-        if event.type in CHANGES:
+        if event.type in QUEUE.types:
             yield event
 
 
-def _bookmark() -> CloudEvent:
+def _build_bookmark() -> CloudEvent:
     return CloudEvent(
         id=new_id(),
         type=BOOKMARK,
@@ -86,48 +84,49 @@ def _bookmark() -> CloudEvent:
     )
 
 
-def _log(channel: BlockingChannel) -> Iterator[CloudEvent]:
+def _read_log(channel: BlockingChannel) -> Iterator[CloudEvent]:
     """Yield every event of the log, and wait for more at its end."""
-    channel.basic_qos(prefetch_count=PREFETCH)
+    channel.basic_qos(prefetch_count=PREFETCH_COUNT)
     first = True
     for method, properties, body in channel.consume(
         rabbitmq.EVENT_LOG, arguments={OFFSET: "first"}
     ):
         channel.basic_ack(method.delivery_tag)
         if first and (offset := _offset(properties)):
-            log.warning("log_begins_late", offset=offset)
+            log.warning("log_truncated", offset=offset)
         first = False
         try:
             yield rabbitmq.read_event(properties, body)
         except rabbitmq.MalformedEventError:
-            log.warning("log_entry_left_out", offset=_offset(properties))
+            log.warning("log_entry_skipped", offset=_offset(properties))
 
 
-def _let_go(channel: BlockingChannel) -> None:
-    """Stop to read. pika hands back what it has not shown yet, for which streams hang up."""
+def _stop_reading(channel: BlockingChannel) -> None:
+    """Close the channel. pika returns unread messages; the broker then closes the connection."""
     with suppress(ConnectionClosedByBroker):
         channel.close()
 
 
-def _offset(properties: Any) -> int:
+def _offset(properties: BasicProperties) -> int:
     return (properties.headers or {}).get(OFFSET, 0)
 
 
 def _handle(handler: EventHandler, event: CloudEvent) -> bool:
+    """Apply an event; False when it is invalid."""
     try:
-        _when_possible(lambda: handler.handle(event))
-    except (UnusableEventError, DecodeError) as error:
-        log.warning("event_left_out", event_id=event.id, error=repr(error))
+        _retry_while_unavailable(lambda: handler.handle(event))
+    except (InvalidEventError, DecodeError) as error:
+        log.warning("event_skipped", event_id=event.id, error=repr(error))
         return False
     return True
 
 
-def _when_possible(change: Callable[[], object]) -> None:
-    """Change the graph, as often as it takes while it is away."""
+def _retry_while_unavailable(change: Callable[[], object]) -> None:
+    """Change the graph; retry while it is unavailable."""
     while True:
         try:
             change()
             return
         except UnavailableError as error:
-            log.warning("rebuild_waits", reason=error.reason)
+            log.warning("rebuild_retrying", reason=error.reason)
             threading.Event().wait(RETRY_DELAY_SECONDS)

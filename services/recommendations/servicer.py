@@ -1,6 +1,8 @@
-"""What clients and administrators ask of the recommendations."""
+"""The recommendations service over gRPC."""
 
+import grpc
 from mamie_rosa.recommendations.v1 import recommendations_pb2, recommendations_pb2_grpc
+from typing_extensions import override
 
 from services.common.clock import Clock, utc_now
 from services.common.rpc import authorization
@@ -17,24 +19,32 @@ class RecommendationsServicer(recommendations_pb2_grpc.RecommendationsServiceSer
         self._repository = repository
         self._clock = clock
 
-    def GetRecommendations(self, request, context):
-        """Recommend products to one client, best first."""
+    @override
+    def GetRecommendations(
+        self,
+        request: recommendations_pb2.GetRecommendationsRequest,
+        context: grpc.ServicerContext,
+    ) -> recommendations_pb2.GetRecommendationsResponse:
         authorization.require_self_or_admin(request.id)
         limit = request.limit or DEFAULT_LIMIT
-        evidence = self._repository.gather(request.id, limit)
-        recommended = domain.recommend(evidence, limit, self._clock())
+        candidates = self._repository.load_candidates(request.id, limit)
+        recommended = domain.recommend(candidates, limit, self._clock())
         return recommendations_pb2.GetRecommendationsResponse(
-            recommendations=[_render(recommendation) for recommendation in recommended]
+            recommendations=[_to_proto(recommendation) for recommendation in recommended]
         )
 
-    def TrainRecommendations(self, request, context):
-        """Add purchases of one client."""
+    @override
+    def TrainRecommendations(
+        self,
+        request: recommendations_pb2.TrainRecommendationsRequest,
+        context: grpc.ServicerContext,
+    ) -> recommendations_pb2.TrainRecommendationsResponse:
         authorization.require_admin()
         updated = self._repository.train(request.user_id, request.purchased_items, self._clock())
         return recommendations_pb2.TrainRecommendationsResponse(updated=updated)
 
 
-def _render(recommendation: domain.Recommendation) -> recommendations_pb2.Recommendation:
+def _to_proto(recommendation: domain.Recommendation) -> recommendations_pb2.Recommendation:
     return recommendations_pb2.Recommendation(
         product_id=recommendation.product.product_id,
         title=recommendation.product.title,

@@ -29,7 +29,7 @@ def serve(config: StorefrontConfig) -> None:
         parts=build_parts(mesh.channel, timeout_seconds=config.part_timeout_seconds),
         # A little longer than each call: one that fails is heard, and counted, in time.
         timeout_seconds=config.part_timeout_seconds + MARGIN_SECONDS,
-        pages_at_once=config.service.worker_threads,
+        max_concurrent_pages=config.service.worker_threads,
     )
     runtime.serve(
         name="storefront",

@@ -1,4 +1,4 @@
-"""What the storefront reads from its environment."""
+"""Configuration of the storefront service."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from services.common.config import ServiceConfig, reading_environment
 class StorefrontConfig:
     """Settings of one storefront process.
 
-    `part_timeout_seconds` is how long each part of a page may take: less than anybody waits.
+    `part_timeout_seconds` is the timeout of each part of a page, below any caller's deadline.
     """
 
     service: ServiceConfig

@@ -1,4 +1,4 @@
-"""The start page: what can be had of it, in the time that there is."""
+"""The start page: all parts that are available in time."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -10,52 +10,52 @@ from mamie_rosa.storefront.v1 import storefront_pb2
 
 from services.common.context import current
 from services.common.mesh.channels import remaining_timeout
-from services.storefront.parts import Part, PartAwayError
+from services.storefront.parts import Part, PartUnavailableError
 
 log = structlog.get_logger()
 
 
 class HomePage:
-    """Puts start pages together from `parts`, which are named as the fields of `Home`.
+    """Composes start pages of `parts`, which are named as the fields of `Home`.
 
-    All parts are asked for at the same time, and nobody waits longer than `timeout_seconds`.
-    `pages_at_once` are made without one waiting for the threads of another.
+    All parts are fetched concurrently, for at most `timeout_seconds`. There are threads for
+    `max_concurrent_pages` pages.
     """
 
     def __init__(
-        self, *, parts: Mapping[str, Part], timeout_seconds: float, pages_at_once: int
+        self, *, parts: Mapping[str, Part], timeout_seconds: float, max_concurrent_pages: int
     ) -> None:
         self._parts = parts
         self._timeout_seconds = timeout_seconds
-        self._calls = ThreadPoolExecutor(pages_at_once * len(parts), "home-part")
+        self._executor = ThreadPoolExecutor(max_concurrent_pages * len(parts), "home-part")
 
     def compose(self, user_id: str) -> storefront_pb2.Home:
-        """Return the page of one client; parts that fail or are late are named in `degraded`."""
+        """Return the page of one customer; parts that fail or are late are in `degraded`."""
         # Each call runs in a copy of this call's context, for its deadline, caller and trace.
-        asked = {
-            name: self._calls.submit(copy_context().run, part.fetch, user_id)
+        calls = {
+            name: self._executor.submit(copy_context().run, part.fetch, user_id)
             for name, part in self._parts.items()
         }
-        wait(asked.values(), timeout=remaining_timeout(current(), self._timeout_seconds))
-        failures = {name: _failure(call) for name, call in asked.items()}
+        wait(calls.values(), timeout=remaining_timeout(current(), self._timeout_seconds))
+        failures = {name: _failure(call) for name, call in calls.items()}
         degraded = [name for name, failure in failures.items() if failure]
         for name in degraded:
-            _tell(name, failures[name])
-        found = {name: asked[name].result() for name in asked if name not in degraded}
+            _log_degraded(name, failures[name])
+        found = {name: calls[name].result() for name in calls if name not in degraded}
         return storefront_pb2.Home(degraded=degraded, **found)
 
 
 def _failure(call: Future[Any]) -> BaseException | None:
-    """Return why a part is not there, None if it is; who is late is not waited for."""
+    """Return the failure of a call, if there is one; an unfinished call is cancelled."""
     if not call.done():
         call.cancel()
-        return PartAwayError("DEADLINE_EXCEEDED")
+        return PartUnavailableError("DEADLINE_EXCEEDED")
     return call.exception()
 
 
-def _tell(name: str, failure: BaseException | None) -> None:
-    """Log a part that is missing; what is not a service that is away is a bug of ours."""
-    if isinstance(failure, PartAwayError):
-        log.warning("part_degraded", part=name, why=failure.why)
+def _log_degraded(name: str, failure: BaseException | None) -> None:
+    """Log a missing part; anything other than an unavailable service is a bug here."""
+    if isinstance(failure, PartUnavailableError):
+        log.warning("part_degraded", part=name, code=failure.code)
     else:
-        log.error("part_degraded", part=name, why="CRASHED", exc_info=failure)
+        log.error("part_degraded", part=name, code="CRASHED", exc_info=failure)

@@ -1,30 +1,34 @@
-"""The start page, for clients."""
+"""The storefront service over gRPC."""
 
 import json
 
+import grpc
 from google.api import httpbody_pb2
 from google.protobuf import json_format
 from mamie_rosa.storefront.v1 import storefront_pb2, storefront_pb2_grpc
+from typing_extensions import override
 
 from services.common.rpc import authorization, rest_hints
 from services.storefront.home import HomePage
 
 
 class StorefrontServicer(storefront_pb2_grpc.StorefrontServiceServicer):
-    """What clients see first."""
+    """Serves the start page."""
 
     def __init__(self, *, home: HomePage) -> None:
         self._home = home
 
-    def GetHome(self, request, context):
-        """Return everything for the caller's start page."""
+    @override
+    def GetHome(
+        self, request: storefront_pb2.GetHomeRequest, context: grpc.ServicerContext
+    ) -> httpbody_pb2.HttpBody:
         home = self._home.compose(authorization.require_user().user_id)
-        body = httpbody_pb2.HttpBody(content_type="application/json", data=_render(home))
+        body = httpbody_pb2.HttpBody(content_type="application/json", data=_to_json(home))
         return rest_hints.uncacheable(context, body)
 
 
-def _render(home: storefront_pb2.Home) -> bytes:
-    """Return JSON as the edge makes it of messages, with null for the parts that are missing."""
+def _to_json(home: storefront_pb2.Home) -> bytes:
+    """Convert a page to JSON as the edge does, with null for degraded parts."""
     page = json_format.MessageToDict(home, always_print_fields_with_no_presence=True)
     page |= dict.fromkeys(home.degraded)
     return json.dumps(page, ensure_ascii=False, allow_nan=False).encode()

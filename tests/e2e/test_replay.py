@@ -154,5 +154,5 @@ def replay_without_graph(stack):
     """Start a replay while the graph is down; the graph is up again when this returns."""
     with down(stack, "neo4j"):
         process = start_replay(stack)
-        assert any("rebuild_waits" in line for line in process.stdout)
+        assert any("rebuild_retrying" in line for line in process.stdout)
     return process

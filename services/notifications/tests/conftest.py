@@ -1,4 +1,4 @@
-"""What the tests of notifications share: an empty, migrated database."""
+"""Fixtures of the notifications tests: an empty, migrated database."""
 
 from pathlib import Path
 

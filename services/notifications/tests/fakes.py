@@ -1,49 +1,47 @@
-"""Clients and notifications in memory, and carriers that do as they are told."""
+"""Fakes of the store, the mail server and the SMS provider, and builders of test data."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.message import Message
 from mamie_rosa.events.v1 import events_pb2
+from typing_extensions import override
 
 from services.common.clock import new_id
-from services.common.messaging.events import build_event
+from services.common.messaging.events import CloudEvent, build_event
+from services.common.timestamps import to_timestamp
 from services.notifications.domain import (
     Audience,
     Channel,
-    Client,
+    Customer,
     Effect,
-    Notice,
     Notification,
+    NotificationRequest,
     NotSentError,
     RetryPolicy,
     Status,
 )
-from services.notifications.repository import Claim
+from services.notifications.mail import Mailer
+from services.notifications.repository import Claim, NotificationsRepository
+from services.notifications.sms import SmsProvider
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 POLICY = RetryPolicy(
-    attempts=3,
-    pauses=[timedelta(seconds=1), timedelta(seconds=5)],
-    patience=timedelta(minutes=10),
+    max_attempts=3,
+    delays=[timedelta(seconds=1), timedelta(seconds=5)],
+    unknown_customer_timeout=timedelta(minutes=10),
 )
 LINE = events_pb2.OrderLine(
     product_id="p1", sku="prod_001", title="Croquettes", quantity=2, unit_price="12.90"
 )
 
 
-def stamp(moment: datetime) -> Timestamp:
-    """Return a time as messages have it."""
-    made = Timestamp()
-    made.FromDatetime(moment)
-    return made
-
-
-def build_client(**changes) -> Client:
-    """Return a client who accepts notifications, changed as told."""
-    client = Client(
+def build_customer(**changes: Any) -> Customer:
+    """Build a customer who accepts notifications, with some fields replaced."""
+    customer = Customer(
         user_id="marie",
         email="marie@example.org",
         first_name="Marie",
@@ -52,26 +50,26 @@ def build_client(**changes) -> Client:
         notifications_enabled=True,
         as_of=NOW,
     )
-    return replace(client, **changes)
+    return replace(customer, **changes)
 
 
-def build_notification(**changes) -> Notification:
-    """Return a notification that waits to be sent to that client, changed as told."""
+def build_notification(**changes: Any) -> Notification:
+    """Build a pending notification to that customer, with some fields replaced."""
     notification = Notification(
         notification_id=new_id(),
         user_id="marie",
-        audience=Audience.CLIENT,
+        audience=Audience.CUSTOMER,
         channel=Channel.EMAIL,
         template="order_shipped",
-        facts={"order_id": "order-1", "tracking_number": "TRK42"},
+        variables={"order_id": "order-1", "tracking_number": "TRK42"},
         created_at=NOW,
         due_at=NOW,
     )
     return replace(notification, **changes)
 
 
-def user_created(**changes) -> events_pb2.UserCreated:
-    """Return the event of that client's account, changed as told."""
+def user_created(**changes: Any) -> events_pb2.UserCreated:
+    """Build the UserCreated message of that customer, with some fields replaced."""
     values: dict[str, Any] = {
         "user_id": "marie",
         "email": "marie@example.org",
@@ -84,8 +82,8 @@ def user_created(**changes) -> events_pb2.UserCreated:
     return events_pb2.UserCreated(**values | changes)
 
 
-def order_created(**changes) -> events_pb2.OrderCreated:
-    """Return the event of an order of that client, changed as told."""
+def order_created(**changes: Any) -> events_pb2.OrderCreated:
+    """Build the OrderCreated message of that customer, with some fields replaced."""
     data = events_pb2.OrderCreated(
         order_id="order-1",
         user_id="marie",
@@ -94,19 +92,19 @@ def order_created(**changes) -> events_pb2.OrderCreated:
         discount="2.58",
         final_amount="23.22",
         currency="EUR",
-        placed_time=stamp(NOW),
+        placed_time=to_timestamp(NOW),
     )
     data.MergeFrom(events_pb2.OrderCreated(**changes))
     return data
 
 
-def cloud_event(data, *, time=NOW):
-    """Return an event on the bus around a message."""
+def cloud_event(data: Message, *, time: datetime = NOW) -> CloudEvent:
+    """Build an event on the bus around a message."""
     return build_event(data, source="test", subject="subject", now=time, new_id=new_id)
 
 
 class ManualClock:
-    """A clock that moves when told."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -118,85 +116,92 @@ class ManualClock:
         self.now += timedelta(**by)
 
 
-class InMemoryNotificationsRepository:
-    """Clients and notifications in dictionaries."""
+class InMemoryNotificationsRepository(NotificationsRepository):
+    """Customers and notifications in dictionaries."""
 
     def __init__(self) -> None:
-        self.clients: dict[str, Client] = {}
-        self._handled: dict[str, datetime] = {}
+        self.customers: dict[str, Customer] = {}
+        self._processed: dict[str, datetime] = {}
         self._known_since: dict[str, datetime] = {}
-        self._campaigns: list[tuple[Notice, datetime, str]] = []
+        self._campaigns: list[tuple[NotificationRequest, datetime, str]] = []
         self._notifications: dict[str, Notification] = {}
 
+    @override
     def apply(self, event_id: str, effect: Effect, now: datetime) -> bool:
-        if event_id in self._handled:
+        if event_id in self._processed:
             return False
-        self._handled[event_id] = now
-        if effect.client:
-            self._known_since.setdefault(effect.client.user_id, now)
-            known = self.clients.get(effect.client.user_id, effect.client)
-            if known.as_of <= effect.client.as_of:
-                self.clients[known.user_id] = effect.client
-        for notice in effect.notices:
-            if notice.audience is Audience.SUBSCRIBERS:
-                self._campaigns.append((notice, now, ""))
+        self._processed[event_id] = now
+        if effect.customer:
+            self._known_since.setdefault(effect.customer.user_id, now)
+            known = self.customers.get(effect.customer.user_id, effect.customer)
+            if known.as_of <= effect.customer.as_of:
+                self.customers[known.user_id] = effect.customer
+        for request in effect.requests:
+            if request.audience is Audience.SUBSCRIBERS:
+                self._campaigns.append((request, now, ""))
             else:
-                self._add(notice, notice.user_id, now)
+                self._add(request, request.user_id, now)
         return True
 
-    def continue_campaign(self, now: datetime, limit: int) -> bool:
+    @override
+    def expand_campaign(self, now: datetime, limit: int) -> bool:
         if not self._campaigns:
             return False
-        notice, began, reached = self._campaigns.pop(0)
+        request, created_at, last_user_id = self._campaigns.pop(0)
         following = sorted(
-            client.user_id
-            for client in self.clients.values()
-            if client.notifications_enabled
-            and self._known_since[client.user_id] <= began
-            and client.user_id > reached
+            customer.user_id
+            for customer in self.customers.values()
+            if customer.notifications_enabled
+            and self._known_since[customer.user_id] <= created_at
+            and customer.user_id > last_user_id
         )[:limit]
         for user_id in following:
-            self._add(notice, user_id, now)
+            self._add(request, user_id, now)
         if following:
-            self._campaigns.insert(0, (notice, began, following[-1]))
+            self._campaigns.insert(0, (request, created_at, following[-1]))
         return True
 
-    def _add(self, notice, user_id, now) -> None:
+    def _add(self, request: NotificationRequest, user_id: str, now: datetime) -> None:
         added = Notification(
             notification_id=new_id(),
             user_id=user_id,
-            audience=notice.audience,
-            channel=notice.channel,
-            template=notice.template,
-            facts=notice.facts,
+            audience=request.audience,
+            channel=request.channel,
+            template=request.template,
+            variables=request.variables,
             created_at=now,
             due_at=now,
         )
         self._notifications[added.notification_id] = added
 
+    @override
     def claim(self, now: datetime, until: datetime) -> Claim | None:
-        due = [n for n in self._open() if n.due_at <= now]
+        due = [n for n in self._pending() if n.due_at <= now]
         if not due:
             return None
         first = min(due, key=lambda n: (n.audience is Audience.SUBSCRIBERS, n.due_at))
         claimed = replace(first, due_at=until)
         self._notifications[first.notification_id] = claimed
-        return Claim(claimed, self.clients.get(first.user_id))
+        return Claim(claimed, self.customers.get(first.user_id))
 
+    @override
     def save(self, notification: Notification) -> None:
-        if any(n.notification_id == notification.notification_id for n in self._open()):
+        if any(n.notification_id == notification.notification_id for n in self._pending()):
             self._notifications[notification.notification_id] = notification
 
-    def forget(self, notification: Notification) -> None:
-        if any(n.notification_id == notification.notification_id for n in self._open()):
+    @override
+    def delete(self, notification: Notification) -> None:
+        if any(n.notification_id == notification.notification_id for n in self._pending()):
             del self._notifications[notification.notification_id]
 
+    @override
     def delete_processed_events(self, *, before: datetime, limit: int) -> int:
-        old = [event_id for event_id, at in self._handled.items() if at < before][:limit]
+        old = [event_id for event_id, at in self._processed.items() if at < before][:limit]
         for event_id in old:
-            del self._handled[event_id]
+            del self._processed[event_id]
         return len(old)
 
+    @override
     def delete_finished(self, *, before: datetime, limit: int) -> int:
         old = [
             n.notification_id
@@ -207,41 +212,48 @@ class InMemoryNotificationsRepository:
             del self._notifications[notification_id]
         return len(old)
 
-    def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Notification], int]:
+    @override
+    def list_by_user(
+        self, user_id: str, *, page: int, limit: int
+    ) -> tuple[Sequence[Notification], int]:
         theirs = [n for n in self._notifications.values() if n.user_id == user_id]
         theirs.sort(key=lambda n: n.notification_id)
         theirs.sort(key=lambda n: n.created_at, reverse=True)
         return theirs[(page - 1) * limit : page * limit], len(theirs)
 
+    @override
     def ping(self) -> None:
         pass
 
-    def _open(self) -> list[Notification]:
+    def _pending(self) -> list[Notification]:
         return [n for n in self._notifications.values() if n.status is Status.PENDING]
 
 
-class ListMailer:
-    """A mail server that keeps what it takes; it refuses while `refusing` says why."""
+class FakeMailer(Mailer):
+    """Records the mails; fails with `failure`, an error code, while it is set."""
 
     def __init__(self) -> None:
-        self.mails: list = []
-        self.refusing = ""
-        self.closed = 0
+        self.mails: list[EmailMessage] = []
+        self.failure = ""
+        self.close_count = 0
 
-    def send(self, mail) -> None:
-        if self.refusing:
-            raise NotSentError(self.refusing)
+    @override
+    def send(self, mail: EmailMessage) -> None:
+        if self.failure:
+            raise NotSentError(self.failure)
         self.mails.append(mail)
 
+    @override
     def close(self) -> None:
-        self.closed += 1
+        self.close_count += 1
 
 
-class ListSms:
-    """A provider that keeps what it takes."""
+class FakeSmsProvider(SmsProvider):
+    """Records the SMS."""
 
     def __init__(self) -> None:
-        self.sent: list = []
+        self.sent: list[tuple[str, str, str]] = []
 
+    @override
     def send(self, key: str, *, user_id: str, text: str) -> None:
         self.sent.append((key, user_id, text))

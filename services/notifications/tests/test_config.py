@@ -1,4 +1,4 @@
-"""Bad settings stop the process, by name."""
+"""The settings: defaults, and the errors that name a bad variable."""
 
 from datetime import timedelta
 
@@ -19,13 +19,13 @@ def test_a_store_and_a_mail_server_are_enough(environment):
     config = read_config()
     assert (config.smtp.port, config.sender.addr_spec) == (2525, "bonjour@mamie-rosa.example")
     assert (config.admin_email, config.admin_language) == ("admin@mamie-rosa.example", "en")
-    assert (config.retry.attempts, config.lease) == (6, timedelta(seconds=60))
-    assert sum(config.retry.pauses, timedelta()) == timedelta(seconds=756)
+    assert (config.retry.max_attempts, config.lease) == (6, timedelta(seconds=60))
+    assert sum(config.retry.delays, timedelta()) == timedelta(seconds=756)
 
 
-def test_pauses_can_be_chosen(environment):
-    environment.setenv("MAMIE_SEND_PAUSES_SECONDS", "0.1,2")
-    assert read_config().retry.pauses == [timedelta(seconds=0.1), timedelta(seconds=2)]
+def test_retry_delays_can_be_set(environment):
+    environment.setenv("MAMIE_SEND_RETRY_DELAYS_SECONDS", "0.1,2")
+    assert read_config().retry.delays == [timedelta(seconds=0.1), timedelta(seconds=2)]
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_pauses_can_be_chosen(environment):
         ("SMTP_URL", "http://rosa:secret@mail.example"),
         ("MAIL_FROM", "nobody"),
         ("ADMIN_LANGUAGE", "de"),
-        ("SEND_ATTEMPTS", "0"),
-        ("SEND_PAUSES_SECONDS", "soon"),
-        ("SEND_PAUSES_SECONDS", ""),
-        ("SEND_PAUSES_SECONDS", "-1"),
+        ("SEND_MAX_ATTEMPTS", "0"),
+        ("SEND_RETRY_DELAYS_SECONDS", "soon"),
+        ("SEND_RETRY_DELAYS_SECONDS", ""),
+        ("SEND_RETRY_DELAYS_SECONDS", "-1"),
     ],
 )
-def test_a_bad_variable_is_named_and_no_secret_is_told(environment, capsys, name, value):
+def test_a_bad_variable_is_named_without_its_secret(environment, capsys, name, value):
     environment.setenv(f"MAMIE_{name}", value)
     with pytest.raises(SystemExit) as caught:
         read_config()
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert caught.value.code == 2
-    assert f"MAMIE_{name}" in told
-    assert "secret" not in told
+    assert f"MAMIE_{name}" in error
+    assert "secret" not in error

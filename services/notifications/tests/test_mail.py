@@ -1,11 +1,12 @@
-"""Mails as a real mail server gets them, and what is made of its refusals."""
+"""Mails as a real SMTP server receives them, and its rejections."""
 
 import socket
 from email.headerregistry import Address
 
 import pytest
 
-from services.notifications.domain import NotSentError, Recipient, Wording
+from services.common.languages import Language
+from services.notifications.domain import Content, NotSentError, Recipient
 from services.notifications.mail import (
     SmtpMailer,
     SmtpServer,
@@ -16,17 +17,17 @@ from services.notifications.mail import (
 from services.notifications.tests.fakes import NOW
 from services.notifications.tests.sink import Sink
 
-WORDING = Wording(
-    language="fr", subject="Été\xa0!", text="Ça va\xa0?\n", html="<p>Ça va&nbsp;?</p>"
+CONTENT = Content(
+    language=Language.FR, subject="Été\xa0!", text="Ça va\xa0?\n", html="<p>Ça va&nbsp;?</p>"
 )
 SENDER = parse_sender("Mamie Rosa <bonjour@mamie-rosa.example>")
 MARIE = Recipient(
-    email="marie@example.org", language="fr", first_name="Marie\r\nBcc: x", last_name="Petît"
+    email="marie@example.org", language=Language.FR, first_name="Marie\r\nBcc: x", last_name="Petît"
 )
 
 
 def build(recipient=MARIE):
-    return build_mail(WORDING, key="id-1", sender=SENDER, recipient=recipient, now=NOW)
+    return build_mail(CONTENT, key="id-1", sender=SENDER, recipient=recipient, now=NOW)
 
 
 @pytest.fixture
@@ -55,9 +56,9 @@ def test_a_name_cannot_add_headers():
 
 
 @pytest.mark.parametrize("email", ["", "marie", "a@b@c", "marie@example.org\nBcc: x@y.z"])
-def test_an_address_that_is_none_is_refused(email):
+def test_an_invalid_address_is_rejected(email):
     with pytest.raises(NotSentError, match="ADDRESS_INVALID"):
-        build(Recipient(email=email, language="fr"))
+        build(Recipient(email=email, language=Language.FR))
 
 
 def test_a_mail_arrives_as_it_was_written(sink, mailer):
@@ -68,7 +69,7 @@ def test_a_mail_arrives_as_it_was_written(sink, mailer):
     assert "Ça va&nbsp;?" in mail.get_body(["html"]).get_content()
 
 
-def test_many_mails_share_a_connection_until_it_is_let_go_of(sink, mailer):
+def test_mails_share_a_connection_until_it_is_closed(sink, mailer):
     for _ in range(3):
         mailer.send(build())
     assert (len(sink.mails), sink.sessions) == (3, 1)
@@ -79,26 +80,26 @@ def test_many_mails_share_a_connection_until_it_is_let_go_of(sink, mailer):
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize("code", [451, 550])
-def test_a_refusal_is_told_by_its_code_and_the_next_mail_goes_through(sink, mailer, step, code):
-    sink.refusals[step] = f"{code} marie@example.org is not welcome"
+def test_a_rejection_keeps_its_reply_code_and_the_next_mail_is_sent(sink, mailer, step, code):
+    sink.rejections[step] = f"{code} marie@example.org is not welcome"
     with pytest.raises(NotSentError) as caught:
         mailer.send(build())
     assert caught.value.cause == f"SMTP_{code}"
-    sink.refusals.clear()
+    sink.rejections.clear()
     mailer.send(build())
     assert len(sink.mails) == 1
 
 
-def test_a_server_that_hangs_up_is_unreachable_once(sink, mailer):
+def test_a_closed_connection_fails_once_and_is_opened_again(sink, mailer):
     mailer.send(build())
-    sink.hang_up()
+    sink.close_connections()
     with pytest.raises(NotSentError, match="SMTP_UNREACHABLE"):
         mailer.send(build())
     mailer.send(build())
     assert len(sink.mails) == 2
 
 
-def test_a_server_that_is_away_or_silent_is_unreachable():
+def test_a_server_that_is_down_or_silent_is_unreachable():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         mailer = SmtpMailer(server=SmtpServer(host="127.0.0.1", port=port), timeout_seconds=0.1)
@@ -108,14 +109,14 @@ def test_a_server_that_is_away_or_silent_is_unreachable():
         mailer.send(build())
 
 
-def test_a_server_without_the_encryption_that_was_asked_for_gets_nothing(sink):
+def test_nothing_is_sent_without_the_required_encryption(sink):
     mailer = SmtpMailer(server=parse_smtp_url(f"{sink.url}?starttls=true"), timeout_seconds=2)
     with pytest.raises(NotSentError, match="SMTP_FAILED"):
         mailer.send(build())
     assert sink.mails == []
 
 
-def test_a_server_that_does_not_take_the_password_gets_nothing(sink):
+def test_nothing_is_sent_when_authentication_fails(sink):
     url = sink.url.replace("//", "//marie:secret@")
     mailer = SmtpMailer(server=parse_smtp_url(url), timeout_seconds=2)
     with pytest.raises(NotSentError, match="SMTP_"):
@@ -135,13 +136,13 @@ def test_a_server_that_does_not_take_the_password_gets_nothing(sink):
         ),
     ],
 )
-def test_a_url_names_a_server(url, server):
+def test_a_url_is_parsed(url, server):
     assert parse_smtp_url(url) == SmtpServer(**server)
 
 
 @pytest.mark.parametrize(
     "url", ["mail.example:25", "http://mail.example", "smtp://", "smtp://h?tls=1", "smtp://h:x"]
 )
-def test_what_is_no_url_of_a_server_is_refused(url):
+def test_an_invalid_url_is_rejected(url):
     with pytest.raises(ValueError, match=r"."):
         parse_smtp_url(url)

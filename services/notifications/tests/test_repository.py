@@ -1,4 +1,4 @@
-"""The promises of a notifications repository, kept by the fake and by the real store."""
+"""The contract of a notifications repository, for the fake and for the real store."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +8,17 @@ from datetime import timedelta
 import pytest
 
 from services.common.errors import StoreUnavailableError
+from services.common.languages import Language
 from services.common.storage import postgres
 from services.notifications import domain
-from services.notifications.domain import Audience, Channel, Effect, Notice, Status, Wording
+from services.notifications.domain import (
+    Audience,
+    Channel,
+    Content,
+    Effect,
+    NotificationRequest,
+    Status,
+)
 from services.notifications.repository import (
     NotificationsRepository,
     PostgresNotificationsRepository,
@@ -19,11 +27,11 @@ from services.notifications.tests.fakes import (
     NOW,
     POLICY,
     InMemoryNotificationsRepository,
-    build_client,
+    build_customer,
 )
 
 LATER = NOW + timedelta(minutes=1)
-FACTS = {"items": [{"title": "Croquettes <été>", "quantity": 2}], "discount": "0.00"}
+VARIABLES = {"items": [{"title": "Croquettes <été>", "quantity": 2}], "discount": "0.00"}
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
@@ -36,31 +44,33 @@ def repository(request):
     return repository
 
 
-def know(repository, *clients, event_id="", now=NOW):
-    for client in clients:
-        repository.apply(event_id or f"user-{client.user_id}", Effect(client=client), now)
+def add_customers(repository, *customers, event_id="", now=NOW):
+    for customer in customers:
+        repository.apply(event_id or f"user-{customer.user_id}", Effect(customer=customer), now)
 
 
-def tell(repository, event_id="event-1", *, now=NOW, **changes):
-    values = {"template": "welcome", "facts": FACTS, "user_id": "marie"}
-    return repository.apply(event_id, Effect(notices=[Notice(**values | changes)]), now)
+def notify(repository, event_id="event-1", *, now=NOW, **changes):
+    values = {"template": "welcome", "variables": VARIABLES, "user_id": "marie"}
+    return repository.apply(
+        event_id, Effect(requests=[NotificationRequest(**values | changes)]), now
+    )
 
 
 def listed(repository, user_id="marie", page=1, limit=10):
-    return repository.list_of(user_id, page=page, limit=limit)[0]
+    return repository.list_by_user(user_id, page=page, limit=limit)[0]
 
 
-def launch(repository, event_id="promo", **changes):
-    tell(repository, event_id, audience=Audience.SUBSCRIBERS, user_id="", **changes)
+def create_campaign(repository, event_id="promo", **changes):
+    notify(repository, event_id, audience=Audience.SUBSCRIBERS, user_id="", **changes)
 
 
-def continue_campaigns(repository, now=NOW, limit=100):
-    """Continue campaigns to their end; return how many steps that took."""
-    return sum(1 for _ in iter(lambda: repository.continue_campaign(now, limit), False))
+def expand_campaigns(repository, now=NOW, limit=100):
+    """Expand all campaigns completely; return the number of batches."""
+    return sum(1 for _ in iter(lambda: repository.expand_campaign(now, limit), False))
 
 
 def templates(repository, now):
-    """Return the templates of what is due, in the order in which it is claimed."""
+    """Return the templates of due notifications, in the order of their claims."""
     claims = iter(lambda: claimed(repository, now, now + timedelta(minutes=1)), None)
     return [notification.template for notification in claims]
 
@@ -70,203 +80,212 @@ def claimed(repository, now=NOW, until=LATER):
     return claim and claim.notification
 
 
-def test_a_notice_becomes_a_notification_that_is_due_now(repository):
-    assert tell(repository, channel=Channel.SMS)
+def test_a_request_becomes_a_notification_that_is_due_now(repository):
+    assert notify(repository, channel=Channel.SMS)
     (notification,) = listed(repository)
     assert (notification.channel, notification.template) == (Channel.SMS, "welcome")
-    assert (notification.facts, notification.status) == (FACTS, Status.PENDING)
+    assert (notification.variables, notification.status) == (VARIABLES, Status.PENDING)
     assert (notification.created_at, notification.due_at) == (NOW, NOW)
     assert (notification.attempt_count, notification.subject) == (0, "")
 
 
-def test_an_event_is_done_once(repository):
-    assert tell(repository)
-    assert not tell(repository)
-    assert tell(repository, "event-2")
+def test_an_event_has_one_effect(repository):
+    assert notify(repository)
+    assert not notify(repository)
+    assert notify(repository, "event-2")
     assert len(listed(repository)) == 2
 
 
-def test_a_claim_comes_with_its_client_and_is_hidden_from_others(repository):
-    know(repository, build_client())
-    tell(repository)
+def test_a_claimed_notification_has_its_customer_and_is_hidden(repository):
+    add_customers(repository, build_customer())
+    notify(repository)
     claim = repository.claim(NOW, LATER)
-    assert claim.client == build_client()
+    assert claim.customer == build_customer()
     assert claim.notification.user_id == "marie"
     assert repository.claim(NOW, LATER) is None
 
 
-def test_a_client_who_is_not_known_yet_is_none(repository):
-    tell(repository)
-    assert repository.claim(NOW, LATER).client is None
+def test_an_unknown_customer_is_none(repository):
+    notify(repository)
+    assert repository.claim(NOW, LATER).customer is None
 
 
-def test_what_its_sender_did_not_finish_becomes_due_again(repository):
-    tell(repository)
+def test_an_abandoned_claim_becomes_due_again(repository):
+    notify(repository)
     first = claimed(repository)
     assert claimed(repository, LATER).notification_id == first.notification_id
 
 
-def test_what_has_been_due_longest_comes_first(repository):
-    tell(repository, "late", template="second", now=NOW)
-    tell(repository, "early", template="first", now=NOW - timedelta(seconds=1))
+def test_the_notification_that_is_due_longest_comes_first(repository):
+    notify(repository, "late", template="second", now=NOW)
+    notify(repository, "early", template="first", now=NOW - timedelta(seconds=1))
     assert [claimed(repository).template for _ in range(2)] == ["first", "second"]
 
 
-def test_what_is_not_due_is_not_claimed(repository):
-    tell(repository, now=LATER)
+def test_a_notification_that_is_not_due_is_not_claimed(repository):
+    notify(repository, now=LATER)
     assert repository.claim(NOW, LATER) is None
 
 
-def test_subscribers_are_those_who_accept_notifications(repository):
-    off = build_client(user_id="off", notifications_enabled=False)
-    know(repository, build_client(), build_client(user_id="jean"), off)
-    launch(repository, channel=Channel.SMS)
-    continue_campaigns(repository)
+def test_subscribers_are_customers_who_accept_notifications(repository):
+    off = build_customer(user_id="off", notifications_enabled=False)
+    add_customers(repository, build_customer(), build_customer(user_id="jean"), off)
+    create_campaign(repository, channel=Channel.SMS)
+    expand_campaigns(repository)
     assert [len(listed(repository, each)) for each in ("marie", "jean", "off")] == [1, 1, 0]
-    (told,) = listed(repository)
-    assert (told.facts, told.channel, told.template) == (FACTS, Channel.SMS, "welcome")
-    assert (told.audience, told.due_at) == (Audience.SUBSCRIBERS, NOW)
+    (created,) = listed(repository)
+    assert (created.variables, created.channel, created.template) == (
+        VARIABLES,
+        Channel.SMS,
+        "welcome",
+    )
+    assert (created.audience, created.due_at) == (Audience.SUBSCRIBERS, NOW)
 
 
-def test_a_campaign_tells_nobody_before_it_is_continued(repository):
-    know(repository, build_client())
-    launch(repository)
+def test_a_campaign_has_no_notifications_before_it_is_expanded(repository):
+    add_customers(repository, build_customer())
+    create_campaign(repository)
     assert listed(repository) == []
     assert repository.claim(NOW, LATER) is None
 
 
-def test_a_campaign_goes_on_where_it_stopped_and_tells_each_subscriber_once(repository):
-    subscribers = [f"client-{number}" for number in range(5)]
-    know(repository, *(build_client(user_id=each) for each in subscribers))
-    launch(repository)
-    told = []
+def test_a_campaign_is_expanded_in_batches_with_one_notification_per_subscriber(repository):
+    subscribers = [f"customer-{number}" for number in range(5)]
+    add_customers(repository, *(build_customer(user_id=each) for each in subscribers))
+    create_campaign(repository)
+    counts = []
     for _ in range(3):
-        assert repository.continue_campaign(NOW, 2)
-        told.append([len(listed(repository, each)) for each in subscribers])
-    assert told == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
-    continue_campaigns(repository)
+        assert repository.expand_campaign(NOW, 2)
+        counts.append([len(listed(repository, each)) for each in subscribers])
+    assert counts == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+    expand_campaigns(repository)
     assert [len(listed(repository, each)) for each in subscribers] == [1, 1, 1, 1, 1]
-    assert not repository.continue_campaign(NOW, 2)
+    assert not repository.expand_campaign(NOW, 2)
 
 
-def test_a_campaign_is_for_those_who_were_clients_when_it_began(repository):
-    know(repository, build_client(user_id="old"))
-    launch(repository)
-    know(repository, build_client(user_id="young"), now=LATER)
-    know(repository, build_client(user_id="old", language="en"), event_id="changed", now=LATER)
-    continue_campaigns(repository, LATER)
+def test_a_campaign_is_for_customers_who_existed_when_it_was_created(repository):
+    add_customers(repository, build_customer(user_id="old"))
+    create_campaign(repository)
+    add_customers(repository, build_customer(user_id="young"), now=LATER)
+    add_customers(
+        repository, build_customer(user_id="old", language="en"), event_id="changed", now=LATER
+    )
+    expand_campaigns(repository, LATER)
     assert [len(listed(repository, each)) for each in ("old", "young")] == [1, 0]
 
 
-def test_a_campaign_in_a_shop_without_subscribers_is_over_at_once(repository):
-    launch(repository)
-    continue_campaigns(repository)
-    know(repository, build_client())
-    assert not repository.continue_campaign(NOW, 2)
+def test_a_campaign_without_subscribers_is_complete_at_once(repository):
+    create_campaign(repository)
+    expand_campaigns(repository)
+    add_customers(repository, build_customer())
+    assert not repository.expand_campaign(NOW, 2)
 
 
-def test_campaigns_come_one_after_the_other(repository):
-    know(repository, build_client(), build_client(user_id="jean"))
+def test_campaigns_are_expanded_one_after_the_other(repository):
+    add_customers(repository, build_customer(), build_customer(user_id="jean"))
     for number in (1, 2):
-        launch(repository, f"promo-{number}", template=f"promo {number}")
-    for seconds in range(continue_campaigns(repository, limit=1)):
-        continue_campaigns(repository, NOW + timedelta(seconds=seconds))
+        create_campaign(repository, f"promo-{number}", template=f"promo {number}")
+    for seconds in range(expand_campaigns(repository, limit=1)):
+        expand_campaigns(repository, NOW + timedelta(seconds=seconds))
     assert templates(repository, NOW) == ["promo 1", "promo 1", "promo 2", "promo 2"]
 
 
-@pytest.mark.parametrize("audience", [Audience.CLIENT, Audience.ADMIN])
-def test_what_goes_to_all_subscribers_comes_after_everything_else(repository, audience):
-    know(repository, build_client())
-    launch(repository, template="promo")
-    continue_campaigns(repository)
-    user_id = "marie" if audience is Audience.CLIENT else ""
+@pytest.mark.parametrize("audience", [Audience.CUSTOMER, Audience.ADMIN])
+def test_notifications_of_campaigns_come_last(repository, audience):
+    add_customers(repository, build_customer())
+    create_campaign(repository, template="promo")
+    expand_campaigns(repository)
+    user_id = "marie" if audience is Audience.CUSTOMER else ""
     for second in (1, 2):
         now = NOW + timedelta(seconds=second)
         changes = {"template": f"order {second}", "audience": audience, "user_id": user_id}
-        tell(repository, f"order-{second}", now=now, **changes)
+        notify(repository, f"order-{second}", now=now, **changes)
     assert templates(repository, NOW + timedelta(seconds=3)) == ["order 1", "order 2", "promo"]
 
 
-def test_what_is_for_the_administrator_is_nobodys(repository):
-    tell(repository, audience=Audience.ADMIN, user_id="")
+def test_a_notification_to_the_administrator_has_no_customer(repository):
+    notify(repository, audience=Audience.ADMIN, user_id="")
     claim = repository.claim(NOW, LATER)
-    assert (claim.notification.audience, claim.client) == (Audience.ADMIN, None)
+    assert (claim.notification.audience, claim.customer) == (Audience.ADMIN, None)
     assert claim.notification.user_id == ""
 
 
-def test_a_client_stays_as_the_latest_event_tells(repository):
-    newer = build_client(language="en", as_of=LATER)
-    know(repository, newer, event_id="new")
-    know(repository, build_client(), event_id="old")
-    tell(repository)
-    assert repository.claim(NOW, LATER).client == newer
+def test_the_newest_event_of_a_customer_wins(repository):
+    newer = build_customer(language="en", as_of=LATER)
+    add_customers(repository, newer, event_id="new")
+    add_customers(repository, build_customer(), event_id="old")
+    notify(repository)
+    assert repository.claim(NOW, LATER).customer == newer
 
 
-def test_a_client_can_change(repository):
-    changed = build_client(email="new@example.org", notifications_enabled=False)
-    know(repository, build_client(), event_id="created")
-    know(repository, changed, event_id="updated")
-    tell(repository)
-    assert repository.claim(NOW, LATER).client == changed
+def test_a_customer_can_change(repository):
+    changed = build_customer(email="new@example.org", notifications_enabled=False)
+    add_customers(repository, build_customer(), event_id="created")
+    add_customers(repository, changed, event_id="updated")
+    notify(repository)
+    assert repository.claim(NOW, LATER).customer == changed
 
 
-def test_what_became_of_a_notification_is_kept(repository):
-    tell(repository)
-    worded = domain.word(
-        claimed(repository), Wording(language="fr", subject="Bienvenue\xa0!", text=".")
+def test_the_outcome_of_a_notification_is_stored(repository):
+    notify(repository)
+    rendered = domain.record_content(
+        claimed(repository), Content(language=Language.FR, subject="Bienvenue\xa0!", text=".")
     )
-    sent = domain.sent(worded, LATER)
+    sent = domain.record_success(rendered, LATER)
     repository.save(sent)
     assert listed(repository) == [sent]
     assert repository.claim(LATER, LATER) is None
 
 
-def test_a_failure_is_due_again_and_says_why(repository):
-    tell(repository)
-    failed = domain.not_sent(claimed(repository), "SMTP_451", POLICY, NOW)
+def test_a_failed_notification_is_due_again_with_its_cause(repository):
+    notify(repository)
+    failed = domain.record_failure(claimed(repository), "SMTP_451", POLICY, NOW)
     repository.save(failed)
     assert repository.claim(NOW, LATER) is None
     assert claimed(repository, failed.due_at) == replace(failed, due_at=LATER)
 
 
-def test_what_was_sent_stays_sent(repository):
-    tell(repository)
+def test_a_sent_notification_stays_sent(repository):
+    notify(repository)
     slow = claimed(repository)
-    sent = domain.sent(claimed(repository, LATER), LATER)
+    sent = domain.record_success(claimed(repository, LATER), LATER)
     repository.save(sent)
-    repository.save(domain.not_sent(slow, "SMTP_UNREACHABLE", POLICY, LATER))
-    repository.forget(slow)
+    repository.save(domain.record_failure(slow, "SMTP_UNREACHABLE", POLICY, LATER))
+    repository.delete(slow)
     assert listed(repository) == [sent]
 
 
-def test_what_is_not_wanted_leaves_no_trace(repository):
-    tell(repository)
-    repository.forget(claimed(repository))
-    assert repository.list_of("marie", page=1, limit=10) == ([], 0)
+def test_a_deleted_notification_is_not_listed(repository):
+    notify(repository)
+    repository.delete(claimed(repository))
+    assert repository.list_by_user("marie", page=1, limit=10) == ([], 0)
 
 
-def test_a_page_is_a_part_of_a_clients_notifications_newest_first(repository):
+def test_a_page_is_a_part_of_a_customers_notifications_newest_first(repository):
     for number in range(3):
-        tell(
-            repository, f"event-{number}", template=str(number), now=NOW + number * POLICY.pause(1)
+        notify(
+            repository,
+            f"event-{number}",
+            template=str(number),
+            now=NOW + number * POLICY.delay_after(1),
         )
-    tell(repository, "other", user_id="jean")
-    page, total = repository.list_of("marie", page=1, limit=2)
+    notify(repository, "other", user_id="jean")
+    page, total = repository.list_by_user("marie", page=1, limit=2)
     assert ([n.template for n in page], total) == (["2", "1"], 3)
     assert [n.template for n in listed(repository, page=2, limit=2)] == ["0"]
 
 
-def test_an_event_is_remembered_until_it_is_old_enough_to_be_forgotten(repository):
-    tell(repository, "old", now=NOW - timedelta(seconds=1))
-    tell(repository, "recent", now=NOW)
+def test_old_processed_events_are_deleted(repository):
+    notify(repository, "old", now=NOW - timedelta(seconds=1))
+    notify(repository, "recent", now=NOW)
     assert repository.delete_processed_events(before=NOW, limit=10) == 1
-    assert not tell(repository, "recent")
-    assert tell(repository, "old")
+    assert not notify(repository, "recent")
+    assert notify(repository, "old")
 
 
-def test_so_many_events_are_forgotten_at_a_time(repository):
+def test_processed_events_are_deleted_in_batches(repository):
     for number in range(3):
-        tell(repository, f"event-{number}")
+        notify(repository, f"event-{number}")
     assert [repository.delete_processed_events(before=LATER, limit=2) for _ in range(3)] == [
         2,
         1,
@@ -274,23 +293,23 @@ def test_so_many_events_are_forgotten_at_a_time(repository):
     ]
 
 
-def test_what_was_sent_or_given_up_is_kept_for_a_time(repository):
+def test_old_finished_notifications_are_deleted_in_batches(repository):
     second = timedelta(seconds=1)
     for number, now in enumerate((NOW - second, NOW - second, NOW)):
-        tell(repository, f"event-{number}", now=now, template=str(number))
-        repository.save(domain.sent(claimed(repository), LATER))
+        notify(repository, f"event-{number}", now=now, template=str(number))
+        repository.save(domain.record_success(claimed(repository), LATER))
     assert [repository.delete_finished(before=NOW, limit=1) for _ in range(3)] == [1, 1, 0]
     assert [notification.template for notification in listed(repository)] == ["2"]
 
 
-def test_what_is_still_to_be_sent_is_not_forgotten_however_old(repository):
-    tell(repository)
+def test_a_pending_notification_is_never_deleted_for_its_age(repository):
+    notify(repository)
     assert repository.delete_finished(before=LATER, limit=10) == 0
     assert len(listed(repository)) == 1
 
 
 @pytest.mark.integration
-def test_a_store_that_is_away_is_said_so():
+def test_an_unavailable_store_is_an_error():
     engine = postgres.create_engine("postgresql://127.0.0.1:1/none")
     with pytest.raises(StoreUnavailableError):
         PostgresNotificationsRepository(engine).ping()
@@ -302,19 +321,19 @@ class TestUnderConcurrency:
     def repository(self, engine):
         return PostgresNotificationsRepository(engine)
 
-    def test_an_event_is_done_once_by_however_many_at_once(self, repository):
-        with ThreadPoolExecutor(8) as handlers:
-            firsts = list(handlers.map(lambda _: tell(repository), range(20)))
+    def test_an_event_has_one_effect_by_however_many_at_once(self, repository):
+        with ThreadPoolExecutor(8) as executor:
+            firsts = list(executor.map(lambda _: notify(repository), range(20)))
         assert sum(firsts) == 1
         assert len(listed(repository)) == 1
 
-    def test_many_senders_claim_each_notification_once(self, repository):
+    def test_concurrent_senders_claim_each_notification_once(self, repository):
         for number in range(60):
-            tell(repository, f"event-{number}")
-        together, ids = threading.Barrier(8), []
+            notify(repository, f"event-{number}")
+        barrier, ids = threading.Barrier(8), []
 
         def send():
-            together.wait()
+            barrier.wait()
             while notification := claimed(repository):
                 ids.append(notification.notification_id)
 
@@ -323,39 +342,42 @@ class TestUnderConcurrency:
                 done.result()
         assert len(ids) == len(set(ids)) == 60
 
-    def test_many_senders_continue_a_campaign_and_tell_each_subscriber_once(self, repository):
-        subscribers = [f"client-{number}" for number in range(50)]
-        know(repository, *(build_client(user_id=each) for each in subscribers))
-        launch(repository)
-        together = threading.Barrier(8)
-        told: list[str] = []
+    def test_concurrent_senders_expand_a_campaign_with_one_notification_per_subscriber(
+        self, repository
+    ):
+        subscribers = [f"customer-{number}" for number in range(50)]
+        add_customers(repository, *(build_customer(user_id=each) for each in subscribers))
+        create_campaign(repository)
+        barrier = threading.Barrier(8)
+        user_ids: list[str] = []
 
         def send():
-            together.wait()
-            # Who finds that somebody else continues the campaign looks again later.
-            while len(told) < len(subscribers):
-                repository.continue_campaign(NOW, 3)
+            barrier.wait()
+            # While another sender has locked the campaign, there may be nothing to claim.
+            while len(user_ids) < len(subscribers):
+                repository.expand_campaign(NOW, 3)
                 if notification := claimed(repository):
-                    told.append(notification.user_id)
+                    user_ids.append(notification.user_id)
 
         with ThreadPoolExecutor(8) as senders:
             for done in [senders.submit(send) for _ in range(8)]:
                 done.result()
-        assert sorted(told) == sorted(subscribers)
-        assert continue_campaigns(repository) == 0
+        assert sorted(user_ids) == sorted(subscribers)
+        assert expand_campaigns(repository) == 0
 
-    def test_many_housekeepers_forget_each_event_once(self, repository):
+    def test_concurrent_retention_jobs_delete_each_event_once(self, repository):
         for number in range(60):
-            tell(repository, f"event-{number}")
-        forget = lambda _: repository.delete_processed_events(before=LATER, limit=10)  # noqa: E731
-        with ThreadPoolExecutor(8) as housekeepers:
-            assert sum(housekeepers.map(forget, range(12))) == 60
+            notify(repository, f"event-{number}")
+        delete = lambda _: repository.delete_processed_events(before=LATER, limit=10)  # noqa: E731
+        with ThreadPoolExecutor(8) as executor:
+            assert sum(executor.map(delete, range(12))) == 60
 
-    def test_an_effect_that_cannot_be_written_is_not_remembered_as_done(self, repository):
+    def test_an_event_whose_effect_fails_is_not_recorded_as_processed(self, repository):
         broken = Effect(
-            client=build_client(), notices=[Notice(template="x", facts={"a": "\x00"}, user_id="m")]
+            customer=build_customer(),
+            requests=[NotificationRequest(template="x", variables={"a": "\x00"}, user_id="m")],
         )
         with pytest.raises(Exception, match="u0000"):
             repository.apply("event-1", broken, NOW)
-        assert tell(repository)
-        assert repository.claim(NOW, LATER).client is None
+        assert notify(repository)
+        assert repository.claim(NOW, LATER).customer is None

@@ -1,4 +1,4 @@
-"""What notifications answers, to whom."""
+"""The notifications service: its answers, authorisation and errors."""
 
 from datetime import timedelta
 
@@ -6,14 +6,15 @@ import grpc
 import pytest
 from mamie_rosa.notifications.v1 import notifications_pb2
 
+from services.common.languages import Language
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
 from services.notifications import domain
-from services.notifications.domain import Effect, Notice, Wording
+from services.notifications.domain import Content, Effect, NotificationRequest
 from services.notifications.servicer import NotificationsServicer
 from services.notifications.tests.fakes import NOW, InMemoryNotificationsRepository
 
 SERVICE = notifications_pb2.DESCRIPTOR.services_by_name["NotificationsService"]
-WHO = ALICE["x-user-id"]
+USER_ID = ALICE["x-user-id"]
 PB = notifications_pb2.Notification
 
 
@@ -21,8 +22,8 @@ PB = notifications_pb2.Notification
 def repository():
     repository = InMemoryNotificationsRepository()
     for number, template in enumerate(("welcome", "order_summary", "order_shipped")):
-        notice = Notice(template=template, facts={}, user_id=WHO)
-        repository.apply(template, Effect(notices=[notice]), NOW + timedelta(seconds=number))
+        request = NotificationRequest(template=template, variables={}, user_id=USER_ID)
+        repository.apply(template, Effect(requests=[request]), NOW + timedelta(seconds=number))
     return repository
 
 
@@ -37,19 +38,19 @@ def listed(service, who, **fields):
 
 
 @pytest.mark.parametrize("who", [ALICE, ADMIN])
-def test_a_client_and_administrators_see_what_was_sent_newest_first(service, who):
-    answer = listed(service, who, user_id=WHO).response
+def test_a_customer_and_an_administrator_see_the_notifications_newest_first(service, who):
+    answer = listed(service, who, user_id=USER_ID).response
     templates = [notification.template for notification in answer.notifications]
     assert templates == ["order_shipped", "order_summary", "welcome"]
     assert (answer.total, answer.page) == (3, 1)
 
 
-def test_who_names_nobody_sees_their_own(service):
+def test_the_default_user_is_the_caller(service):
     assert listed(service, ALICE).response.total == 3
     assert listed(service, BOB).response.total == 0
 
 
-def test_a_page_is_a_part_of_all(service):
+def test_a_page_is_a_part_of_the_list(service):
     answer = listed(service, ALICE, page=2, limit=2).response
     assert [n.template for n in answer.notifications] == ["welcome"]
     assert (answer.total, answer.page) == (3, 2)
@@ -62,26 +63,28 @@ def test_a_page_is_a_part_of_all(service):
         (BOB, grpc.StatusCode.PERMISSION_DENIED, "NOT_YOURS"),
     ],
 )
-def test_others_see_nothing(service, who, code, reason):
-    answer = listed(service, who, user_id=WHO)
+def test_another_customer_is_rejected(service, who, code, reason):
+    answer = listed(service, who, user_id=USER_ID)
     assert (answer.code, answer.reason) == (code, reason)
 
 
-def test_nobody_is_nobody(service):
+def test_an_anonymous_caller_is_rejected(service):
     assert listed(service, ANONYMOUS).reason == "NOT_SIGNED_IN"
 
 
 @pytest.mark.parametrize("field", [{"page": -1}, {"limit": 101}, {"user_id": "x" * 65}])
-def test_a_request_that_breaks_the_rules_is_refused(service, field):
+def test_an_invalid_request_is_rejected(service, field):
     assert listed(service, ADMIN, **field).reason == "INVALID_FIELDS"
 
 
-def test_what_waits_and_what_was_sent_is_told_apart(service, repository):
+def test_pending_and_sent_notifications_have_their_status(service, repository):
     claimed = repository.claim(NOW + timedelta(hours=1), NOW).notification
-    worded = domain.word(claimed, Wording(language="fr", subject="Bienvenue", text="."))
-    repository.save(domain.sent(worded, NOW))
-    *_, waiting, sent = listed(service, ALICE).response.notifications
-    assert (waiting.status, waiting.HasField("sent_at")) == (PB.PENDING, False)
+    rendered = domain.record_content(
+        claimed, Content(language=Language.FR, subject="Bienvenue", text=".")
+    )
+    repository.save(domain.record_success(rendered, NOW))
+    *_, pending, sent = listed(service, ALICE).response.notifications
+    assert (pending.status, pending.HasField("sent_at")) == (PB.PENDING, False)
     assert (sent.status, sent.subject, sent.language) == (PB.SENT, "Bienvenue", "fr")
     assert (sent.channel, sent.attempt_count) == (PB.EMAIL, 1)
     assert sent.sent_at.ToDatetime(NOW.tzinfo) == NOW

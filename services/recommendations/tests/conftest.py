@@ -1,15 +1,15 @@
-"""A graph for the tests of this service: one of their own, for they empty it.
+"""A graph for the tests of this service alone, because they empty it.
 
 MAMIE_NEO4J=community tests on a real Neo4j Community instead of the embedded graph;
-MAMIE_TEST_NEO4J_URL names one that runs already, and loses what is in it.
+MAMIE_TEST_NEO4J_URL names a running one, whose data is deleted.
 """
 
 import os
 
 import pytest
 
-from scripts.evaluation.graph import kind_wanted, own_graph
-from scripts.evaluation.loading import empty
+from scripts.evaluation.graph import configured_kind, temporary_graph
+from scripts.evaluation.loading import delete_all
 from services.recommendations.repository import BoltRecommendationsRepository, connect
 
 
@@ -18,7 +18,7 @@ def graph_url(tmp_path_factory):
     if url := os.environ.get("MAMIE_TEST_NEO4J_URL"):
         yield url
         return
-    with own_graph(kind_wanted(), tmp_path_factory.mktemp("graph")) as url:
+    with temporary_graph(configured_kind(), tmp_path_factory.mktemp("graph")) as url:
         yield url
 
 
@@ -28,13 +28,17 @@ def graph(graph_url):
     driver, database = connect(graph_url)
     with driver:
         BoltRecommendationsRepository(driver, database).migrate()
-        yield lambda query, **facts: driver.execute_query(query, facts, database_=database).records
+        yield (
+            lambda query, **parameters: (
+                driver.execute_query(query, parameters, database_=database).records
+            )
+        )
 
 
 @pytest.fixture
 def store(graph, graph_url):
     """The repository on an empty graph."""
-    empty(graph)
+    delete_all(graph)
     driver, database = connect(graph_url)
     with driver:
         yield BoltRecommendationsRepository(driver, database)

@@ -1,34 +1,40 @@
-"""A graph in memory, for tests of what stands on it."""
+"""A graph in memory, and builders of test data."""
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
+
+from typing_extensions import override
 
 from services.recommendations.domain import (
-    ClientTold,
-    Companion,
-    Evidence,
+    Candidates,
+    Change,
+    CoPurchase,
+    CustomerChanged,
     History,
+    OrderCancelled,
     OrderPlaced,
-    OrderUndone,
     Popular,
     Product,
-    ProductUnknownError,
+    ProductNotFoundError,
     Purchase,
 )
+from services.recommendations.repository import RecommendationsRepository
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TRAINING = "training"
 
 
-def build_product(name: str, category: str = "toys", **changes) -> Product:
-    """Return a product whose id, sku and title can be told from its name."""
-    values = {"sku": f"sku-{name}", "title": name.title(), "category": category}
+def build_product(name: str, category: str = "toys", **changes: Any) -> Product:
+    """Build a product whose id, sku and title are derived from its name."""
+    values: dict[str, Any] = {"sku": f"sku-{name}", "title": name.title(), "category": category}
     return Product(product_id=f"id-{name}", **values | changes)
 
 
-class InMemoryRecommendationsRepository:
-    """Purchases in a dictionary: (client, product) -> order or training -> when."""
+class InMemoryRecommendationsRepository(RecommendationsRepository):
+    """Purchases in a dictionary: (customer, product) -> order or training -> time."""
 
     def __init__(self) -> None:
         self._events: set[str] = set()
@@ -37,38 +43,42 @@ class InMemoryRecommendationsRepository:
         self._purchases: dict[str, dict[str, dict[str, datetime]]] = defaultdict(dict)
         self._cancelled: set[str] = set()
 
-    def apply(self, event_id, change):
+    @override
+    def apply(self, event_id: str, change: Change) -> bool:
         if event_id in self._events:
             return False
         self._events.add(event_id)
         match change:
-            case ClientTold():
-                told = (change.as_of, change.animal_type)
-                self._animals[change.user_id] = max(told, self._animals.get(change.user_id, told))
+            case CustomerChanged():
+                new = (change.as_of, change.animal_type)
+                self._animals[change.user_id] = max(new, self._animals.get(change.user_id, new))
             case OrderPlaced():
                 self._place(change)
-            case OrderUndone():
-                self._undo(change)
+            case OrderCancelled():
+                self._cancel(change)
         return True
 
-    def name(self, products, as_of):
+    @override
+    def upsert_products(self, products: Sequence[Product], as_of: datetime) -> None:
         for product in products:
-            told = (as_of, product)
-            known = self._products.get(product.product_id, told)
-            self._products[product.product_id] = max(told, known, key=lambda each: each[0])
+            new = (as_of, product)
+            known = self._products.get(product.product_id, new)
+            self._products[product.product_id] = max(new, known, key=lambda each: each[0])
 
-    def train(self, user_id, names, now):
+    @override
+    def train(self, user_id: str, names: Sequence[str], now: datetime) -> int:
         ids = self._find(names)
         new = ids - self._purchases[user_id].keys()
         for product_id in ids:
             self._purchases[user_id].setdefault(product_id, {}).setdefault(TRAINING, now)
         return len(new)
 
-    def gather(self, user_id, limit):
+    @override
+    def load_candidates(self, user_id: str, limit: int) -> Candidates:
         history = self._history(user_id)
-        return Evidence(
+        return Candidates(
             history=history,
-            companions=self._companions(history),
+            co_purchases=self._co_purchases(history),
             with_animal=self._popular(
                 history,
                 lambda c, _p: self._animal(c) != "" and self._animal(c) == history.animal_type,
@@ -79,7 +89,8 @@ class InMemoryRecommendationsRepository:
             overall=self._popular(history, lambda _c, _p: True),
         )
 
-    def clear(self):
+    @override
+    def delete_event_data(self) -> None:
         for bought in self._purchases.values():
             for product_id, sources in list(bought.items()):
                 bought[product_id] = {s: t for s, t in sources.items() if s == TRAINING}
@@ -88,17 +99,18 @@ class InMemoryRecommendationsRepository:
         self._events.clear()
         self._cancelled.clear()
 
-    def ping(self):
+    @override
+    def ping(self) -> None:
         pass
 
-    def _place(self, order):
-        self.name(order.products, order.as_of)
+    def _place(self, order: OrderPlaced) -> None:
+        self.upsert_products(order.products, order.as_of)
         if order.order_id not in self._cancelled:
             for product in order.products:
                 sources = self._purchases[order.user_id].setdefault(product.product_id, {})
                 sources[order.order_id] = order.as_of
 
-    def _undo(self, order):
+    def _cancel(self, order: OrderCancelled) -> None:
         self._cancelled.add(order.order_id)
         bought = self._purchases[order.user_id]
         for product_id, sources in list(bought.items()):
@@ -106,15 +118,15 @@ class InMemoryRecommendationsRepository:
             if not sources:
                 del bought[product_id]
 
-    def _find(self, names):
+    def _find(self, names: Sequence[str]) -> set[str]:
         known = [product for _, product in self._products.values()]
         by_name = {name: p.product_id for p in known for name in (p.product_id, p.sku)}
         found = {name: by_name.get(name) or by_name.get(name.lower()) for name in names}
         if unknown := [name for name, product_id in found.items() if product_id is None]:
-            raise ProductUnknownError(unknown)
-        return set(found.values())
+            raise ProductNotFoundError(unknown)
+        return {product_id for product_id in found.values() if product_id}
 
-    def _history(self, user_id):
+    def _history(self, user_id: str) -> History:
         purchases = [
             Purchase(
                 product=self._product(product_id),
@@ -129,41 +141,41 @@ class InMemoryRecommendationsRepository:
         )
         return History(user_id=user_id, animal_type=self._animal(user_id), purchases=newest_first)
 
-    def _companions(self, history):
+    def _co_purchases(self, history: History) -> Sequence[CoPurchase]:
         parts: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-        together: Counter[str] = Counter()
-        for purchase in history.basis:
-            known = purchase.product.product_id
-            for other in self._buyers(known) - {history.user_id}:
-                for product_id in self._purchases[other].keys() - history.bought:
-                    parts[product_id][known] += 1 / math.sqrt(purchase.buyers)
-                    together[product_id] += 1
+        shared_buyers: Counter[str] = Counter()
+        for purchase in history.recent:
+            source_id = purchase.product.product_id
+            for buyer in self._buyers(source_id) - {history.user_id}:
+                for product_id in self._purchases[buyer].keys() - history.product_ids:
+                    parts[product_id][source_id] += 1 / math.sqrt(purchase.buyers)
+                    shared_buyers[product_id] += 1
         return [
-            Companion(
+            CoPurchase(
                 product=self._product(product_id),
                 strength=sum(part.values()),
-                because=max(part, key=lambda known: (round(part[known], 9), known)),
-                together=together[product_id],
+                source_id=max(part, key=lambda known: (round(part[known], 9), known)),
+                shared_buyers=shared_buyers[product_id],
                 buyers=len(self._buyers(product_id)),
             )
             for product_id, part in parts.items()
             if self._product(product_id).title
         ]
 
-    def _popular(self, history, counts):
+    def _popular(self, history: History, counts: Callable[[str, str], bool]) -> Sequence[Popular]:
         buyers = Counter(
             product_id
-            for client, bought in self._purchases.items()
-            for product_id in bought.keys() - history.bought
-            if counts(client, product_id) and self._product(product_id).title
+            for customer, bought in self._purchases.items()
+            for product_id in bought.keys() - history.product_ids
+            if counts(customer, product_id) and self._product(product_id).title
         )
         return [Popular(self._product(product_id), n) for product_id, n in buyers.items()]
 
-    def _animal(self, user_id):
-        return self._animals.get(user_id, (None, ""))[1]
+    def _animal(self, user_id: str) -> str:
+        return self._animals[user_id][1] if user_id in self._animals else ""
 
-    def _product(self, product_id):
+    def _product(self, product_id: str) -> Product:
         return self._products[product_id][1]
 
-    def _buyers(self, product_id):
-        return {client for client, bought in self._purchases.items() if product_id in bought}
+    def _buyers(self, product_id: str) -> set[str]:
+        return {customer for customer, bought in self._purchases.items() if product_id in bought}

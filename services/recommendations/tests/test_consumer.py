@@ -1,4 +1,4 @@
-"""What events teach the graph."""
+"""Each event has the right change of the graph, once."""
 
 from datetime import timedelta
 
@@ -7,8 +7,8 @@ from google.protobuf.message import DecodeError
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.messaging.events import CloudEvent, build_event
-from services.recommendations.consumer import QUEUE, EventHandler, UnusableEventError, change_of
-from services.recommendations.domain import ClientTold, OrderPlaced, OrderUndone, Product
+from services.recommendations.consumer import QUEUE, EventHandler, InvalidEventError, to_change
+from services.recommendations.domain import CustomerChanged, OrderCancelled, OrderPlaced, Product
 from services.recommendations.tests.fakes import NOW, InMemoryRecommendationsRepository
 
 
@@ -27,20 +27,20 @@ def order(*names, order_id="order-1", user_id="alice"):
 
 
 @pytest.mark.parametrize("kind", [events_pb2.UserCreated, events_pb2.UserUpdated])
-def test_an_account_tells_the_animal(kind):
-    change = change_of(event_of(kind(user_id="alice", email="a@b.fr", animal_type="Chat")))
-    assert change == ClientTold(user_id="alice", animal_type="cat", as_of=NOW)
+def test_an_account_has_the_animal(kind):
+    change = to_change(event_of(kind(user_id="alice", email="a@b.fr", animal_type="Chat")))
+    assert change == CustomerChanged(user_id="alice", animal_type="cat", as_of=NOW)
 
 
-def test_an_order_tells_its_products_each_once():
-    change = change_of(event_of(order("ball", "rope", "ball")))
+def test_an_order_has_each_product_once():
+    change = to_change(event_of(order("ball", "rope", "ball")))
     products = [Product(f"id-{name}", f"sku-{name}", name, "toys") for name in ("ball", "rope")]
     assert change == OrderPlaced(order_id="order-1", user_id="alice", products=products, as_of=NOW)
 
 
-def test_a_cancelled_order_is_undone():
+def test_a_cancelled_order_is_cancelled_in_the_graph():
     data = events_pb2.OrderCancelled(order_id="order-1", user_id="alice")
-    assert change_of(event_of(data)) == OrderUndone(order_id="order-1", user_id="alice")
+    assert to_change(event_of(data)) == OrderCancelled(order_id="order-1", user_id="alice")
 
 
 @pytest.mark.parametrize(
@@ -55,28 +55,28 @@ def test_a_cancelled_order_is_undone():
     ],
     ids=lambda data: type(data).__name__,
 )
-def test_an_event_that_lacks_what_it_is_about_is_refused(data):
-    with pytest.raises(UnusableEventError):
-        change_of(event_of(data))
+def test_an_event_without_a_required_field_is_invalid(data):
+    with pytest.raises(InvalidEventError):
+        to_change(event_of(data))
 
 
-def test_bytes_that_are_no_message_are_refused():
+def test_bytes_that_are_not_a_message_are_rejected():
     broken = CloudEvent("1", order().DESCRIPTOR.full_name, "/x", "x", NOW, "", b"\xff")
     with pytest.raises(DecodeError):
-        change_of(broken)
+        to_change(broken)
 
 
-def test_an_event_has_one_effect_however_often_it_comes():
+def test_an_event_has_one_effect_however_often_it_is_delivered():
     repository = InMemoryRecommendationsRepository()
     handler = EventHandler(repository=repository)
     for _ in range(2):
         handler.handle(event_of(order("ball")))
     handler.handle(event_of(order("ball", order_id="order-2"), "event-2", NOW + timedelta(days=1)))
-    (purchase,) = repository.gather("alice", 5).history.purchases
+    (purchase,) = repository.load_candidates("alice", 5).history.purchases
     assert (purchase.count, purchase.last_at) == (2, NOW + timedelta(days=1))
 
 
-def test_the_queue_asks_for_what_is_understood():
+def test_the_queue_is_bound_to_the_event_types():
     assert set(QUEUE.types) == {
         f"mamie_rosa.events.v1.{name}"
         for name in ("UserCreated", "UserUpdated", "OrderCreated", "OrderCancelled")

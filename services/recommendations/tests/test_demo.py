@@ -1,10 +1,10 @@
-"""The demo clients: believable, always the same, and products as the catalog has them."""
+"""The demo customers: deterministic, with products of the catalog."""
 
 import json
 from pathlib import Path
 
 from services.recommendations import demo
-from services.recommendations.domain import ClientTold, recommend
+from services.recommendations.domain import CustomerChanged, recommend
 from services.recommendations.tests.fakes import NOW, InMemoryRecommendationsRepository
 
 CATALOG = Path(__file__).parents[2] / "catalog" / "demo_products.json"
@@ -18,35 +18,35 @@ def seeded():
 
 def test_the_demo_products_are_those_of_the_catalog():
     catalog = json.loads(CATALOG.read_text(encoding="utf-8"))
-    told = {(entry["sku"], entry["title"], entry["category"]) for entry in catalog}
-    assert {(p.sku, p.title, p.category) for p in demo.products()} == told
+    expected = {(entry["sku"], entry["title"], entry["category"]) for entry in catalog}
+    assert {(p.sku, p.title, p.category) for p in demo.products()} == expected
 
 
-def test_demo_clients_are_the_same_each_time_and_say_what_they_are():
-    first, second = list(demo.clients()), list(demo.clients())
+def test_demo_customers_are_deterministic_and_have_recognizable_ids():
+    first, second = list(demo.customers()), list(demo.customers())
     assert first == second
-    assert {client.user_id[:12] for client in first} == {"demo-client-"}
-    assert len({client.user_id for client in first}) == len(first) == 87
+    assert {customer.user_id[:12] for customer in first} == {"demo-client-"}
+    assert len({customer.user_id for customer in first}) == len(first) == 87
 
 
 def test_seeding_again_changes_nothing():
     repository = seeded()
-    before = repository.gather("demo-client-01", 5)
+    before = repository.load_candidates("demo-client-01", 5)
     demo.seed(repository)
-    assert repository.gather("demo-client-01", 5) == before
+    assert repository.load_candidates("demo-client-01", 5) == before
 
 
-def test_a_new_client_with_a_cat_is_recommended_what_cats_like():
+def test_a_new_customer_with_a_cat_gets_products_of_cat_owners():
     repository = seeded()
-    repository.apply("1", ClientTold(user_id="alice", animal_type="cat", as_of=NOW))
-    found = recommend(repository.gather("alice", 5), 5, NOW)
+    repository.apply("1", CustomerChanged(user_id="alice", animal_type="cat", as_of=NOW))
+    found = recommend(repository.load_candidates("alice", 5), 5, NOW)
     assert {each.reason for each in found} == {"Popular with cat owners."}
     assert len(found) == 5
     assert sum("Cat" in f"{each.product.title} {each.product.category}".title() for each in found)
 
 
-def test_who_buys_hay_is_recommended_what_goes_with_it():
+def test_a_customer_who_buys_hay_gets_products_for_small_animals():
     repository = seeded()
     repository.train("alice", ["prod_025"], NOW)
-    found = recommend(repository.gather("alice", 3), 3, NOW)
+    found = recommend(repository.load_candidates("alice", 3), 3, NOW)
     assert {each.product.category for each in found} <= {"small-animals", "toys"}

@@ -1,4 +1,4 @@
-"""What is recommended, in which order, and why."""
+"""The ranking of recommendations, and their reasons."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from services.recommendations.domain import (
-    BASIS,
-    Companion,
-    Evidence,
+    MAX_RECENT_PURCHASES,
+    Candidates,
+    CoPurchase,
     History,
     Popular,
     Purchase,
@@ -31,12 +31,12 @@ def history(*purchases, animal="", user_id="alice"):
     return History(user_id=user_id, animal_type=animal, purchases=purchases)
 
 
-def companion(name, strength=1.0, buyers=4, together=10, because=BALL):
-    return Companion(
+def co_purchase(name, strength=1.0, buyers=4, shared_buyers=10, source_id=BALL):
+    return CoPurchase(
         product=build_product(name),
         strength=strength,
-        because=because.product_id,
-        together=together,
+        source_id=source_id.product_id,
+        shared_buyers=shared_buyers,
         buyers=buyers,
     )
 
@@ -45,91 +45,91 @@ def popular(name, buyers=1, **changes):
     return Popular(build_product(name, **changes), buyers)
 
 
-def titles(evidence, limit=5):
-    return [each.product.title for each in recommend(evidence, limit, NOW)]
+def titles(candidates, limit=5):
+    return [each.product.title for each in recommend(candidates, limit, NOW)]
 
 
-def reasons(evidence, limit=5):
-    return [each.reason for each in recommend(evidence, limit, NOW)]
+def reasons(candidates, limit=5):
+    return [each.reason for each in recommend(candidates, limit, NOW)]
 
 
-def test_without_anything_known_nothing_is_recommended():
-    assert recommend(Evidence(history=history()), 5, NOW) == []
+def test_without_candidates_nothing_is_recommended():
+    assert recommend(Candidates(history=history()), 5, NOW) == []
 
 
-def test_what_is_bought_together_comes_before_what_is_popular():
-    evidence = Evidence(
+def test_co_purchases_come_before_popular_products():
+    candidates = Candidates(
         history=history(bought(BALL), animal="dog"),
-        companions=[companion("rope", strength=0.01)],
+        co_purchases=[co_purchase("rope", strength=0.01)],
         with_animal=[popular("lead", 50)],
         in_categories=[popular("disc", 60)],
         overall=[popular("bowl", 99)],
     )
-    assert titles(evidence) == ["Rope", "Lead", "Disc", "Bowl"]
-    assert reasons(evidence) == [
-        "Bought by clients who also chose Ball.",
+    assert titles(candidates) == ["Rope", "Lead", "Disc", "Bowl"]
+    assert reasons(candidates) == [
+        "Bought by customers who also chose Ball.",
         "Popular with dog owners.",
         "A favourite in toys.",
-        "Popular with all our clients.",
+        "Popular with all our customers.",
     ]
 
 
-def test_scores_fall_and_are_above_zero_and_at_most_one():
-    evidence = Evidence(
+def test_scores_decrease_and_are_above_zero_and_at_most_one():
+    candidates = Candidates(
         history=history(bought(BALL), bought(KIBBLE, MONTH, count=99), animal="dog"),
-        companions=[companion("rope", strength=100), companion("mat", strength=0)],
+        co_purchases=[co_purchase("rope", strength=100), co_purchase("mat", strength=0)],
         with_animal=[popular("lead", 50), popular("collar", 1)],
         in_categories=[popular("disc", 60)],
         overall=[popular("bowl", 99), popular("brush", 1)],
     )
-    scores = [each.score for each in recommend(evidence, 50, NOW)]
+    scores = [each.score for each in recommend(candidates, 50, NOW)]
     assert len(scores) == 8
     assert scores == sorted(scores, reverse=True)
     assert scores[-1] > 0 and scores[0] <= 1
 
 
-def test_a_product_that_everybody_buys_is_less_telling_than_one_bought_with_this():
-    common = companion("bowl", strength=10, buyers=1_000)
-    special = companion("rope", strength=8, buyers=16)
-    evidence = Evidence(history=history(bought(BALL)), companions=[common, special])
-    assert titles(evidence) == ["Rope", "Bowl"]
+def test_popularity_is_taken_out_of_the_similarity():
+    common = co_purchase("bowl", strength=10, buyers=1_000)
+    special = co_purchase("rope", strength=8, buyers=16)
+    candidates = Candidates(history=history(bought(BALL)), co_purchases=[common, special])
+    assert titles(candidates) == ["Rope", "Bowl"]
 
 
-def test_what_one_client_bought_together_may_be_chance():
-    chance = companion("rope", strength=1.0, together=1)
-    known = companion("disc", strength=0.9, together=30)
-    evidence = Evidence(history=history(bought(BALL)), companions=[chance, known])
-    assert titles(evidence) == ["Disc", "Rope"]
+def test_few_shared_buyers_lower_the_similarity():
+    chance = co_purchase("rope", strength=1.0, shared_buyers=1)
+    known = co_purchase("disc", strength=0.9, shared_buyers=30)
+    candidates = Candidates(history=history(bought(BALL)), co_purchases=[chance, known])
+    assert titles(candidates) == ["Disc", "Rope"]
 
 
-def test_equals_are_in_the_order_of_their_ids():
-    evidence = Evidence(
+def test_equal_scores_are_ordered_by_product_id():
+    candidates = Candidates(
         history=history(bought(BALL)),
-        companions=[companion(name) for name in "cab"],
+        co_purchases=[co_purchase(name) for name in "cab"],
         overall=[popular(name) for name in "fed"],
     )
-    assert titles(evidence, 6) == list("ABCDEF")
+    assert titles(candidates, 6) == list("ABCDEF")
 
 
-def test_at_most_as_many_as_asked_for_are_recommended_and_each_once():
-    evidence = Evidence(
+def test_at_most_limit_products_are_recommended_each_once():
+    candidates = Candidates(
         history=history(animal="dog"),
         with_animal=[popular("lead", 5), popular("ball", 4)],
         overall=[popular("lead", 9), popular("ball", 8), popular("bowl", 7)],
     )
-    assert titles(evidence, 2) == ["Lead", "Ball"]
-    assert titles(evidence, 50) == ["Lead", "Ball", "Bowl"]
+    assert titles(candidates, 2) == ["Lead", "Ball"]
+    assert titles(candidates, 50) == ["Lead", "Ball", "Bowl"]
 
 
 def test_a_product_without_a_title_is_not_recommended():
-    evidence = Evidence(history=history(), overall=[popular("x", title=""), popular("bowl")])
-    assert titles(evidence) == ["Bowl"]
+    candidates = Candidates(history=history(), overall=[popular("x", title=""), popular("bowl")])
+    assert titles(candidates) == ["Bowl"]
 
 
 @pytest.mark.parametrize("ago", [timedelta(), MONTH, 30 * MONTH])
-def test_what_lasts_is_not_recommended_again(ago):
-    evidence = Evidence(history=history(bought(BALL, ago)), overall=[Popular(BALL, 9)])
-    assert titles(evidence) == []
+def test_a_durable_product_is_not_recommended_again(ago):
+    candidates = Candidates(history=history(bought(BALL, ago)), overall=[Popular(BALL, 9)])
+    assert titles(candidates) == []
 
 
 @pytest.mark.parametrize(
@@ -141,41 +141,41 @@ def test_what_lasts_is_not_recommended_again(ago):
         (timedelta(weeks=26, microseconds=1), []),
     ],
 )
-def test_a_consumable_is_recommended_again_when_it_is_used_up(ago, expected):
-    evidence = Evidence(history=history(bought(KIBBLE, ago)), overall=[Popular(KIBBLE, 9)])
-    assert titles(evidence) == expected
+def test_a_consumable_is_recommended_again_for_replenishment(ago, expected):
+    candidates = Candidates(history=history(bought(KIBBLE, ago)), overall=[Popular(KIBBLE, 9)])
+    assert titles(candidates) == expected
 
 
-def test_running_low_is_the_reason_for_what_is_due():
-    evidence = Evidence(history=history(bought(KIBBLE, MONTH)))
-    assert reasons(evidence) == ["You may be running low on Croquettes."]
+def test_running_low_is_the_reason_of_a_replenishment():
+    candidates = Candidates(history=history(bought(KIBBLE, MONTH)))
+    assert reasons(candidates) == ["You may be running low on Croquettes."]
 
 
-def test_what_is_due_leaves_room_for_what_is_new():
+def test_replenishments_leave_places_for_new_products():
     foods = [build_product(name, "dog-food") for name in "abcdef"]
-    evidence = Evidence(
+    candidates = Candidates(
         history=history(*(bought(food, MONTH) for food in foods)),
         overall=[popular(name, 9) for name in "uvwxyz"],
     )
-    assert titles(evidence, 5) == ["A", "B", "U", "V", "W"]
-    assert titles(evidence, 1) == ["A"]
+    assert titles(candidates, 5) == ["A", "B", "U", "V", "W"]
+    assert titles(candidates, 1) == ["A"]
 
 
-def test_what_is_bought_most_often_is_due_first():
+def test_the_most_frequent_replenishment_comes_first():
     often = bought(build_product("z", "cat-food"), MONTH, count=7)
-    evidence = Evidence(history=history(bought(KIBBLE, MONTH), often))
-    assert titles(evidence) == ["Z", "Croquettes"]
+    candidates = Candidates(history=history(bought(KIBBLE, MONTH), often))
+    assert titles(candidates) == ["Z", "Croquettes"]
 
 
-def test_a_purchase_without_a_title_is_not_named_as_the_reason():
+def test_a_source_without_a_title_is_not_named_in_the_reason():
     nameless = replace(BALL, title="")
-    evidence = Evidence(history=history(bought(nameless)), companions=[companion("rope")])
-    assert reasons(evidence) == ["Bought by clients who also chose the same as you."]
+    candidates = Candidates(history=history(bought(nameless)), co_purchases=[co_purchase("rope")])
+    assert reasons(candidates) == ["Bought by customers who also chose the same as you."]
 
 
-def test_the_basis_is_what_was_bought_last():
-    purchases = [bought(build_product(f"p{number}")) for number in range(BASIS + 5)]
-    assert history(*purchases).basis == tuple(purchases[:BASIS])
+def test_the_recent_purchases_are_the_newest():
+    purchases = [bought(build_product(f"p{number}")) for number in range(MAX_RECENT_PURCHASES + 5)]
+    assert history(*purchases).recent == tuple(purchases[:MAX_RECENT_PURCHASES])
 
 
 @pytest.mark.parametrize(
@@ -190,13 +190,13 @@ def test_the_basis_is_what_was_bought_last():
         ("Treat Puzzle, Four Drawers", "toys", False),
     ],
 )
-def test_food_treats_and_litter_are_used_up(title, category, consumable):
+def test_food_treats_and_litter_are_consumables(title, category, consumable):
     assert is_consumable(build_product("x", category, title=title)) == consumable
 
 
 @pytest.mark.parametrize(
-    ("told", "animal"),
+    ("text", "animal"),
     [(" Chat ", "cat"), ("CHIEN", "dog"), ("Cochon  d'Inde", "guinea pig"), ("axolotl", "axolotl")],
 )
-def test_animals_have_one_name(told, animal):
-    assert normalize_animal(told) == animal
+def test_animals_are_normalized(text, animal):
+    assert normalize_animal(text) == animal

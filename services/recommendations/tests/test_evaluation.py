@@ -1,22 +1,22 @@
-"""What is recommended is bought more often than what is popular, and than chance."""
+"""The evaluation, and that the recommendations beat popularity and chance."""
 
 import pytest
 
-from scripts.evaluation import latency, measuring
-from scripts.evaluation.baskets import BEGIN, History, Order, make_history
-from scripts.evaluation.loading import empty, load
-from services.recommendations.domain import ClientTold, OrderPlaced
+from scripts.evaluation import latency, metrics
+from scripts.evaluation.loading import delete_all, load
+from scripts.evaluation.synthetic import BEGIN, History, Order, generate_history
+from services.recommendations.domain import CustomerChanged, OrderPlaced
 from services.recommendations.tests.fakes import InMemoryRecommendationsRepository
 
-HISTORY = make_history(clients=300)
+HISTORY = generate_history(customers=300)
 BY_ID = {product.product_id: product for product in HISTORY.products}
 
 
-def tell(repository, history, orders):
-    """Tell a repository of a past as events do."""
+def apply_events(repository, history, orders):
+    """Apply a history to a repository as events do."""
     for user_id, animal in history.animals.items():
-        told = ClientTold(user_id=user_id, animal_type=animal, as_of=BEGIN)
-        repository.apply(f"told-{user_id}", told)
+        changed = CustomerChanged(user_id=user_id, animal_type=animal, as_of=BEGIN)
+        repository.apply(f"changed-{user_id}", changed)
     for order in orders:
         placed = OrderPlaced(
             order_id=order.order_id,
@@ -27,13 +27,13 @@ def tell(repository, history, orders):
         repository.apply(f"placed-{order.order_id}", placed)
 
 
-def test_orders_are_the_same_each_time():
-    assert make_history(clients=20) == make_history(clients=20)
-    assert make_history(clients=20) != make_history(clients=20, seed=2)
+def test_synthetic_orders_are_deterministic():
+    assert generate_history(customers=20) == generate_history(customers=20)
+    assert generate_history(customers=20) != generate_history(customers=20, seed=2)
 
 
-def test_nothing_that_is_held_out_is_trained_with():
-    held_out = measuring.split(HISTORY)
+def test_held_out_orders_are_not_in_the_training_set():
+    held_out = metrics.split(HISTORY)
     trained: dict[str, set[str]] = {order.user_id: set() for order in HISTORY.orders}
     for order in held_out.training:
         trained[order.user_id].update(order.product_ids)
@@ -43,18 +43,18 @@ def test_nothing_that_is_held_out_is_trained_with():
         assert case.new and not case.new & case.bought
 
 
-def test_the_order_that_is_held_out_is_the_last_with_something_new():
+def test_the_held_out_order_is_the_last_one_with_a_new_product():
     orders = [
         Order(str(number), "alice", BEGIN.replace(month=number), names)
         for number, names in enumerate((["a"], ["a", "b"], ["b"], ["a"]), 1)
     ]
-    held_out = measuring.split(History("x", [], orders))
+    held_out = metrics.split(History("x", [], orders))
     assert list(held_out.training) == orders[:1]
     assert [(case.bought, case.new) for case in held_out.cases] == [({"a"}, {"b"})]
 
 
-def test_an_interval_holds_the_mean():
-    low, high = measuring.interval([0, 1] * 200)
+def test_a_confidence_interval_contains_the_mean():
+    low, high = metrics.confidence_interval([0, 1] * 200)
     assert 0.4 < low < 0.5 < high < 0.6
 
 
@@ -65,30 +65,33 @@ def test_a_percentile_is_a_value_of_the_sample():
 
 @pytest.mark.integration
 class TestOnARealGraph:
-    """The evaluation in small: 300 clients."""
+    """The evaluation with 300 customers."""
 
-    def test_ours_beats_popularity_and_chance_clearly(self, store, graph):
-        held_out = measuring.split(HISTORY)
+    def test_the_graph_recommender_beats_popularity_and_chance(self, store, graph):
+        held_out = metrics.split(HISTORY)
         load(graph, HISTORY, held_out.training)
-        ours = measuring.hits(measuring.ours(store), held_out.cases)
-        for rival in (measuring.popularity(held_out.training), measuring.anything(HISTORY)):
-            theirs = measuring.hits(rival, held_out.cases)
-            more = [mine - other for mine, other in zip(ours, theirs, strict=True)]
-            assert measuring.interval(more)[0] > 0.1
+        hits = metrics.hits(metrics.graph_recommender(store), held_out.cases)
+        for baseline in (
+            metrics.popularity_recommender(held_out.training),
+            metrics.random_recommender(HISTORY),
+        ):
+            baseline_hits = metrics.hits(baseline, held_out.cases)
+            lift = [ours - theirs for ours, theirs in zip(hits, baseline_hits, strict=True)]
+            assert metrics.confidence_interval(lift)[0] > 0.1
 
-    def test_what_is_loaded_at_once_is_what_events_would_have_told(self, store, graph):
-        history = make_history(clients=12)
+    def test_a_bulk_load_equals_the_same_events(self, store, graph):
+        history = generate_history(customers=12)
         fake = InMemoryRecommendationsRepository()
-        tell(fake, history, history.orders)
+        apply_events(fake, history, history.orders)
         load(graph, history, history.orders)
-        for case in measuring.split(history).cases:
-            assert measuring.ours(store)(case) == measuring.ours(fake)(case)
-        empty(graph)
-        tell(store, history, history.orders)
-        for case in measuring.split(history).cases:
-            assert measuring.ours(store)(case) == measuring.ours(fake)(case)
+        for case in metrics.split(history).cases:
+            assert metrics.graph_recommender(store)(case) == metrics.graph_recommender(fake)(case)
+        delete_all(graph)
+        apply_events(store, history, history.orders)
+        for case in metrics.split(history).cases:
+            assert metrics.graph_recommender(store)(case) == metrics.graph_recommender(fake)(case)
 
     def test_durations_are_measured_and_sorted(self, store):
-        took = latency.measure(store, ["nobody"], calls=20)
+        took = latency.measure(store, ["new-customer"], calls=20)
         assert len(took) == 20
         assert took == sorted(took)

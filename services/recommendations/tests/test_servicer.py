@@ -1,11 +1,11 @@
-"""What the recommendations answer, to whom."""
+"""The recommendations service: its answers, authorisation and errors."""
 
 import grpc
 import pytest
 from mamie_rosa.recommendations.v1 import recommendations_pb2
 
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
-from services.recommendations.domain import ClientTold
+from services.recommendations.domain import CustomerChanged
 from services.recommendations.servicer import RecommendationsServicer
 from services.recommendations.tests.fakes import (
     NOW,
@@ -20,7 +20,7 @@ ALICE_ID = ALICE["x-user-id"]
 @pytest.fixture
 def repository():
     repository = InMemoryRecommendationsRepository()
-    repository.name([build_product(f"p{number:02}") for number in range(60)], NOW)
+    repository.upsert_products([build_product(f"p{number:02}") for number in range(60)], NOW)
     return repository
 
 
@@ -51,65 +51,69 @@ def test_an_empty_graph_answers_an_empty_list(recommendations):
     assert (answer.code, names(answer)) == (grpc.StatusCode.OK, [])
 
 
-def test_a_client_is_recommended_what_those_bought_who_chose_the_same(recommendations):
+def test_a_customer_gets_co_purchases(recommendations):
     train(recommendations, "sku-p01", user_id=ALICE_ID)
-    for other in ("bob", "carol"):
-        train(recommendations, "sku-p01", "sku-p02", user_id=other)
+    for user_id in ("bob", "carol"):
+        train(recommendations, "sku-p01", "sku-p02", user_id=user_id)
     (answer,) = get(recommendations).response.recommendations
     assert (answer.product_id, answer.title) == ("id-p02", "P02")
-    assert answer.reason == "Bought by clients who also chose P01."
+    assert answer.reason == "Bought by customers who also chose P01."
     assert 0.5 < answer.score <= 0.9
 
 
-def test_a_client_who_bought_nothing_is_recommended_what_their_animal_likes(
+def test_a_customer_without_purchases_gets_what_is_popular_with_their_animal(
     recommendations, repository
 ):
     for number, user_id in enumerate((ALICE_ID, "bob")):
-        repository.apply(str(number), ClientTold(user_id=user_id, animal_type="cat", as_of=NOW))
+        repository.apply(
+            str(number), CustomerChanged(user_id=user_id, animal_type="cat", as_of=NOW)
+        )
     train(recommendations, "sku-p03", user_id="bob")
     train(recommendations, "sku-p04", user_id="carol")
     answer = get(recommendations).response.recommendations
     assert [(each.product_id, each.reason) for each in answer] == [
         ("id-p03", "Popular with cat owners."),
-        ("id-p04", "Popular with all our clients."),
+        ("id-p04", "Popular with all our customers."),
     ]
 
 
-def test_an_unknown_client_is_recommended_what_is_popular(recommendations):
+def test_an_unknown_customer_gets_popular_products(recommendations):
     train(recommendations, "sku-p05", user_id="bob")
     assert names(get(recommendations)) == ["id-p05"]
 
 
 @pytest.mark.parametrize(("limit", "count"), [(0, 5), (1, 1), (50, 50)])
-def test_as_many_as_asked_for_are_recommended_five_without_a_word(recommendations, limit, count):
+def test_at_most_limit_products_are_answered_by_default_five(recommendations, limit, count):
     train(recommendations, *(f"id-p{number:02}" for number in range(60)), user_id="bob")
     assert len(names(get(recommendations, limit=limit))) == count
 
 
 @pytest.mark.parametrize("limit", [-1, 51])
-def test_a_limit_out_of_bounds_is_refused(recommendations, limit):
+def test_a_limit_out_of_range_is_rejected(recommendations, limit):
     answer = get(recommendations, limit=limit)
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
 
 
-def test_an_administrator_sees_what_is_recommended_to_anybody(recommendations):
+def test_an_administrator_sees_the_recommendations_of_any_customer(recommendations):
     assert get(recommendations, ADMIN).code == grpc.StatusCode.OK
 
 
 @pytest.mark.parametrize(
-    ("who", "reason"), [(BOB, "NOT_YOURS"), (ANONYMOUS, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
+    ("who", "reason"),
+    [(BOB, "NOT_YOURS"), (ANONYMOUS, "NOT_SIGNED_IN")],
+    ids=["another-customer", "anonymous"],
 )
-def test_nobody_else_does(recommendations, who, reason):
+def test_another_caller_is_rejected(recommendations, who, reason):
     assert get(recommendations, who).reason == reason
 
 
-def test_training_counts_what_was_not_known(recommendations):
+def test_training_counts_new_purchases(recommendations):
     assert train(recommendations, "sku-p01", "id-p02", "ID-P02").response.updated == 2
     assert train(recommendations, "sku-p02", "sku-p03").response.updated == 1
     assert train(recommendations, "sku-p02", "sku-p03").response.updated == 0
 
 
-def test_training_refuses_products_that_the_graph_does_not_know(recommendations):
+def test_training_with_unknown_products_is_rejected(recommendations):
     answer = train(recommendations, "sku-p01", "nothing", "no-such")
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PRODUCT_NOT_FOUND")
     assert answer.facts == {"products": "no-such, nothing"}
@@ -119,7 +123,7 @@ def test_training_refuses_products_that_the_graph_does_not_know(recommendations)
 @pytest.mark.parametrize(
     ("who", "code"),
     [(ANONYMOUS, grpc.StatusCode.UNAUTHENTICATED), (ALICE, grpc.StatusCode.PERMISSION_DENIED)],
-    ids=["nobody", "alice"],
+    ids=["anonymous", "customer"],
 )
 def test_only_administrators_train(recommendations, who, code):
     assert train(recommendations, "sku-p01", who=who).code == code
@@ -127,5 +131,5 @@ def test_only_administrators_train(recommendations, who, code):
 
 
 @pytest.mark.parametrize("items", [[], ["x"] * 101, [""], ["x" * 65]])
-def test_training_with_nothing_or_too_much_is_refused(recommendations, items):
+def test_training_with_invalid_items_is_rejected(recommendations, items):
     assert train(recommendations, *items).reason == "INVALID_FIELDS"

@@ -1,6 +1,7 @@
-"""What the tests of the storefront ask for."""
+"""Fixtures of the storefront tests."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -8,8 +9,8 @@ from structlog.testing import LogCapture
 
 
 @pytest.fixture
-def log() -> Iterator[list]:
-    """Yield the events that are logged, from "info" on."""
+def log() -> Iterator[list[Any]]:
+    """Yield the list of log entries, from level "info" on."""
     before = structlog.get_config()
     capture = LogCapture()
     filtering = structlog.make_filtering_bound_logger("info")

@@ -1,4 +1,4 @@
-"""Parts of a start page that are well, away, broken or stuck, as a test tells."""
+"""Fake parts of a start page: available, failing or blocked."""
 
 import threading
 from collections.abc import Mapping
@@ -9,9 +9,10 @@ from mamie_rosa.orders.v1 import orders_pb2
 from mamie_rosa.recommendations.v1 import recommendations_pb2
 from mamie_rosa.storefront.v1 import storefront_pb2
 from mamie_rosa.users.v1 import users_pb2
+from typing_extensions import override
 
 from services.storefront.home import HomePage
-from services.storefront.parts import Part, PartAwayError
+from services.storefront.parts import Part, PartUnavailableError
 
 NOON = timestamp_pb2.Timestamp(seconds=1_795_521_600, nanos=120_000_000)
 PROFILE = users_pb2.User(
@@ -45,41 +46,43 @@ VALUES: dict[str, Any] = {
 NAMES = list(VALUES)
 
 
-class FakePart:
-    """Answers `value`, or raises `failure` if it has one; remembers who asked."""
+class FakePart(Part):
+    """Returns `value`, or raises `failure` if set; records the user ids."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
         self.failure: Exception | None = None
-        self.asked: list[str] = []
+        self.user_ids: list[str] = []
 
+    @override
     def fetch(self, user_id: str) -> Any:
-        self.asked.append(user_id)
+        self.user_ids.append(user_id)
         if self.failure:
             raise self.failure
         return self.value
 
-    def go_away(self) -> None:
-        self.failure = PartAwayError("UNAVAILABLE")
+    def make_unavailable(self) -> None:
+        self.failure = PartUnavailableError("UNAVAILABLE")
 
 
-class StuckPart(FakePart):
-    """Answers only when it is released."""
+class BlockedPart(FakePart):
+    """Answers when it is released."""
 
     def __init__(self, value: Any) -> None:
         super().__init__(value)
         self.release = threading.Event()
 
+    @override
     def fetch(self, user_id: str) -> Any:
         assert self.release.wait(30)
         return super().fetch(user_id)
 
 
 def build_fakes() -> dict[str, FakePart]:
-    """Return all parts, well."""
+    """Build all parts, available."""
     return {name: FakePart(value) for name, value in VALUES.items()}
 
 
 def build_home(parts: Mapping[str, Part], *, timeout_seconds: float = 30.0) -> HomePage:
-    """Return the start page of some parts."""
-    return HomePage(parts=parts, timeout_seconds=timeout_seconds, pages_at_once=2)
+    """Build a start page of some parts."""
+    return HomePage(parts=parts, timeout_seconds=timeout_seconds, max_concurrent_pages=2)

@@ -1,4 +1,4 @@
-"""What a storefront needs to be told."""
+"""The settings: defaults, and the errors that name a bad variable."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def environment(monkeypatch):
     return monkeypatch
 
 
-def test_a_name_is_enough_to_serve(environment):
+def test_the_instance_is_the_only_required_setting(environment):
     assert read_config().part_timeout_seconds == 0.8
 
 

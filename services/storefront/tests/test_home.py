@@ -1,4 +1,4 @@
-"""What a start page is made of, and what becomes of it when something is missing."""
+"""Start pages: complete, and with parts that are unavailable or late."""
 
 import threading
 import time
@@ -7,12 +7,12 @@ import pytest
 from mamie_rosa.storefront.v1 import storefront_pb2
 
 from services.common.context import CallContext, Caller, current, use
-from services.storefront.parts import PartAwayError
+from services.storefront.parts import PartUnavailableError
 from services.storefront.tests.fakes import (
     NAMES,
     VALUES,
+    BlockedPart,
     FakePart,
-    StuckPart,
     build_fakes,
     build_home,
 )
@@ -26,83 +26,83 @@ def parts():
 
 
 @pytest.fixture
-def stick(parts):
-    """Return what makes a part stuck; all are released when the test is over."""
-    stuck = []
+def block(parts):
+    """Return a function that blocks a part until the end of the test."""
+    blocked = []
 
-    def stick(name):
-        parts[name] = StuckPart(VALUES[name])
-        stuck.append(parts[name])
+    def block(name):
+        parts[name] = BlockedPart(VALUES[name])
+        blocked.append(parts[name])
         return parts[name]
 
-    yield stick
-    for part in stuck:
+    yield block
+    for part in blocked:
         part.release.set()
 
 
 def page_without(*missing):
-    there = {name: value for name, value in VALUES.items() if name not in missing}
-    return storefront_pb2.Home(degraded=missing, **there)
+    available = {name: value for name, value in VALUES.items() if name not in missing}
+    return storefront_pb2.Home(degraded=missing, **available)
 
 
-def test_a_page_has_every_part_of_the_client_who_asks(parts):
+def test_a_page_has_every_part_of_the_customer(parts):
     assert build_home(parts).compose("alice") == page_without()
-    assert [part.asked for part in parts.values()] == [["alice"]] * 4
+    assert [part.user_ids for part in parts.values()] == [["alice"]] * 4
 
 
-def test_the_parts_are_asked_for_at_the_same_time(parts):
-    together = threading.Barrier(4, timeout=10)
+def test_the_parts_are_fetched_concurrently(parts):
+    barrier = threading.Barrier(4, timeout=10)
 
-    class Meeting(FakePart):
+    class WaitingPart(FakePart):
         def fetch(self, user_id):
-            together.wait()  # passes only when all four are on their way
+            barrier.wait()  # passes when all four calls have started
             return super().fetch(user_id)
 
-    meeting = {name: Meeting(value) for name, value in VALUES.items()}
-    assert build_home(meeting).compose("alice") == page_without()
+    waiting = {name: WaitingPart(value) for name, value in VALUES.items()}
+    assert build_home(waiting).compose("alice") == page_without()
 
 
-def test_each_part_is_asked_for_within_the_call_that_is_being_answered(parts):
-    seen = []
+def test_each_part_is_fetched_in_the_context_of_the_call(parts):
+    contexts = []
 
-    class Seeing(FakePart):
+    class RecordingPart(FakePart):
         def fetch(self, user_id):
-            seen.append(current())
+            contexts.append(current())
             return super().fetch(user_id)
 
     with use(CALL):
-        build_home({name: Seeing(value) for name, value in VALUES.items()}).compose("alice")
-    assert seen == [CALL] * 4
+        build_home({name: RecordingPart(value) for name, value in VALUES.items()}).compose("alice")
+    assert contexts == [CALL] * 4
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_part_that_is_away_is_named_and_the_others_are_there(parts, name):
-    parts[name].go_away()
+def test_an_unavailable_part_is_degraded_and_the_page_has_the_rest(parts, name):
+    parts[name].make_unavailable()
     assert build_home(parts).compose("alice") == page_without(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_part_that_is_late_is_named_and_not_waited_for(parts, stick, name):
-    late = stick(name)
+def test_a_late_part_is_degraded(parts, block, name):
+    late = block(name)
     assert build_home(parts, timeout_seconds=0.5).compose("alice") == page_without(name)
     assert not late.release.is_set()
 
 
-def test_all_parts_may_be_late_at_once(parts, stick):
+def test_all_parts_may_be_late(parts, block):
     for name in NAMES:
-        stick(name)
+        block(name)
     assert build_home(parts, timeout_seconds=0.05).compose("alice") == page_without(*NAMES)
 
 
 @pytest.mark.parametrize("left_seconds", [0.3, 0.0, -1.0])
-def test_no_part_is_waited_for_when_the_caller_does_not_wait_any_more(parts, stick, left_seconds):
-    stick("orders")
+def test_a_page_keeps_the_deadline_of_the_caller(parts, block, left_seconds):
+    block("orders")
     with use(CallContext(deadline=time.monotonic() + left_seconds)):
         assert "orders" in build_home(parts).compose("alice").degraded
 
 
-def test_a_page_that_is_stuck_does_not_hold_up_the_next(parts, stick):
-    late = stick("orders")
+def test_a_blocked_page_does_not_delay_the_next(parts, block):
+    late = block("orders")
     home = build_home(parts, timeout_seconds=0.5)
     assert home.compose("alice").degraded == ["orders"]
     parts["orders"] = FakePart(VALUES["orders"])
@@ -110,33 +110,33 @@ def test_a_page_that_is_stuck_does_not_hold_up_the_next(parts, stick):
     assert not late.release.is_set()
 
 
-def test_when_all_is_away_there_is_a_page_that_says_so(parts):
+def test_without_any_part_the_page_is_degraded(parts):
     for part in parts.values():
-        part.go_away()
+        part.make_unavailable()
     assert build_home(parts).compose("alice") == page_without(*NAMES)
 
 
-def test_a_part_is_back_as_soon_as_its_service_is(parts):
+def test_a_part_recovers_with_its_service(parts):
     home = build_home(parts)
-    parts["profile"].go_away()
+    parts["profile"].make_unavailable()
     assert home.compose("alice").degraded == ["profile"]
     parts["profile"].failure = None
     assert home.compose("alice") == page_without()
 
 
-def test_a_part_that_crashes_is_missing_as_one_that_is_away(parts):
+def test_a_part_that_crashes_is_degraded(parts):
     parts["profile"].failure = RuntimeError("a bug")
     assert build_home(parts).compose("alice") == page_without("profile")
 
 
-def test_each_missing_part_is_one_line_in_the_log(parts, stick, log):
-    parts["profile"].failure = PartAwayError("UNAVAILABLE")
+def test_each_degraded_part_is_logged_once(parts, block, log):
+    parts["profile"].failure = PartUnavailableError("UNAVAILABLE")
     parts["promotions"].failure = crash = RuntimeError("a bug")
-    stick("orders")
+    block("orders")
     build_home(parts, timeout_seconds=0.5).compose("alice")
     assert log == [
-        {"event": "part_degraded", "part": part, "why": why, "log_level": level} | more
-        for part, why, level, more in [
+        {"event": "part_degraded", "part": part, "code": code, "log_level": level} | more
+        for part, code, level, more in [
             ("profile", "UNAVAILABLE", "warning", {}),
             ("orders", "DEADLINE_EXCEEDED", "warning", {}),
             ("promotions", "CRASHED", "error", {"exc_info": crash}),
@@ -144,6 +144,6 @@ def test_each_missing_part_is_one_line_in_the_log(parts, stick, log):
     ]
 
 
-def test_a_page_without_a_missing_part_is_not_worth_a_line(parts, log):
+def test_a_complete_page_is_not_logged(parts, log):
     build_home(parts).compose("alice")
     assert log == []

@@ -1,4 +1,4 @@
-"""The parts, asked from services on a real server."""
+"""The parts, fetched over gRPC from fake services."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from services.common.mesh.channels import open_channel
 from services.common.rpc.authorization import NotYoursError
 from services.common.rpc.server import GrpcServer, ServiceBinding
 from services.storefront.__main__ import build_parts
-from services.storefront.parts import PartAwayError
+from services.storefront.parts import PartUnavailableError
 from services.storefront.tests.fakes import (
     NAMES,
     ORDERS,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.integration
 ALICE = Caller("alice", "customer")
 TIMEOUT_SECONDS = 5.0
 ROUNDING_SECONDS = 0.1
-"""A deadline travels in three digits or so."""
+"""gRPC rounds a deadline to a few digits."""
 
 
 class FakeServices(
@@ -41,19 +41,19 @@ class FakeServices(
     recommendations_pb2_grpc.RecommendationsServiceServicer,
     promotions_pb2_grpc.PromotionsServiceServicer,
 ):
-    """All that the storefront asks; remembers each request and the call it came with."""
+    """The upstreams of the storefront; records each request and its call context."""
 
     def __init__(self):
-        self.asked = {}
-        self.calls = 0
+        self.requests = {}
+        self.call_count = 0
         self.failure: Exception | None = None
-        self.going = threading.Event()
-        self.going.set()
+        self.released = threading.Event()
+        self.released.set()
 
     def _answer(self, request, answer):
-        self.calls += 1
-        self.asked[type(request).__name__] = (request, current())
-        assert self.going.wait(30)
+        self.call_count += 1
+        self.requests[type(request).__name__] = (request, current())
+        assert self.released.wait(30)
         if self.failure:
             raise self.failure
         return answer
@@ -69,16 +69,14 @@ class FakeServices(
         return self._answer(request, answer)
 
     def ListActivePromotions(self, request, context):
-        running = [
+        active = [
             promotions_pb2.ActivePromotion(code=promo.code, discount_percentage=10)
             for promo in PROMOTIONS
         ]
-        return self._answer(
-            request, promotions_pb2.ListActivePromotionsResponse(promotions=running)
-        )
+        return self._answer(request, promotions_pb2.ListActivePromotionsResponse(promotions=active))
 
 
-FACES: dict[str, Callable[..., None]] = {
+REGISTRATIONS: dict[str, Callable[..., None]] = {
     "mamie_rosa.users.v1.UsersService": users_pb2_grpc.add_UsersServiceServicer_to_server,
     "mamie_rosa.orders.v1.OrdersService": orders_pb2_grpc.add_OrdersServiceServicer_to_server,
     "mamie_rosa.recommendations.v1.RecommendationsService": (
@@ -92,15 +90,15 @@ FACES: dict[str, Callable[..., None]] = {
 
 @pytest.fixture
 def services():
-    services = FakeServices()  # type: ignore[abstract]  # the rest is never asked
+    services = FakeServices()  # type: ignore[abstract]  # the methods that are not called
     yield services
-    services.going.set()
+    services.released.set()
 
 
 @pytest.fixture
 def server(services):
     server = GrpcServer(
-        bindings=[ServiceBinding(name, services, add) for name, add in FACES.items()],
+        bindings=[ServiceBinding(name, services, add) for name, add in REGISTRATIONS.items()],
         host="127.0.0.1",
         port=0,
         worker_threads=4,
@@ -130,22 +128,22 @@ def fetch_all(parts, call):
         return {name: part.fetch(call.caller.user_id) for name, part in parts.items()}
 
 
-def why_away(part):
-    with pytest.raises(PartAwayError) as caught:
+def failure_code(part):
+    with pytest.raises(PartUnavailableError) as caught:
         part.fetch("alice")
-    return caught.value.why
+    return caught.value.code
 
 
-def test_each_part_is_what_its_service_answers(parts):
+def test_each_part_is_the_answer_of_its_service(parts):
     fetched = fetch_all(parts, CallContext(caller=ALICE))
     assert list(fetched) == NAMES
     assert fetched.pop("profile") == PROFILE
     assert {name: list(value) for name, value in fetched.items()} | {"profile": PROFILE} == VALUES
 
 
-def test_five_of_the_clients_own_are_asked_for(parts, services):
+def test_five_orders_and_recommendations_are_requested(parts, services):
     fetch_all(parts, CallContext(caller=ALICE))
-    assert [request for request, _ in services.asked.values()] == [
+    assert [request for request, _ in services.requests.values()] == [
         users_pb2.GetUserRequest(id="alice"),
         orders_pb2.ListOrdersRequest(user_id="alice", page=1, limit=5),
         recommendations_pb2.GetRecommendationsRequest(id="alice", limit=5),
@@ -153,58 +151,60 @@ def test_five_of_the_clients_own_are_asked_for(parts, services):
     ]
 
 
-def test_what_is_the_clients_own_is_asked_for_on_the_clients_behalf(parts, services):
+def test_a_customers_own_parts_are_fetched_on_behalf_of_the_customer(parts, services):
     fetch_all(parts, CallContext(request_id="r1", caller=ALICE))
-    assert {name: call.caller for name, (_, call) in services.asked.items()} == {
+    assert {name: call.caller for name, (_, call) in services.requests.items()} == {
         "GetUserRequest": ALICE,
         "ListOrdersRequest": ALICE,
         "GetRecommendationsRequest": ALICE,
         "ListActivePromotionsRequest": Caller(),
     }
-    assert {call.request_id for _, call in services.asked.values()} == {"r1"}
+    assert {call.request_id for _, call in services.requests.values()} == {"r1"}
 
 
-@pytest.mark.parametrize(("callers", "most"), [(60.0, TIMEOUT_SECONDS), (2.0, 2.0)])
-def test_a_part_has_its_own_deadline_and_at_most_what_the_caller_has(
-    parts, services, callers, most
+@pytest.mark.parametrize(("caller_seconds", "max_seconds"), [(60.0, TIMEOUT_SECONDS), (2.0, 2.0)])
+def test_a_part_has_its_own_timeout_within_the_deadline_of_the_caller(
+    parts, services, caller_seconds, max_seconds
 ):
     began = time.monotonic()
-    fetch_all(parts, CallContext(caller=ALICE, deadline=began + callers))
+    fetch_all(parts, CallContext(caller=ALICE, deadline=began + caller_seconds))
     ended = time.monotonic()
-    for _, call in services.asked.values():
-        assert began < call.deadline <= ended + most + ROUNDING_SECONDS
+    for _, call in services.requests.values():
+        assert began < call.deadline <= ended + max_seconds + ROUNDING_SECONDS
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("failure", "why"),
+    ("failure", "code"),
     [
-        (UnavailableError("Away."), "UNAVAILABLE"),
+        (UnavailableError("Unavailable."), "UNAVAILABLE"),
         (NotYoursError("Not yours."), "PERMISSION_DENIED"),
         (RuntimeError("a bug"), "INTERNAL"),
     ],
 )
-def test_a_service_that_fails_is_away_and_says_why(parts, services, name, failure, why):
+def test_a_failed_call_makes_the_part_unavailable_with_its_code(
+    parts, services, name, failure, code
+):
     services.failure = failure
-    assert why_away(parts[name]) == why
+    assert failure_code(parts[name]) == code
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_service_that_is_stuck_is_given_up_when_the_time_is_over(parts, services, name):
-    services.going.clear()
+def test_a_blocked_service_exceeds_the_deadline(parts, services, name):
+    services.released.clear()
     with use(CallContext(deadline=time.monotonic() + 0.2)):
-        assert why_away(parts[name]) == "DEADLINE_EXCEEDED"
-    assert not services.going.is_set()
+        assert failure_code(parts[name]) == "DEADLINE_EXCEEDED"
+    assert not services.released.is_set()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_after_three_failures_a_dead_service_is_left_alone_and_no_other(parts, services, name):
-    services.failure = UnavailableError("Away.")
+def test_after_three_failures_the_circuit_of_that_service_alone_opens(parts, services, name):
+    services.failure = UnavailableError("Unavailable.")
     for _ in range(3):
-        why_away(parts[name])
-    assert services.calls == 3
-    assert why_away(parts[name]) == grpc.StatusCode.UNAVAILABLE.name
-    assert services.calls == 3
+        failure_code(parts[name])
+    assert services.call_count == 3
+    assert failure_code(parts[name]) == grpc.StatusCode.UNAVAILABLE.name
+    assert services.call_count == 3
     for other in set(NAMES) - {name}:
-        why_away(parts[other])
-    assert services.calls == 6
+        failure_code(parts[other])
+    assert services.call_count == 6

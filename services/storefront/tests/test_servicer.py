@@ -1,4 +1,4 @@
-"""What clients are answered for their start page."""
+"""The storefront service: the JSON of start pages, and authorisation."""
 
 import json
 
@@ -42,29 +42,29 @@ def page(storefront):
 
 
 def as_rest(message):
-    """Return a message as the edge shows it: print_options in envoy/transcoder.yaml."""
+    """Convert a message as the edge does: print_options in envoy/transcoder.yaml."""
     return MessageToDict(message, always_print_fields_with_no_presence=True)
 
 
-def test_a_page_is_the_callers(storefront, parts):
+def test_a_page_is_for_the_caller(storefront, parts):
     for who in (ALICE, ADMIN):
         assert get_home(storefront, who).code is grpc.StatusCode.OK
-        assert {part.asked.pop() for part in parts.values()} == {who["x-user-id"]}
+        assert {part.user_ids.pop() for part in parts.values()} == {who["x-user-id"]}
 
 
-def test_nobody_has_no_page(storefront, parts):
+def test_an_anonymous_caller_is_rejected(storefront, parts):
     answer = get_home(storefront, ANONYMOUS)
     assert (answer.code, answer.reason) == (grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN")
-    assert not any(part.asked for part in parts.values())
+    assert not any(part.user_ids for part in parts.values())
 
 
-def test_a_page_is_json_that_nobody_keeps(storefront):
+def test_a_page_is_json_that_is_not_cached(storefront):
     answer = get_home(storefront)
     assert answer.response.content_type == "application/json"
     assert answer.metadata["cache-control"] == "no-store"
 
 
-def test_each_part_is_as_its_own_call_shows_it(storefront):
+def test_each_part_is_as_in_its_own_method(storefront):
     assert page(storefront) == {
         "profile": as_rest(PROFILE),
         "orders": [as_rest(order) for order in ORDERS],
@@ -74,11 +74,11 @@ def test_each_part_is_as_its_own_call_shows_it(storefront):
     }
 
 
-def test_a_whole_page_has_the_shape_of_the_contract(storefront):
+def test_a_complete_page_has_the_shape_of_the_proto(storefront):
     assert page(storefront) == as_rest(storefront_pb2.Home(**VALUES))
 
 
-def test_names_and_values_are_as_clients_know_them(storefront):
+def test_names_and_values_are_as_in_rest(storefront):
     shown = page(storefront)
     assert shown["profile"]["createdAt"] == "2026-11-24T12:00:00.120Z"
     assert shown["profile"]["preferences"] == {"animalType": "", "notificationsEnabled": False}
@@ -88,7 +88,7 @@ def test_names_and_values_are_as_clients_know_them(storefront):
     assert shown["promotions"] == [{"code": "WELCOME10", "discountPercentage": 10, "category": ""}]
 
 
-def test_what_is_empty_is_not_what_is_missing(storefront, parts):
+def test_an_empty_part_is_not_degraded(storefront, parts):
     for name in ("orders", "recommendations", "promotions"):
         parts[name].value = []
     shown = page(storefront)
@@ -97,24 +97,24 @@ def test_what_is_empty_is_not_what_is_missing(storefront, parts):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_part_that_is_away_is_null_and_named(storefront, parts, name):
-    whole = page(storefront)
-    parts[name].go_away()
-    assert page(storefront) == whole | {name: None, "degraded": [name]}
+def test_an_unavailable_part_is_null_and_degraded(storefront, parts, name):
+    complete = page(storefront)
+    parts[name].make_unavailable()
+    assert page(storefront) == complete | {name: None, "degraded": [name]}
 
 
-def test_when_all_is_away_every_part_is_null(storefront, parts):
+def test_without_any_part_every_part_is_null(storefront, parts):
     for part in parts.values():
-        part.go_away()
+        part.make_unavailable()
     assert page(storefront) == dict.fromkeys(NAMES) | {"degraded": NAMES}
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
-def test_a_page_is_json_whatever_a_service_answers(storefront, parts, score):
+def test_a_page_is_valid_json_for_any_score(storefront, parts, score):
     parts["recommendations"].value[0].score = score
     data = get_home(storefront).response.data
 
-    def refuse(name):
+    def fail(name):
         raise AssertionError(name)
 
-    assert json.loads(data, parse_constant=refuse)["degraded"] == []
+    assert json.loads(data, parse_constant=fail)["degraded"] == []

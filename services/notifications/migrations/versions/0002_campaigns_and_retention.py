@@ -1,4 +1,4 @@
-"""Campaigns, which become notifications little by little; what is old is found by its time."""
+"""Campaigns, and the indexes of the retention job."""
 
 import sqlalchemy as sa
 from alembic import op

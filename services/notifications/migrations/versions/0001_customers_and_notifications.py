@@ -1,4 +1,4 @@
-"""Clients, handled events and notifications."""
+"""Customers, processed events and notifications."""
 
 import sqlalchemy as sa
 from alembic import op

