@@ -28,12 +28,16 @@ RETURN e.remembered_by = $call AS is_new
 # changes of one customer.
 LOCK_CUSTOMER = """
 MERGE (c:Client {user_id: $user_id})
-ON CREATE SET c.animal_type = '', c.as_of = -1, c.bucket = $bucket
+ON CREATE SET c.animal_type = '', c.version = 0, c.as_of = -1, c.bucket = $bucket
 SET c.changed_by = $call
 """
+# The highest version is the newest; time decides among events of before versions, which have 0.
+# Customers that were stored before versions have none.
 UPDATE_CUSTOMER = """
-MATCH (c:Client {user_id: $user_id}) WHERE c.as_of < $as_of
-SET c.animal_type = $animal_type, c.as_of = $as_of
+MATCH (c:Client {user_id: $user_id})
+WHERE coalesce(c.version, 0) < $version
+   OR (coalesce(c.version, 0) = $version AND c.as_of < $as_of)
+SET c.animal_type = $animal_type, c.version = $version, c.as_of = $as_of
 """
 
 UPSERT_PRODUCTS = """

@@ -1,14 +1,15 @@
 """The graph of purchases, on any server that speaks Bolt and the Cypher of Neo4j 5.
 
-    (:Client {user_id, animal_type, as_of, bucket})     a customer
+    (:Client {user_id, animal_type, version, as_of, bucket})     a customer
         -[:BOUGHT {orders, times, trained_at, last_at}]->
     (:Product {product_id, sku, title, category, as_of})
     (:Event {event_id})             a processed event
     (:CancelledOrder {order_id})    ignored, also if its OrderCreated comes later
 
-Changes commute and are idempotent: products and animals are those of the newest `as_of`, an
-order is in a purchase once or was cancelled, and a purchase exists while an order or a training
-is in it. So the graph is a function of the set of events, and a replay gives the same one.
+Changes commute and are idempotent: animals are those of the highest
+version, products those of the newest `as_of`, an order is in a purchase once or was cancelled,
+and a purchase exists while an order or a training is in it. So the graph is a function of the
+set of events, and a replay gives the same one.
 Moments are microseconds since 1970.
 """
 

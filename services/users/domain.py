@@ -93,7 +93,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """The profile of a user. `email` is as given; `animal_type` is empty when not given."""
+    """The profile of a user. `email` is as given; `animal_type` is empty when not given.
+
+    `version` is 1 at first; the store raises it with each change.
+    """
 
     user_id: str
     email: str
@@ -104,6 +107,7 @@ class User:
     animal_type: str = ""
     notifications_enabled: bool = True
     language: Language = DEFAULT_LANGUAGE
+    version: int = 1
 
 
 @dataclass(frozen=True)

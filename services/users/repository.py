@@ -6,7 +6,7 @@ written to the outbox in the transaction that causes them.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -48,7 +48,7 @@ class UsersRepository(Protocol):
         """Add an account; EmailExistsError when its email has one."""
 
     def update(self, user: User) -> None:
-        """Replace a user's name, preferences and language."""
+        """Replace a user's name, preferences and language, and raise the version."""
 
     def replace_hash(self, account: Account, new_hash: str) -> None:
         """Replace an account's hash, unless it changed since the account was read."""
@@ -103,8 +103,8 @@ class PostgresUsersRepository(UsersRepository):
     @override
     def update(self, user: User) -> None:
         with postgres.transaction(self._engine) as connection:
-            _update_profile(connection, user)
-            self._add_to_outbox(connection, user, events_pb2.UserUpdated)
+            updated = replace(user, version=_update_profile(connection, user))
+            self._add_to_outbox(connection, updated, events_pb2.UserUpdated)
 
     @override
     def replace_hash(self, account: Account, new_hash: str) -> None:
@@ -175,12 +175,15 @@ def _insert(connection: sa.Connection, account: Account) -> bool:
     return True
 
 
-def _update_profile(connection: sa.Connection, user: User) -> None:
+def _update_profile(connection: sa.Connection, user: User) -> int:
+    """Replace a profile and return its new version, which the lock of the row makes unique."""
     profile = {name: getattr(user, name) for name in ("first_name", "last_name", "language")}
-    update = sa.update(users).where(users.c.user_id == user.user_id).values(profile)
-    connection.execute(update)
+    update = sa.update(users).where(users.c.user_id == user.user_id)
+    update = update.values(**profile, version=users.c.version + 1)
+    version = connection.execute(update.returning(users.c.version)).scalar_one()
     same_user = preferences.c.user_id == user.user_id
     connection.execute(sa.update(preferences).where(same_user).values(_preference_values(user)))
+    return version
 
 
 def _make_admin(connection: sa.Connection, account: Account) -> None:
@@ -201,6 +204,7 @@ def _user_values(account: Account) -> dict[str, Any]:
         "role": user.role,
         "created_at": user.created_at,
         "language": user.language,
+        "version": user.version,
     }
 
 

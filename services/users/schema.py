@@ -25,6 +25,8 @@ users = sa.Table(
         # Of accounts that are older than the column; new ones always say theirs.
         server_default="en",
     ),
+    # Raised by each change of the profile, under the row's lock.
+    sa.Column("version", sa.BigInteger, nullable=False, server_default="1"),
 )
 
 preferences = sa.Table(

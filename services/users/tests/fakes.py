@@ -107,7 +107,9 @@ class InMemoryUsersRepository(UsersRepository):
     @override
     def update(self, user: User) -> None:
         email_key = canonical_email(user.email)
-        self._accounts[email_key] = replace(self._accounts[email_key], user=user)
+        known = self._accounts[email_key]
+        updated = replace(user, version=known.user.version + 1)
+        self._accounts[email_key] = replace(known, user=updated)
 
     @override
     def replace_hash(self, account: Account, new_hash: str) -> None:

@@ -104,7 +104,7 @@ def test_an_update_replaces_name_preferences_and_language(repository):
         language=Language.EN,
     )
     repository.update(changed)
-    assert repository.find_by_email(EMAIL) == Account(changed, "hash 1")
+    assert repository.find_by_email(EMAIL) == Account(replace(changed, version=2), "hash 1")
 
 
 def test_a_hash_is_replaced_only_if_it_is_still_the_same(repository):
@@ -168,6 +168,12 @@ def test_an_unavailable_store_raises_store_unavailable():
         PostgresKeyRepository(engine).keys()
 
 
+def test_each_update_raises_the_version(repository):
+    for _ in range(3):
+        repository.update(MARIE)
+    assert repository.find(MARIE.user_id).version == 4
+
+
 def outbox_of(engine):
     with engine.connect() as connection:
         return connection.execute(sa.select(outbox).order_by(outbox.c.position)).all()
@@ -193,9 +199,25 @@ def test_new_and_updated_accounts_are_published_but_not_rejected_ones(engine):
         animal_type="cat",
         notifications_enabled=True,
         language="fr",
+        version=1,
     )
     updated = events_pb2.UserUpdated.FromString(events[1].data)
     assert (updated.notifications_enabled, updated.language) == (False, "en")
+    assert updated.version == 2
+
+
+@pytest.mark.integration
+def test_the_last_of_two_updates_has_the_highest_version_whatever_the_clocks(engine):
+    ahead = PostgresUsersRepository(engine, clock=lambda: NOW + timedelta(seconds=90))
+    ahead.add(Account(MARIE, "hash"))
+    ahead.update(MARIE)
+    PostgresUsersRepository(engine, clock=lambda: NOW).update(
+        replace(MARIE, notifications_enabled=False)
+    )
+    *_, first, last = outbox_of(engine)
+    assert first.time > last.time
+    versions = [events_pb2.UserUpdated.FromString(event.data).version for event in (first, last)]
+    assert versions == [2, 3]
 
 
 @pytest.mark.integration
@@ -253,6 +275,14 @@ class TestUnderConcurrency:
         with ThreadPoolExecutor(8) as callers:
             assert sum(callers.map(register, range(16))) == 1
         assert len(outbox_of(engine)) == 1
+
+    def test_concurrent_updates_have_versions_of_their_own(self, engine):
+        repository = PostgresUsersRepository(engine)
+        repository.add(Account(MARIE, "hash"))
+        with ThreadPoolExecutor(8) as callers:
+            list(callers.map(repository.update, [MARIE] * 16))
+        versions = [events_pb2.UserUpdated.FromString(e.data).version for e in outbox_of(engine)]
+        assert versions == list(range(1, 18))
 
     def test_concurrent_failures_are_all_counted_up_to_the_limit(self, engine):
         repository = PostgresUsersRepository(engine)
