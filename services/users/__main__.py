@@ -13,6 +13,7 @@ from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.common.storage.outbox import PostgresOutbox
 from services.users.config import UsersConfig, read_config, require_admin_password
+from services.users.devices import KnownDevices
 from services.users.domain import Account, Role, User
 from services.users.key_repository import PostgresKeyRepository
 from services.users.keys import Keyring, KeyRotation
@@ -25,19 +26,21 @@ from services.users.worker import RetentionJob
 
 
 def serve(config: UsersConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until stopped."""
     engine = postgres.create_engine(config.store_url)
     repository = PostgresUsersRepository(engine)
     keys = PostgresKeyRepository(engine)
     rotation = KeyRotation(repository=keys, policy=config.keys)
     keyring = Keyring(repository=keys, rotation=rotation)
     passwords = _passwords(config)
+    devices = KnownDevices(load_key=keys.device_key)
     servicer = UsersServicer(
         repository=repository,
         passwords=passwords,
-        sign_in=SignIn(repository=repository, passwords=passwords),
+        sign_in=SignIn(repository=repository, passwords=passwords, devices=devices),
         keyring=keyring,
         tokens=TokenIssuer(keyring=keyring),
+        devices=devices,
     )
     retention = RetentionJob(repository=repository, rotation=rotation)
     worker = PeriodicWorker(

@@ -49,6 +49,7 @@ def set_call_context(_method: str, _request: message.Message, context: Context) 
         caller=Caller(metadata.get("x-user-id", ""), metadata.get("x-user-role", "")),
         idempotency_key=metadata.get("idempotency-key", ""),
         accept_language=metadata.get("accept-language", ""),
+        caller_address=metadata.get("x-client-address", ""),
     )
     with use(call):
         yield

@@ -10,7 +10,8 @@ from mamie_rosa.users.v1 import users_pb2
 
 from services.common.languages import Language
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
-from services.users.domain import FAILURE_LIMIT, Account, Role
+from services.users.devices import KnownDevices
+from services.users.domain import Account, Role
 from services.users.keys import Keyring, KeyRotation
 from services.users.passwords import Passwords
 from services.users.servicer import UsersServicer
@@ -24,6 +25,7 @@ from services.users.tests.fakes import (
     ManualClock,
     build_user,
 )
+from services.users.throttling import FAILURE_LIMIT
 from services.users.tokens import TokenIssuer
 
 SERVICE = users_pb2.DESCRIPTOR.services_by_name["UsersService"]
@@ -52,10 +54,12 @@ def build_server(repository, passwords):
     clock, keys = ManualClock(), InMemoryKeyRepository()
     rotation = KeyRotation(repository=keys, policy=POLICY, clock=clock)
     keyring = Keyring(repository=keys, rotation=rotation, clock=clock, monotonic=clock.monotonic)
+    devices = KnownDevices(load_key=keys.device_key, clock=clock)
     servicer = UsersServicer(
         repository=repository,
         passwords=passwords,
-        sign_in=SignIn(repository=repository, passwords=passwords, clock=clock),
+        sign_in=SignIn(repository=repository, passwords=passwords, devices=devices, clock=clock),
+        devices=devices,
         keyring=keyring,
         tokens=TokenIssuer(keyring=keyring, clock=clock),
         clock=clock,
@@ -75,8 +79,9 @@ def register(users, headers=None, **changes):
     return users.call("RegisterUser", request, headers)
 
 
-def login(users, email, password=PASSWORD):
-    return users.call("LoginUser", users_pb2.LoginUserRequest(email=email, password=password))
+def login(users, email, password=PASSWORD, address="", device_token=""):
+    request = users_pb2.LoginUserRequest(email=email, password=password, device_token=device_token)
+    return users.call("LoginUser", request, {"x-client-address": address})
 
 
 def get(users, user_id, who):
@@ -179,6 +184,17 @@ def test_too_many_failures_answer_when_to_retry(users, alice, email):
         "ACCOUNT_THROTTLED",
     )
     assert answer.facts == {"retryAfterSeconds": "900"}
+
+
+def test_an_attacker_locks_out_neither_other_networks_nor_known_devices(users):
+    token = register(users).response.device_token
+    email = REGISTER["email"]
+    for _ in range(FAILURE_LIMIT):
+        login(users, email, "something else", address="198.51.100.1")
+    assert login(users, email, address="198.51.100.2").reason == "ACCOUNT_THROTTLED"
+    assert login(users, email, address="192.0.2.1").response.device_token
+    known = login(users, email, address="198.51.100.1", device_token=token)
+    assert known.code == grpc.StatusCode.OK
 
 
 def test_too_many_concurrent_sign_ins_are_rejected(repository, alice):
