@@ -34,7 +34,7 @@ from services.orders.tracking.feed import OrderFeed
 from services.orders.tracking.repository import MongoFeedRepository
 from services.orders.tracking.servicer import OrderEventsServicer
 
-IGNORED_REASONS = frozenset({"PROVIDER_UNAVAILABLE"})
+IGNORED_REASONS = frozenset({"PROVIDER_UNAVAILABLE", "PROVIDER_BUSY"})
 """With this the payments answer, and are well: the provider failed, perhaps for one card alone.
 
 A provider that answers nobody is noticed by the time that it takes.
