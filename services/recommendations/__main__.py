@@ -27,7 +27,7 @@ def repository_of(config: RecommendationsConfig) -> Iterator[BoltRecommendations
 
 
 def serve(config: RecommendationsConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until stopped."""
     with repository_of(config) as repository:
         handler = EventHandler(repository=repository)
         runtime.serve(
@@ -57,10 +57,10 @@ def seed(config: RecommendationsConfig) -> None:
         demo.seed(repository)
 
 
-def rebuild_graph(config: RecommendationsConfig) -> None:
-    """Build the graph again out of the log of all events."""
+def rebuild_graph(config: RecommendationsConfig, *, partial: bool) -> None:
+    """Rebuild the graph from the log of all events, or with `partial` from what is left of it."""
     with repository_of(config) as repository:
-        rebuild(url=config.service.bus_url, repository=repository)
+        rebuild(url=config.service.bus_url, repository=repository, partial=partial)
 
 
 if __name__ == "__main__":
@@ -73,6 +73,7 @@ if __name__ == "__main__":
             "migrate": partial(migrate, config),
             "seed": partial(seed, config),
             "declare": partial(rabbitmq.declare, config.service.bus_url, QUEUE),
-            "rebuild": partial(rebuild_graph, config),
+            "rebuild": partial(rebuild_graph, config, partial=False),
+            "rebuild-partial": partial(rebuild_graph, config, partial=True),
         },
     )

@@ -288,6 +288,7 @@ class TestOnARealGraph:
             """,
             customers=BUYER_SAMPLE_SIZE * 3,
         )
+        graph("MATCH (p:Product) SET p.buyers = $customers", customers=BUYER_SAMPLE_SIZE * 3)
         place(store, "alice", BALL)
         (first,), (second,) = (store.load_candidates("alice", 1).co_purchases for _ in range(2))
         assert first == second
