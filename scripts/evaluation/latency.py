@@ -14,7 +14,9 @@ ANIMALS = ("dog", "cat", "rabbit")
 LIMIT = 5
 
 
-def generate_large_history(customers: int, products: int, seed: int = 1) -> History:
+def generate_large_history(
+    customers: int, products: int, max_purchases: int, seed: int = 1
+) -> History:
     """Generate a shop where some products have thousands of buyers and many have few."""
     random = Random(seed)  # noqa: S311 - no secret
     product_ids = [f"product-{n:04}" for n in range(products)]
@@ -26,7 +28,11 @@ def generate_large_history(customers: int, products: int, seed: int = 1) -> Hist
             user_id,
             BEGIN,
             sorted(
-                set(random.choices(product_ids, cum_weights=cumulative, k=random.randint(1, 20)))
+                set(
+                    random.choices(
+                        product_ids, cum_weights=cumulative, k=random.randint(1, max_purchases)
+                    )
+                )
             ),
         )
         for user_id in user_ids

@@ -130,6 +130,10 @@ def test_an_email_is_registered_once_whatever_its_case(users):
     "field",
     [
         {"email": "not an email"},
+        {"email": "marie@localhost"},
+        {"email": "ma rie@example.org"},
+        {"email": "marie@@example.org"},
+        {"first_name": " \t\u00a0"},
         {"email": f"{'x' * 250}@y.org"},
         {"password": "too short"},
         {"password": "x" * 129},
@@ -148,6 +152,12 @@ def test_nul_is_rejected_and_nothing_is_written(users, repository, field):
     answer = register(users, **{field: "a\0@example.org"})
     assert answer.code == grpc.StatusCode.INVALID_ARGUMENT
     assert repository.find_by_email("marie@example.org") is None
+
+
+def test_what_is_typed_with_blanks_and_accents_is_stored_normalised(users, repository):
+    answer = register(users, email=" Marie@Example.org ", first_name="Rene\u0301e ")
+    assert repository.find(answer.response.user_id).first_name == "Ren\u00e9e"
+    assert login(users, "marie@example.org ").code == grpc.StatusCode.OK
 
 
 def test_nul_in_the_email_of_a_sign_in_is_rejected(users):
