@@ -23,7 +23,7 @@ from services.storefront.servicer import StorefrontServicer
 
 
 def serve(config: StorefrontConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until stopped."""
     mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
     home = HomePage(
         parts=build_parts(mesh.channel, timeout_seconds=config.part_timeout_seconds),
@@ -41,7 +41,7 @@ def serve(config: StorefrontConfig) -> None:
                 storefront_pb2_grpc.add_StorefrontServiceServicer_to_server,
             )
         ],
-        # Whatever is away, there is a page.
+        # There is a page whichever service is unavailable.
         checks={},
     )
 
@@ -51,17 +51,17 @@ def build_parts(
 ) -> Mapping[str, Part]:
     """Return the parts of the start page, each behind a circuit breaker of its own."""
 
-    def theirs(service: str) -> grpc.Channel:
+    def on_behalf(service: str) -> grpc.Channel:
         return channel(service, CircuitBreaker(), OnBehalfOfCaller())
 
-    everybodys = channel("promotions", CircuitBreaker())
+    shared = channel("promotions", CircuitBreaker())
     return {
-        "profile": ProfileOverGrpc(theirs("users"), timeout_seconds=timeout_seconds),
-        "orders": LastOrdersOverGrpc(theirs("orders"), timeout_seconds=timeout_seconds),
+        "profile": ProfileOverGrpc(on_behalf("users"), timeout_seconds=timeout_seconds),
+        "orders": LastOrdersOverGrpc(on_behalf("orders"), timeout_seconds=timeout_seconds),
         "recommendations": RecommendationsOverGrpc(
-            theirs("recommendations"), timeout_seconds=timeout_seconds
+            on_behalf("recommendations"), timeout_seconds=timeout_seconds
         ),
-        "promotions": ActivePromotionsOverGrpc(everybodys, timeout_seconds=timeout_seconds),
+        "promotions": ActivePromotionsOverGrpc(shared, timeout_seconds=timeout_seconds),
     }
 
 
