@@ -1,6 +1,7 @@
 """One JSON object a line on standard output: a constant event name plus key-values."""
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -11,6 +12,10 @@ from services.common.context import current
 
 QUIET = ("pika",)
 """Libraries that tell an outage in a dozen lines and tracebacks; who uses them tells it in one."""
+
+DATA_OF_STATEMENTS = re.compile(
+    r"(DETAIL:|\[parameters:).*?(?=\n\[SQL:|\n\[parameters:|\n\(Background|\n\n+\S|\Z)", re.DOTALL
+)
 
 Event = MutableMapping[str, Any]
 
@@ -28,6 +33,7 @@ def configure_logging(*, level: str, service: str, instance: str) -> None:
             _add_call,
             add_identity,
             structlog.processors.format_exc_info,
+            _hide_data_of_statements,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -45,6 +51,13 @@ def _add_call(_logger: Any, _method: str, event: Event) -> Event:
         event["request_id"] = call.request_id
     if call.trace_id:
         event["trace_id"] = call.trace_id
+    return event
+
+
+def _hide_data_of_statements(_logger: Any, _method: str, event: Event) -> Event:
+    """Hide what database errors quote: the parameters of statements, and rows (in DETAIL)."""
+    if "exception" in event:
+        event["exception"] = DATA_OF_STATEMENTS.sub(r"\1 hidden", event["exception"])
     return event
 
 

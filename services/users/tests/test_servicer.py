@@ -51,11 +51,15 @@ def users(repository):
 
 
 def build_server(repository, passwords):
+    return InMemoryServer(SERVICE, build_servicer(repository, passwords))
+
+
+def build_servicer(repository, passwords):
     clock, keys = ManualClock(), InMemoryKeyRepository()
     rotation = KeyRotation(repository=keys, policy=POLICY, clock=clock)
     keyring = Keyring(repository=keys, rotation=rotation, clock=clock, monotonic=clock.monotonic)
     devices = KnownDevices(load_key=keys.device_key, clock=clock)
-    servicer = UsersServicer(
+    return UsersServicer(
         repository=repository,
         passwords=passwords,
         sign_in=SignIn(repository=repository, passwords=passwords, devices=devices, clock=clock),
@@ -64,7 +68,6 @@ def build_server(repository, passwords):
         tokens=TokenIssuer(keyring=keyring, clock=clock),
         clock=clock,
     )
-    return InMemoryServer(SERVICE, servicer)
 
 
 @pytest.fixture
@@ -151,6 +154,7 @@ def test_an_invalid_registration_is_rejected(users, field):
 def test_nul_is_rejected_and_nothing_is_written(users, repository, field):
     answer = register(users, **{field: "a\0@example.org"})
     assert answer.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert login(users, "a\0@example.org").code == grpc.StatusCode.INVALID_ARGUMENT
     assert repository.find_by_email("marie@example.org") is None
 
 
@@ -158,10 +162,6 @@ def test_what_is_typed_with_blanks_and_accents_is_stored_normalised(users, repos
     answer = register(users, email=" Marie@Example.org ", first_name="Rene\u0301e ")
     assert repository.find(answer.response.user_id).first_name == "Ren\u00e9e"
     assert login(users, "marie@example.org ").code == grpc.StatusCode.OK
-
-
-def test_nul_in_the_email_of_a_sign_in_is_rejected(users):
-    assert login(users, "a\0@example.org").code == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_signing_in_answers_a_token_of_that_user(users, alice):
@@ -203,8 +203,7 @@ def test_an_attacker_locks_out_neither_other_networks_nor_known_devices(users):
         login(users, email, "something else", address="198.51.100.1")
     assert login(users, email, address="198.51.100.2").reason == "ACCOUNT_THROTTLED"
     assert login(users, email, address="192.0.2.1").response.device_token
-    known = login(users, email, address="198.51.100.1", device_token=token)
-    assert known.code == grpc.StatusCode.OK
+    assert login(users, email, address="198.51.100.1", device_token=token).response.token
 
 
 def test_too_many_concurrent_sign_ins_are_rejected(repository, alice):
