@@ -1,10 +1,10 @@
--- The first filter, and so the last to see an answer: JSON and gRPC-Web are already made.
+-- The first filter, and so the last to see a response: it is JSON or gRPC-Web already.
 --
--- REST clients get the HTTP status that a service asked for with the metadata x-http-code,
--- where the canonical one of its gRPC status says too little (201, 422). Clients of gRPC and
--- gRPC-Web find their status elsewhere and must get 200. For them, Envoy's own errors have the
--- gRPC status of errors.yaml in x-grpc-code; by itself Envoy would make UNAVAILABLE of a
--- timeout, and libraries would send the call again.
+-- REST clients get the HTTP status that a service requested with the metadata x-http-code,
+-- where the canonical one of its gRPC status is not specific enough (201, 422). Clients of gRPC
+-- and gRPC-Web have their status elsewhere and must get 200. For them, Envoy's own errors have
+-- the gRPC status of errors.yaml in x-grpc-code; Envoy's default for a timeout is UNAVAILABLE,
+-- and libraries would retry the call.
 
 local function is_grpc(headers)
   local content_type = headers:get("content-type") or ""
@@ -31,14 +31,14 @@ function envoy_on_response(response)
   local headers = response:headers()
   local http_code = take(headers, "x-http-code")
   local grpc_code = take(headers, "x-grpc-code")
-  headers:remove("x-envoy-upstream-service-time")   -- the cache's own calls tell it
+  headers:remove("x-envoy-upstream-service-time")   -- set on the cache's own calls
   if is_grpc(headers) then
     if grpc_code then
       headers:replace("grpc-status", grpc_code)
     end
     return
   end
-  -- Left over from the gRPC answer.
+  -- These belong to the gRPC response.
   headers:remove("grpc-status")
   headers:remove("grpc-message")
   headers:remove("grpc-accept-encoding")

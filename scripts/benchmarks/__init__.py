@@ -1,1 +1,1 @@
-"""Benchmarks: what a call costs, beside what others would cost, in one run (scripts/bench)."""
+"""Benchmarks: what a call costs, beside its peers, in one run (scripts/bench)."""

@@ -98,7 +98,7 @@ def _await_quiet(meter: CpuMeter, idle_per_second: float) -> Reading:
     deadline = time.monotonic() + LONGEST_WAIT_SECONDS
     reading = meter.read()
     while time.monotonic() < deadline:
-        time.sleep(1.0)  # what is spent in a second tells whether it is quiet
+        time.sleep(1.0)  # quiet is judged by what is spent in a second
         reading, before = meter.read(), reading
         if sum(reading.since(before).values()) <= QUIET_SHARE * idle_per_second:
             break

@@ -1,9 +1,10 @@
 """Prepares for containers: `python -m scripts.containers stores` or `edge DIRECTORY`.
 
-stores: PostgreSQL gets a role and a database for each service, MongoDB its replica set.
-edge: the directory gets the configuration of Envoy, and a development certificate.
+stores: a role and a database in PostgreSQL for each service that uses it, and MongoDB's
+replica set.
+edge: Envoy's configuration and a development certificate, in the directory.
 
-What goes wrong ends the process with one line.
+An error ends the process with one line.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from environs import Env, validate
 
 from scripts.edge.certificate import ensure_certificate
 from scripts.edge.render import render_envoy
+from scripts.manifests import read_services
 from scripts.paths import DESCRIPTORS
 from scripts.stack import stores
 from scripts.stack.settings import RATE
@@ -25,8 +27,9 @@ from services.common.config import EVERYWHERE, reading_environment
 
 HTTP_PORT, HTTPS_PORT, ADMIN_PORT = 8080, 8443, 9901
 CACHE = Path("/var/cache/mamie-rosa")
-PATIENCE_SECONDS = 60.0
-PAUSE_SECONDS = 0.2
+SECRETS = Path("/run/secrets")
+TIMEOUT_SECONDS = 60.0
+POLL_SECONDS = 0.2
 
 
 class NotReadyError(Exception):
@@ -34,7 +37,7 @@ class NotReadyError(Exception):
 
 
 def main() -> int:
-    """Do what the command line asks for and return the exit status."""
+    """Run the command of the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="scripts.containers", description=__doc__)
     commands = parser.add_subparsers(required=True)
     commands.add_parser("stores").set_defaults(run=prepare_stores)
@@ -52,23 +55,24 @@ def main() -> int:
 
 
 def prepare_stores(env: Env, _: argparse.Namespace) -> None:
-    """Make what the services expect to find in their stores."""
-    files = env.list("STORE_URL_FILES", subcast=Path)
-    stores.make_databases(env.str("POSTGRES_URL"), [file.read_text().strip() for file in files])
+    """Make the databases and the replica set that the services need."""
+    names = [service.name for service in read_services() if service.store == "postgres"]
+    urls = [(SECRETS / f"{name}-store-url").read_text().strip() for name in names]
+    stores.make_databases(env.str("POSTGRES_URL"), urls)
     _form_replica_set(env.str("MONGODB_HOST"))
 
 
 def _form_replica_set(host: str) -> None:
-    """Return when the replica set takes writes; it elects itself within seconds."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """Return when the replica set accepts writes; an election takes seconds."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not stores.form_replica_set(host):
         if time.monotonic() > deadline:
-            raise NotReadyError(f"{host} takes no writes after {PATIENCE_SECONDS:.0f} s")
-        time.sleep(PAUSE_SECONDS)
+            raise NotReadyError(f"{host} accepts no writes after {TIMEOUT_SECONDS:.0f} s")
+        time.sleep(POLL_SECONDS)
 
 
 def prepare_edge(env: Env, options: argparse.Namespace) -> None:
-    """Put all that Envoy reads into a folder that it sees under the same path."""
+    """Write all files that Envoy reads into a folder that it has under the same path."""
     certificate, private_key = ensure_certificate(options.folder / "tls")
     render_envoy(
         output=options.folder / "envoy.json",

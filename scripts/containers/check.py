@@ -1,7 +1,7 @@
-"""Check that compose.yaml is the stack that scripts/up starts, but for URLs and addresses.
+"""Check that compose.yaml is the stack that scripts/up starts, except for URLs and addresses.
 
-What runs, how many of each, with which command, settings and dependencies, on which port:
-scripts/stack says it, and compose.yaml says it again in the way of people who have Docker.
+The manifests and scripts/stack say what runs: how many of each, with which command, settings
+and dependencies, on which port. compose.yaml says it again for Docker.
 """
 
 import os
@@ -16,27 +16,28 @@ from typing import Any
 
 import yaml
 
+from scripts.manifests import read_control_plane, read_services
 from scripts.paths import ROOT
 from scripts.stack import neo4j, plan, servers
-from scripts.stack.plan import Plan, make_plan
-from scripts.stack.services import CONTROL_PLANE_PORT, SERVICES, Service
+from scripts.stack.plan import Plan, make_plan, task_name
 from scripts.stack.settings import REPLACEABLE, Settings, read_settings
 from scripts.stack.units import Unit
+from services.common.manifest import Manifest
 
 COMPOSE = ROOT / "compose.yaml"
 LOCAL_ONLY = {"PYTHONPATH", "MAMIE_INSTANCE"}
 CONTAINERS_ONLY = {"MAMIE_HOST", "MAMIE_LOG_LEVEL"}
-"""Where they listen; and what the local stack hands down from its own environment."""
-OTHER_ADDRESSES = ("address", "http")
-"""In the names of settings of Neo4j that are about where it listens."""
+"""Where they listen; and what the local stack inherits from its own environment."""
+LISTENING = ("address", "http")
+"""Words in the names of Neo4j's settings that are about where it listens."""
 
 Services = Mapping[str, Mapping[str, Any]]
 
 
 def main() -> int:
-    """Return 0 when both are the same; else say where they differ."""
+    """Return 0 when both are the same; otherwise print the differences."""
     for chosen in [name for name in os.environ if name.startswith("MAMIE_")]:
-        del os.environ[chosen]  # defaults are compared, not what a person chose
+        del os.environ[chosen]  # the defaults are compared
     text = COMPOSE.read_text()
     problems = [*find_problems(yaml.safe_load(text)["services"]), *wrong_defaults(text)]
     for problem in problems:
@@ -62,11 +63,20 @@ def find_problems(services: Services) -> Iterator[str]:
         running = services.get(name, {}).get("deploy", {}).get("replicas", 1)
         if running != wanted:
             yield f"{name}: {running} instances, not {wanted}"
+    yield from _missing_secrets(services)
     yield from _server_differences(services)
 
 
+def _missing_secrets(services: Services) -> Iterator[str]:
+    """Yield the store URLs that are not given to the task that makes the databases."""
+    for service in read_services():
+        secret = f"{service.name}-store-url"
+        if service.store == "postgres" and secret not in services["stores-prepare"]["secrets"]:
+            yield f"stores-prepare: the secret {secret} is missing"
+
+
 def sample_plan(data: Path) -> Plan:
-    """Return the local plan without its servers; nothing is started, nor any port taken."""
+    """Return the local plan without its servers; starts nothing and takes no port."""
     usual = vars(read_settings(data)) | {
         "urls": {name: "http://server:1" for name in REPLACEABLE},
         "free_ports": True,
@@ -75,7 +85,7 @@ def sample_plan(data: Path) -> Plan:
 
 
 def container(unit: Unit) -> str:
-    """Return what a unit is called in compose.yaml, where instances have no names."""
+    """Return a unit's name in compose.yaml, where instances have no names of their own."""
     return re.sub(r"-\d+$", "", unit.name).replace("_", "-")
 
 
@@ -85,6 +95,8 @@ def _differences(unit: Unit, services: Services) -> Iterator[str]:
     command = list(unit.command[2:])  # after "python -m"
     if there["command"] != command:
         yield f"the command is {there['command']}, not {command}"
+    if (networks := _networks(unit)) != set(there["networks"]):
+        yield f"the networks are {sorted(there['networks'])}, not {sorted(networks)}"
     yield from _environment_differences(unit, there["environment"])
     reached = set(_closure(name, services))
     for needed in sorted(_needs(unit) - reached):
@@ -98,21 +110,40 @@ def _environment_differences(unit: Unit, there: Mapping[str, Any]) -> Iterator[s
         yield f"{variable} is missing"
     for variable in sorted(named - wanted):
         yield f"{variable} is not known to the local stack"
-    ports = {each.name: each.port for each in SERVICES} | {"control-plane": CONTROL_PLANE_PORT}
-    if not unit.task and there.get("MAMIE_PORT") != ports[container(unit)]:
-        yield f"MAMIE_PORT is {there.get('MAMIE_PORT')}, not {ports[container(unit)]}"
+    if not unit.task and there.get("MAMIE_PORT") != (port := _ports()[container(unit)]):
+        yield f"MAMIE_PORT is {there.get('MAMIE_PORT')}, not {port}"
+
+
+def _ports() -> Mapping[str, int]:
+    return {
+        each.name.replace("_", "-"): each.port for each in (*read_services(), read_control_plane())
+    }
+
+
+def _networks(unit: Unit) -> set[str]:
+    """Return the networks of a unit: those of the servers that it connects to."""
+    found = {each.store for each in read_services() if each.store and _belongs(unit, each)}
+    if "MAMIE_BUS_URL" in unit.environment:
+        found.add("bus")
+    if unit.task:
+        return found
+    return found | {"mesh"} | ({"mail"} if "MAMIE_SMTP_URL" in unit.environment else set())
+
+
+def _belongs(unit: Unit, service: Manifest) -> bool:
+    return unit.command[2] == service.module
 
 
 def _needs(unit: Unit) -> set[str]:
-    """Return what a unit waits for, its servers too, as compose.yaml calls it."""
+    """Return what a unit waits for, including servers, by their names in compose.yaml."""
     found = {after.replace("_", "-") for after in unit.after}
-    for service in SERVICES:
-        if unit.name == f"{service.name}-prepare":
+    for service in read_services():
+        if unit.name == task_name(service.name):
             found |= _servers_of(service)
     return found | ({"consul"} if unit.name == "control_plane" else set())
 
 
-def _servers_of(service: Service) -> set[str]:
+def _servers_of(service: Manifest) -> set[str]:
     return {service.store} | ({"rabbitmq"} if service.consumes else set())
 
 
@@ -123,7 +154,7 @@ def _closure(name: str, services: Services) -> Iterator[str]:
 
 
 def _server_differences(services: Services) -> Iterator[str]:
-    """Yield what the servers are told otherwise than by the local stack."""
+    """Yield the options of the servers that differ from the local stack's."""
     postgres = [f"{name}={value}" for name, value in servers.POSTGRES_OPTIONS.items()]
     words = {
         "postgres": postgres,
@@ -132,13 +163,13 @@ def _server_differences(services: Services) -> Iterator[str]:
         "envoy": _words(plan.ENVOY_OPTIONS),
     }
     for name, wanted in words.items():
-        told = " ".join(services[name]["command"])
+        command = " ".join(services[name]["command"])
         for each in wanted:
-            if each not in told:
-                yield f"{name} is not told {each!r}"
+            if each not in command:
+                yield f"{name}: the command lacks {each!r}"
     erlang = services["rabbitmq"]["environment"]["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
     if erlang != servers.ERLANG_ARGUMENTS:
-        yield f"rabbitmq: Erlang is told {erlang!r}, not {servers.ERLANG_ARGUMENTS!r}"
+        yield f"rabbitmq: Erlang's arguments are {erlang!r}, not {servers.ERLANG_ARGUMENTS!r}"
     if servers.RABBITMQ_SETTINGS not in (ROOT / "deploy" / "rabbitmq.conf").read_text():
         yield f"deploy/rabbitmq.conf lacks {servers.RABBITMQ_SETTINGS!r}"
     yield from _neo4j_differences(services["neo4j"]["environment"])
@@ -155,12 +186,12 @@ def _neo4j_differences(there: Mapping[str, str]) -> Iterator[str]:
     settings = (line.split("=") for line in neo4j.CONFIGURATION.splitlines() if "=" in line)
     for name, value in settings:
         variable = "NEO4J_" + name.replace("_", "__").replace(".", "_")
-        if not any(word in name for word in OTHER_ADDRESSES) and there.get(variable) != value:
+        if not any(word in name for word in LISTENING) and there.get(variable) != value:
             yield f"neo4j: {variable} is {there.get(variable)}, not {value}"
 
 
 def wrong_defaults(text: str) -> Iterator[str]:
-    """Yield the variables of a person that have another default than for scripts/up."""
+    """Yield the settings whose default is not that of scripts/up."""
     settings = vars(read_settings())
     for name, default in re.findall(r"\$\{MAMIE_(\w+):-(.*?)\}", text):
         known = settings.get(name.lower(), default)

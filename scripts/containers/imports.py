@@ -1,14 +1,14 @@
-"""Imports what containers run: `python -m scripts.containers.imports`, while an image is built.
+"""Compiles what containers run: `python -m scripts.containers.imports`, while an image is built.
 
-Python keeps what it compiles for an import, and cannot later, where the file system is
-read-only. Compiling all that is installed would make the image a sixth larger.
+Python stores the bytecode of what it imports, but not where the file system is read-only.
+Compiling everything that is installed would make the image a sixth larger.
 """
 
 from importlib import import_module
 
 from scripts.paths import ROOT
 
-OTHERS = (
+MODULES = (
     "scripts.containers.__main__",
     "services.common.rpc.probe",
     "sqlalchemy.dialects.postgresql",
@@ -16,9 +16,9 @@ OTHERS = (
 
 
 def main() -> None:
-    """Import every service, and what else runs."""
+    """Import every service, and MODULES."""
     programs = sorted(ROOT.glob("services/*/__main__.py"))
-    for module in (*(f"services.{each.parent.name}.__main__" for each in programs), *OTHERS):
+    for module in (*(f"services.{each.parent.name}.__main__" for each in programs), *MODULES):
         import_module(module)
 
 

@@ -12,7 +12,7 @@ LIFE = timedelta(days=365)
 
 
 def ensure_certificate(folder: Path) -> tuple[Path, Path]:
-    """Return (certificate, private key) for localhost, PEM; made when there is none."""
+    """Return (certificate, private key) for localhost, PEM; created when there is none."""
     certificate, private_key = folder / "cert.pem", folder / "key.pem"
     if not certificate.exists():
         folder.mkdir(parents=True, exist_ok=True)

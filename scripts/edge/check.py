@@ -1,4 +1,4 @@
-"""Check the edge: Envoy accepts its configuration, and no method was forgotten or let out."""
+"""Check the edge: Envoy accepts its configuration, which does what the protos declare."""
 
 import json
 import re
@@ -11,31 +11,32 @@ from typing import Any
 
 from scripts.edge.certificate import ensure_certificate
 from scripts.edge.program import envoy_program
-from scripts.edge.render import render_envoy
+from scripts.edge.render import cluster_of, render_envoy
+from scripts.manifests import read_services
 from scripts.paths import DESCRIPTORS
 from scripts.protos import methods
 from scripts.protos.methods import PublicMethod
+from services.common.manifest import Manifest
 
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 TOKENS = "envoy.filters.http.jwt_authn"
 NOWHERE = "nowhere"
-STREAMING = {"mamie_rosa.orders.v1.OrderEventsService": "order-events"}
-"""Services that a server of their own streams, and the cluster that it is."""
 
 Json = dict[str, Any]
 
 
 def main() -> int:
-    """Return 0 when the edge is as it should be; else say what is not."""
+    """Return 0 when there is no problem; otherwise print the problems."""
     with tempfile.TemporaryDirectory() as scratch:
         file = render_sample(Path(scratch))
-        problems = [*find_problems(json.loads(file.read_text()), DESCRIPTORS), *refusal(file)]
+        configuration = json.loads(file.read_text())
+        problems = [*find_problems(configuration, DESCRIPTORS, read_services()), *rejection(file)]
     for problem in problems:
         print(f"edge: {problem}", file=sys.stderr)
     if not problems:
         public = len(methods.public_methods(DESCRIPTORS))
         hidden = len(methods.internal_methods(DESCRIPTORS))
-        print(f"edge: Envoy takes it; {public} methods are public, {hidden} are out of reach")
+        print(f"edge: Envoy accepts it; {public} methods are public, {hidden} cannot be reached")
     return 1 if problems else 0
 
 
@@ -56,21 +57,25 @@ def render_sample(folder: Path) -> Path:
     )
 
 
-def refusal(file: Path) -> list[str]:
-    """Return why Envoy does not take a configuration; nothing when it does."""
+def rejection(file: Path) -> list[str]:
+    """Return why Envoy rejects a configuration; nothing when it accepts it."""
     command = [str(envoy_program()), "--mode", "validate", "--log-level", "critical"]
     done = subprocess.run([*command, "-c", str(file)], capture_output=True, text=True, check=False)
     return [done.stderr.strip()] if done.returncode else []
 
 
-def find_problems(configuration: Json, descriptor_set: Path) -> Iterator[str]:
+def find_problems(
+    configuration: Json, descriptor_set: Path, services: Sequence[Manifest]
+) -> Iterator[str]:
     """Yield what is wrong with a configuration, for the methods of a descriptor set."""
     manager = public_manager(configuration)
     public = methods.public_methods(descriptor_set)
     internal = methods.internal_methods(descriptor_set)
+    yield from _declared(public, services)
     yield from _transcoded(filter_config(manager, TRANSCODER), public)
     for method in public:
-        yield from _routed(manager["route_config"]["virtual_hosts"][0], method)
+        cluster = cluster_of(method, services)
+        yield from _routed(manager["route_config"]["virtual_hosts"][0], method, cluster)
         yield from _guarded(filter_config(manager, TOKENS)["rules"], method)
     yield from _hidden(configuration, manager["route_config"]["virtual_hosts"][0], internal)
     for name in set(methods.path_fields(descriptor_set)) & methods.query_fields(descriptor_set):
@@ -78,7 +83,7 @@ def find_problems(configuration: Json, descriptor_set: Path) -> Iterator[str]:
 
 
 def public_manager(configuration: Json) -> Json:
-    """Return how HTTP is spoken with the world (the same on every public port)."""
+    """Return the configuration of HTTP, which is the same on every public port."""
     http: Json = configuration["static_resources"]["listeners"][0]
     manager: Json = http["filter_chains"][0]["filters"][0]["typed_config"]
     return manager
@@ -89,6 +94,19 @@ def filter_config(manager: Json, name: str) -> Json:
     return next(each["typed_config"] for each in manager["http_filters"] if each["name"] == name)
 
 
+def _declared(public: Sequence[PublicMethod], services: Sequence[Manifest]) -> Iterator[str]:
+    """Yield the methods without access, and the manifests that contradict the protos."""
+    for method in public:
+        if method.access == "ACCESS_UNSPECIFIED":
+            yield f"{method.grpc_path} declares no (mamie_rosa.options.v1.access)"
+    wanted = {method.folder for method in public}
+    found = {service.name for service in services if service.public}
+    for name in sorted(wanted - found):
+        yield f"{name} has public methods and is not public in its manifest"
+    for name in sorted(found - wanted):
+        yield f"{name} is public in its manifest and has no public method"
+
+
 def _transcoded(transcoder: Json, public: Sequence[PublicMethod]) -> Iterator[str]:
     wanted = {method.service for method in public}
     for service in sorted(wanted ^ set(transcoder["services"])):
@@ -96,42 +114,40 @@ def _transcoded(transcoder: Json, public: Sequence[PublicMethod]) -> Iterator[st
         yield f"{service} {what} in the transcoder's list (filters.yaml)"
 
 
-def _routed(virtual_host: Json, method: PublicMethod) -> Iterator[str]:
-    """Yield what is wrong with a method's route: it leads to its service; reads are retried.
+def _routed(virtual_host: Json, method: PublicMethod, cluster: str) -> Iterator[str]:
+    """Yield what is wrong with a method's route: its cluster, its timeout, its retries.
 
-    Whatever does not stream is not waited for without end.
+    Only streams have no timeout; only reads are retried after any failure.
     """
     route = first_match(virtual_host["routes"], method.grpc_path)["route"]
-    service = STREAMING.get(method.service, method.service.split(".")[1])
-    if route["cluster"] != service:
-        yield f"{method.grpc_path} leads to {route['cluster']}, not to {service} (routes.yaml)"
+    if route["cluster"] != cluster:
+        yield f"{method.grpc_path} leads to {route['cluster']}, not to {cluster} (routes.yaml)"
     is_endless = route.get("timeout") == "0s"
-    if is_endless != (method.service in STREAMING):
-        told = "waited for without end" if is_endless else "cut off though it streams"
-        yield f"{method.grpc_path} is {told} (routes.yaml)"
+    if is_endless != method.streams:
+        problem = "has no timeout" if is_endless else "has a timeout though it streams"
+        yield f"{method.grpc_path} {problem} (routes.yaml)"
     policy = route.get("retry_policy", virtual_host["retry_policy"])
-    is_repeated = "unavailable" in policy["retry_on"].split(",")
-    if is_repeated != (method.verb == "GET"):
-        told = (
-            "repeated though it changes things" if is_repeated else "not repeated though it reads"
-        )
-        yield f"{method.grpc_path} is {told} (routes.yaml)"
+    is_retried = "unavailable" in policy["retry_on"].split(",")
+    if is_retried != (method.verb == "GET"):
+        problem = "is retried though it changes state" if is_retried else "is not retried"
+        yield f"{method.grpc_path} {problem} (routes.yaml)"
 
 
 def _guarded(rules: Sequence[Json], method: PublicMethod) -> Iterator[str]:
-    """Yield what is wrong with who may call a method: it is said, and the same for both ways."""
+    """Yield what is wrong with the token rules of a method: both paths are as it declares."""
     rest_path = re.sub(r"{[^}]*}", "sample", method.path)
     rest = first_match(rules, rest_path, method.verb)
     native = first_match(rules, method.grpc_path, "POST")
     for rule, path in ((rest, f"{method.verb} {method.path}"), (native, method.grpc_path)):
         if not rule:
-            yield f"{path} is neither open nor in need of a token (tokens.yaml)"
-    if rest and native and ("requires" in rest) != ("requires" in native):
-        yield f"{method.grpc_path} needs a token in one of REST and gRPC alone (tokens.yaml)"
+            yield f"{path} has no rule (tokens.yaml)"
+        elif ("requires" in rule) != (method.access != "ANYONE"):
+            needs = "needs" if "requires" in rule else "does not need"
+            yield f"{path} {needs} a token, and its access is {method.access} (tokens.yaml)"
 
 
 def _hidden(configuration: Json, virtual_host: Json, internal: Sequence[str]) -> Iterator[str]:
-    """Yield what of the internal methods can be reached, or is so much as named."""
+    """Yield the internal methods that can be reached, or that are named at all."""
     text = json.dumps(configuration)
     for path in internal:
         service = path.split("/")[1]

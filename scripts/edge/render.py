@@ -1,23 +1,32 @@
-"""Renders `envoy/` into the one file that Envoy reads.
+"""Renders `envoy/` into the file that Envoy reads.
 
-The sources are plain Envoy YAML, with three additions:
+The sources are plain Envoy YAML, with four additions:
 
-    !include FILE   stands for what a file beside it says (its text, if it is not YAML)
-    !errors FILE    stands for the local reply mappers of a table of errors (errors.yaml)
     $NAME           as a whole value stands for a value that varies, such as a port
+    !include FILE   stands for the contents of a file beside it (its text, if it is not YAML)
+    !errors FILE    stands for the local reply mappers of a table of errors (errors.yaml)
+    !methods {KIND: FILE}
+                    in a list stands for a file's contents once for each public method of that
+                    kind: READ (GET), CHANGE (any other verb), STREAM, or an Access of the
+                    protos, such as ANYONE. In the file $METHOD, $VERB, $PATH_REGEX, $CLUSTER,
+                    $TIMEOUT and $DEADLINE are those of the method.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, Unpack
 
 import grpc
 import yaml
 
+from scripts.edge.listeners import move_listeners
+from scripts.manifests import read_services
 from scripts.paths import ROOT
 from scripts.protos import methods
+from scripts.protos.methods import PublicMethod
+from services.common.manifest import Manifest
 
 SOURCES = ROOT / "envoy"
 DOMAIN = "mamie-rosa"
@@ -25,7 +34,7 @@ TYPE = "type.googleapis.com/"
 EXPRESSION = TYPE + "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 ERROR_INFO = TYPE + "google.rpc.ErrorInfo"
 
-# A request of a gRPC client. A transcoded one looks like it, but carries the path it came with.
+# A request of a gRPC client. A transcoded one looks the same, but has its original path as well.
 IS_GRPC = (
     "request.headers['content-type'].startsWith('application/grpc')"
     " && !('x-envoy-original-path' in request.headers)"
@@ -33,16 +42,17 @@ IS_GRPC = (
 
 
 class UnknownValueError(ValueError):
-    """A source asks for a value that nobody gives."""
+    """A source uses a value that is not defined."""
 
 
 class Values(TypedDict):
     """What varies: `http_port` here is $HTTP_PORT in a source.
 
-    `xds_addresses` are the control planes, the first preferred. `trusted_hops` are the
-    proxies in front whose X-Forwarded-For is believed. `allowed_origins` is a regular
-    expression for the web pages that may call the shop. `cache_folder` is made beside the
-    configuration unless it is given.
+    `xds_addresses` are the control planes, the first preferred. `trusted_hops` is the number
+    of proxies in front whose X-Forwarded-For is trusted. `allowed_origins` is a regular
+    expression for the web pages that may call the shop. `cache_folder` is created beside the
+    configuration unless it is given. With `listeners_file` the listeners are written there:
+    Envoy replaces them without a restart whenever the file changes.
     """
 
     http_port: int
@@ -60,6 +70,7 @@ class Values(TypedDict):
     cache_folder: NotRequired[Path]
     allowed_origins: NotRequired[str]
     jwks_cache_seconds: NotRequired[int]
+    listeners_file: NotRequired[Path]
 
 
 DEFAULTS: Mapping[str, Any] = {
@@ -80,11 +91,52 @@ def render_envoy(*, output: Path, **given: Unpack[Values]) -> Path:
     values |= {
         "jwks_cache": f"{values['jwks_cache_seconds']}s",
         "control_planes": [_endpoint(*address) for address in given["xds_addresses"]],
-        "path_fields": methods.path_fields(given["descriptor_set"]),
+        **_values_of_methods(given["descriptor_set"]),
     }
     named = {name.upper(): value for name, value in values.items()}
-    output.write_text(json.dumps(_load("envoy.yaml", named), indent=2, default=str))
+    configuration = _load("envoy.yaml", named)
+    if "listeners_file" in given:
+        move_listeners(configuration, given["listeners_file"])
+    output.write_text(json.dumps(configuration, indent=2, default=str))
     return output
+
+
+def _values_of_methods(descriptor_set: Path) -> dict[str, Any]:
+    """Return the values that follow from the protos and the manifests."""
+    public = methods.public_methods(descriptor_set)
+    guarded = [method for method in public if method.access != "ANYONE"]
+    return {
+        "public_methods": [_values_of(method, read_services()) for method in public],
+        "public_services": list(dict.fromkeys(method.service for method in public)),
+        "path_fields": methods.path_fields(descriptor_set),
+        "guarded_paths": f"/api/({_alternatives(m.path.split('/')[2] for m in guarded)})(/.*)?",
+        "guarded_packages": rf"/mamie_rosa\.({_alternatives(m.folder for m in public)})\.v1\..*",
+    }
+
+
+def _values_of(method: PublicMethod, services: Sequence[Manifest]) -> dict[str, Any]:
+    """Return what !methods offers for one method; `kinds` are those that it has."""
+    kind = "STREAM" if method.streams else "READ" if method.verb == "GET" else "CHANGE"
+    return {
+        "kinds": {kind, method.access},
+        "METHOD": method.grpc_path,
+        "VERB": method.verb,
+        "PATH_REGEX": method.path_regex,
+        "CLUSTER": cluster_of(method, services),
+        # The service stops working on a call a moment after Envoy has stopped waiting.
+        "TIMEOUT": f"{method.timeout_seconds - 0.1:.1f}s",
+        "DEADLINE": f"{method.timeout_seconds}S",
+    }
+
+
+def cluster_of(method: PublicMethod, services: Sequence[Manifest]) -> str:
+    """Return the cluster of a method: its service, or the server that streams for it."""
+    streaming = {each.name: each.streaming for each in services}
+    return streaming.get(method.folder, "") if method.streams else method.folder
+
+
+def _alternatives(words: Iterable[str]) -> str:
+    return "|".join(dict.fromkeys(words))
 
 
 def _endpoint(address: str, port: int) -> dict[str, Any]:
@@ -92,7 +144,7 @@ def _endpoint(address: str, port: int) -> dict[str, Any]:
 
 
 def _load(name: str, values: Mapping[str, Any]) -> Any:
-    """Return what a source says, with everything in its place."""
+    """Return the contents of a source, with all additions replaced."""
     text = (SOURCES / name).read_text()
     if not name.endswith(".yaml"):
         return text
@@ -103,6 +155,10 @@ def _load(name: str, values: Mapping[str, Any]) -> Any:
         loader.dispose()
 
 
+class _Entries(list[Any]):
+    """Several entries of the list in which they stand."""
+
+
 class _Loader(yaml.SafeLoader):
     """Reads one source; `values` are what its $NAMEs stand for."""
 
@@ -111,15 +167,33 @@ class _Loader(yaml.SafeLoader):
         self.values = values
 
     def value(self, node: yaml.ScalarNode) -> Any:
-        """Return what a $NAME stands for."""
+        """Return the value of a $NAME."""
         name = node.value.removeprefix("$")
         if name not in self.values:
-            raise UnknownValueError(f"nobody gives {name}")
+            raise UnknownValueError(f"{name} is not defined")
         return self.values[name]
 
     def include(self, node: yaml.ScalarNode) -> Any:
-        """Return what another source says."""
+        """Return the contents of another source."""
         return _load(node.value, self.values)
+
+    def methods(self, node: yaml.MappingNode) -> "_Entries":
+        """Return the contents of the file of its kind for each public method that has one."""
+        entries = _Entries()
+        for kind, file in self.construct_mapping(node).items():
+            for method in self.values["PUBLIC_METHODS"]:
+                if kind in method["kinds"]:
+                    loaded = _load(file, {**self.values, **method})
+                    entries.extend(loaded if isinstance(loaded, list) else [loaded])
+        return entries
+
+    def construct_sequence(self, node: yaml.SequenceNode, deep: bool = False) -> list[Any]:
+        """Return a list; what stands for several entries is replaced by them."""
+        plain: list[Any] = []
+        for child in node.value:
+            entry = self.construct_object(child, deep=deep)
+            plain.extend(entry if isinstance(entry, _Entries) else [entry])
+        return plain
 
     def errors(self, node: yaml.ScalarNode) -> Any:
         """Return the mappers of a table of errors."""
@@ -130,10 +204,11 @@ _Loader.add_implicit_resolver("!value", re.compile(r"^\$[A-Z_]+$"), ["$"])
 _Loader.add_constructor("!value", _Loader.value)
 _Loader.add_constructor("!include", _Loader.include)
 _Loader.add_constructor("!errors", _Loader.errors)
+_Loader.add_constructor("!methods", _Loader.methods)
 
 
 def error_mappers(table: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield two local reply mappers for each error: for gRPC clients, and for all others."""
+    """Yield two local reply mappers for each error: for gRPC clients, and for REST."""
     for error in table:
         grpc_code = _header("x-grpc-code", str(_number(error.get("grpc_code", error["code"]))))
         yield _mapper(error, f"({IS_GRPC}) && ({error['when']})", _as_text(error), grpc_code)
@@ -150,7 +225,7 @@ def _mapper(
     status_code = {"status_code": error["status"]} if "status" in error else {}
     return {
         "filter": {"extension_filter": {"name": "when", "typed_config": expression}},
-        # For what could not be read as a request, and so has no id; the access log has it too.
+        # For what is no valid request and so has no id; the access log has this one too.
         "headers_to_add": [_header("x-request-id", "connection-%CONNECTION_ID%"), *headers],
         "body_format_override": body_format,
         **status_code,
@@ -167,7 +242,7 @@ def _number(code: str) -> int:
 
 
 def _as_text(error: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a gRPC client is told: in grpc-message, which is plain text."""
+    """Return the body for gRPC clients: grpc-message, which is plain text."""
     return {"text_format_source": {"inline_string": error["message"]}}
 
 

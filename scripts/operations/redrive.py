@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scripts.manifests import read_services
 from scripts.stack.client import NoStackError, Stack
-from scripts.stack.services import SERVICES
 from scripts.stack.settings import DEFAULT_DATA
 from services.common.messaging import dead_letters, rabbitmq
 from services.common.messaging.dead_letters import DeadLetter
 
-CONSUMERS = [service.name for service in SERVICES if service.consumes]
+CONSUMERS = [service.name for service in read_services() if service.consumes]
 COLUMNS = ("event", "type", "subject", "reason", "died", "bytes")
 PIPED_WIDTH = 180
 

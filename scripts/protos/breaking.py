@@ -14,7 +14,7 @@ BASES = ("origin/main", "main")
 
 
 def main() -> int:
-    """Return 0 when a client of the main branch's protos still understands these."""
+    """Return 0 when these protos are compatible with those of the main branch."""
     base = next((base for base in BASES if _exists(base)), None)
     if base is None:
         print("breaking: there is no main branch to compare with", file=sys.stderr)

@@ -1,8 +1,8 @@
 """Generate Python from `protos/` into `build/gen`, and the descriptor set that Envoy transcodes by.
 
-Nothing is fetched: the imported definitions come with the installed packages
-googleapis-common-protos (google/api, google/rpc) and protovalidate (buf/validate,
-of which the wheel carries the descriptor alone).
+Nothing is fetched: the imported definitions are in the installed packages
+googleapis-common-protos (google/api, google/rpc) and protovalidate (buf/validate, as a
+descriptor only).
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import tempfile
 from importlib import import_module, resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pb2
 
@@ -25,7 +26,7 @@ GENERATORS = ("grpcio-tools", "protobuf", "mypy-protobuf", "protovalidate")
 
 
 def main() -> int:
-    """Generate everything unless it is there already, from the same sources."""
+    """Generate everything unless it is up to date."""
     stamp = fingerprint()
     if STAMP.exists() and STAMP.read_text() == stamp:
         return 0
@@ -47,7 +48,7 @@ def fingerprint() -> str:
 def _installed_version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # mypy-protobuf is a tool of developers
+    except PackageNotFoundError:  # mypy-protobuf is a development tool
         return "-"
 
 
@@ -88,7 +89,7 @@ def python_options(output: Path) -> list[str]:
 
 def run_protoc(protos: Path, *arguments: str) -> None:
     """Run protoc on a folder of protos; its messages go to standard error."""
-    from grpc_tools import protoc  # noqa: PLC0415 - an image has what it made, but not the tool
+    from grpc_tools import protoc  # noqa: PLC0415 - images contain the output, not the tool
 
     builtin = resources.files("grpc_tools") / "_proto"
     googleapis = Path(str(resources.files("google.api") / "annotations.proto")).parents[2]
@@ -105,7 +106,7 @@ def validate_descriptors() -> bytes:
     validate_pb = import_module("protovalidate._gen.buf.validate.validate_pb")
     found: dict[str, bytes] = {}
 
-    def collect(file) -> None:
+    def collect(file: Any) -> None:
         for dependency in file.dependencies:
             collect(dependency)
         found.setdefault(file.name, file.proto.to_binary())

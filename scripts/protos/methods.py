@@ -1,24 +1,39 @@
-"""What the descriptor set says about the methods: which are public, under which paths."""
+"""What the descriptor set says about the methods: which are public, under which paths, for whom."""
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
+from mamie_rosa.options.v1 import options_pb2
 
 PACKAGE = "mamie_rosa"
+DEFAULT_TIMEOUT_SECONDS = 5
 
 
-class PublicMethod(NamedTuple):
-    """A method that clients reach over REST: its full names, and its path's template."""
+@dataclass(frozen=True, kw_only=True)
+class PublicMethod:
+    """A method that clients reach over REST, as its proto declares it.
+
+    `access` is a name of mamie_rosa.options.v1.Access. `streams` says that it answers with a
+    stream.
+    """
 
     service: str
     method: str
     verb: str
     path: str
     input_type: str
+    access: str
+    timeout_seconds: int
+    streams: bool
+
+    @property
+    def folder(self) -> str:
+        """Return the folder of its service, such as "orders" of mamie_rosa.orders.v1."""
+        return self.service.split(".")[1]
 
     @property
     def grpc_path(self) -> str:
@@ -29,6 +44,12 @@ class PublicMethod(NamedTuple):
     def path_fields(self) -> list[str]:
         """Return the fields that its REST path binds, such as "id" of /api/orders/{id}."""
         return re.findall(r"{([a-z0-9_.]+)", self.path)
+
+    @property
+    def path_regex(self) -> str:
+        """Return a regular expression for its REST path, with or without a slash at the end."""
+        fixed = map(re.escape, re.split(r"{[^}]*}", self.path))
+        return f"{'[^/]+'.join(fixed)}/?"
 
 
 def public_methods(descriptor_set: Path) -> list[PublicMethod]:
@@ -41,8 +62,17 @@ def _public_methods(files: descriptor_pb2.FileDescriptorSet) -> Iterator[PublicM
         for method in service.method:
             rule = method.options.Extensions[annotations_pb2.http]
             if verb := rule.WhichOneof("pattern"):
-                path = getattr(rule, verb)
-                yield PublicMethod(name, method.name, verb.upper(), path, method.input_type)
+                options = method.options.Extensions
+                yield PublicMethod(
+                    service=name,
+                    method=method.name,
+                    verb=verb.upper(),
+                    path=getattr(rule, verb),
+                    input_type=method.input_type,
+                    access=options_pb2.Access.Name(options[options_pb2.access]),
+                    timeout_seconds=options[options_pb2.timeout_seconds] or DEFAULT_TIMEOUT_SECONDS,
+                    streams=method.server_streaming,
+                )
 
 
 def public_services(descriptor_set: Path) -> list[str]:
@@ -51,7 +81,7 @@ def public_services(descriptor_set: Path) -> list[str]:
 
 
 def internal_methods(descriptor_set: Path) -> list[str]:
-    """Return the gRPC path of every method of ours that is not public, sorted."""
+    """Return the gRPC path of every method in our package that is not public, sorted."""
     public = {method.grpc_path for method in public_methods(descriptor_set)}
     ours = {
         f"/{name}/{method.name}"
@@ -62,7 +92,7 @@ def internal_methods(descriptor_set: Path) -> list[str]:
 
 
 def path_fields(descriptor_set: Path) -> list[str]:
-    """Return the fields that paths bind, in every spelling that a query could use, sorted."""
+    """Return the fields that paths bind, in every spelling that a query allows, sorted."""
     names = {name for method in public_methods(descriptor_set) for name in method.path_fields}
     return sorted(names | {_camel_case(name) for name in names})
 
@@ -90,7 +120,7 @@ def query_fields(descriptor_set: Path) -> set[str]:
 def _services(
     files: descriptor_pb2.FileDescriptorSet,
 ) -> Iterator[tuple[str, descriptor_pb2.ServiceDescriptorProto]]:
-    """Yield our services, with their full names."""
+    """Yield the services of our package, with their full names."""
     for file in files.file:
         if file.package.split(".")[0] == PACKAGE:
             for service in file.service:

@@ -1,4 +1,4 @@
-"""The commands behind scripts/up, down, status, logs and scale."""
+"""The commands behind scripts/up, down, status, logs, scale and reload."""
 
 import argparse
 import json
@@ -13,23 +13,23 @@ import psutil
 from rich.console import Console
 from rich.live import Live
 
+from scripts.manifests import ManifestError, read_services
 from scripts.paths import ROOT
 from scripts.stack import view
-from scripts.stack.client import NoStackError, Stack
+from scripts.stack.client import CommandFailedError, NoStackError, Stack
 from scripts.stack.consul_package import ConsulMissingError
 from scripts.stack.neo4j import Neo4jMissingError
-from scripts.stack.plan import Plan, log_folder, make_plan
+from scripts.stack.plan import PYTHONPATH, Plan, log_folder, make_plan
 from scripts.stack.ports import PortTakenError
 from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
-from scripts.stack.services import SERVICES
 from scripts.stack.settings import DEFAULT_DATA, read_settings
 from scripts.stack.units import UnitFailedError
 
-SAID_PLAINLY = (
-    *(PortTakenError, UnitFailedError, NoStackError),
-    *(ConsulMissingError, Neo4jMissingError),
+EXPECTED_ERRORS = (
+    *(PortTakenError, UnitFailedError, NoStackError, CommandFailedError),
+    *(ConsulMissingError, Neo4jMissingError, ManifestError),
 )
-"""What ends a command with its message alone."""
+"""Errors that end a command with their message alone."""
 
 console = Console()
 
@@ -39,7 +39,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         return options.run(options)
-    except SAID_PLAINLY as error:
+    except EXPECTED_ERRORS as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 1
 
@@ -50,9 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, about in (
         ("up", up, "start the whole shop"),
         ("down", down, "stop it"),
-        ("status", status, "what runs, where, with how much memory"),
-        ("logs", logs, "what the processes say"),
+        ("status", status, "the processes, their ports and their memory"),
+        ("logs", logs, "the logs of the processes"),
         ("scale", scale, "run another number of instances: catalog=6"),
+        ("reload", reload, "adopt services that were added or removed, and changed protos"),
     ):
         command = commands.add_parser(name, help=about)
         command.set_defaults(run=run)
@@ -76,17 +77,18 @@ def up(options: argparse.Namespace) -> int:
     wanted = _counts(options.scale)
     if _is_running(settings.data):
         console.print(f"A stack runs on {settings.data} already; see scripts/status.")
+        console.print("scripts/reload adopts new services and changed protos.")
         return 1
     settings.data.mkdir(parents=True, exist_ok=True)
-    if left := clean_up(settings.data):
-        console.print(f"Ended {left} processes that an earlier run had left.")
+    if count := clean_up(settings.data):
+        console.print(f"Ended {count} processes of an earlier run.")
     if options.detach:
         return _detach(options)
     return _run(make_plan(settings, wanted))
 
 
 def _run(plan: Plan) -> int:
-    """Run a stack until it is told to stop; show how it comes up."""
+    """Run a stack until it is stopped; show its start."""
     stopping, began = threading.Event(), time.monotonic()
     stop_on_signals(stopping)
     runner = Runner(plan)
@@ -94,14 +96,14 @@ def _run(plan: Plan) -> int:
     control.serve_in_background()
     failed = False
     try:
-        with Live(view.Progress(runner, began), console=console, refresh_per_second=4):
+        with Live(view.StartView(runner, began), console=console, refresh_per_second=4):
             starting = threading.Thread(target=_start, args=(runner, stopping), daemon=True)
             starting.start()
             while starting.is_alive() and not stopping.is_set():
                 starting.join(0.1)
         failed = bool(runner.failure)
         if not failed and not stopping.is_set():
-            view.print_places(console, runner.describe(), time.monotonic() - began)
+            view.print_urls(console, runner.describe(), time.monotonic() - began)
             stopping.wait()
     finally:
         if failed:
@@ -132,7 +134,7 @@ def _detach(options: argparse.Namespace) -> int:
         runner = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+            env=os.environ | {"PYTHONPATH": PYTHONPATH, "COLUMNS": "120"},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -143,7 +145,7 @@ def _detach(options: argparse.Namespace) -> int:
         while runner.poll() is None:
             state = _describe(stack)
             if state and state["healthy"]:
-                view.print_places(console, state, time.monotonic() - began)
+                view.print_urls(console, state, time.monotonic() - began)
                 return 0
             shown.update(view.summary(state))
             time.sleep(0.25)
@@ -163,12 +165,12 @@ def _is_running(data: Path) -> bool:
 
 
 def down(options: argparse.Namespace) -> int:
-    """Stop a stack and return when all of it is gone."""
+    """Stop a stack; return when all of its processes have ended."""
     stack = Stack(options.data)
     state = _describe(stack)
     if state is None:
-        left = clean_up(options.data.resolve())
-        console.print(f"Ended {left} processes that were left." if left else "Nothing runs.")
+        count = clean_up(options.data.resolve())
+        console.print(f"Ended {count} processes of an earlier run." if count else "Nothing runs.")
         return 0
     stack.stop()
     with console.status("stopping"):
@@ -178,7 +180,7 @@ def down(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Show what runs."""
+    """Show the processes."""
     state = Stack(options.data).describe()
     for unit in state["units"]:
         unit["memory"] = view.memory(unit["pid"])
@@ -192,7 +194,7 @@ def status(options: argparse.Namespace) -> int:
 
 
 def logs(options: argparse.Namespace) -> int:
-    """Print the logs of all processes, or of one service's."""
+    """Print the logs of all processes, or of one service."""
     folder = log_folder(options.data.resolve())
     files = sorted(folder.glob(f"{options.service}*.log"))
     if not files:
@@ -213,9 +215,18 @@ def scale(options: argparse.Namespace) -> int:
     return 0
 
 
+def reload(options: argparse.Namespace) -> int:
+    """Adopt the manifests and protos as they are now."""
+    for what, names in Stack(options.data).reload().items():
+        for name in names:
+            console.print(f"{name}: {what}", highlight=False)
+    console.print("The edge uses the protos as they are now.")
+    return 0
+
+
 def _counts(wanted: list[str]) -> dict[str, int]:
     """Return the instance counts that "catalog=6,users=1" asks for; a bad one ends the process."""
-    names = [service.name for service in SERVICES]
+    names = [service.name for service in read_services()]
     counts = {}
     for pair in (pair for text in wanted for pair in text.split(",")):
         name, _, number = pair.partition("=")

@@ -15,9 +15,9 @@ HEAP = "-Xms64m -Xmx256m"
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until a signal stops the process."""
     folder, bolt_port, http_port = sys.argv[1:]
-    os.chdir(folder)  # Java writes its logs where it stands
+    os.chdir(folder)  # Java writes its logs to the working directory
     os.environ.setdefault("ARCADEDB_JVM_ARGS", HEAP)
     server = arcadedb_embedded.create_server(
         root_path=folder,
@@ -33,11 +33,11 @@ def main() -> None:
     )
     server.start()
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):  # Java took them when it started
+    for number in (signal.SIGTERM, signal.SIGINT):  # Java replaced the handlers when it started
         signal.signal(number, lambda *_: stopping.set())
     stopping.wait()
     server.stop()
-    os._exit(0)  # Java's threads would keep the process
+    os._exit(0)  # Java's threads would keep the process alive
 
 
 if __name__ == "__main__":

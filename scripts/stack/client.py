@@ -1,4 +1,4 @@
-"""Talks to a running stack: what runs where, and what shall happen to it."""
+"""The client of a running stack: where its parts are, and commands to change it."""
 
 import json
 import signal
@@ -10,11 +10,15 @@ import requests
 
 from scripts.stack.settings import DEFAULT_DATA
 
-LONGEST_COMMAND_SECONDS = 180
+COMMAND_TIMEOUT_SECONDS = 180
 
 
 class NoStackError(Exception):
     """No stack runs on this data directory."""
+
+
+class CommandFailedError(RuntimeError):
+    """The stack could not execute a command; the message says why."""
 
 
 class Stack:
@@ -25,17 +29,17 @@ class Stack:
         self._mails: dict[str, bytes] = {}
 
     def describe(self) -> dict[str, Any]:
-        """Return the state of the stack; NoStackError when none runs."""
+        """Return the state of the stack; NoStackError when there is none."""
         return self._send({"do": "describe"})
 
     def url(self, name: str) -> str:
-        """Return where a part is: http, https, envoy_admin, consul, control_plane, a server."""
+        """Return the URL of a part: http, https, envoy_admin, consul, control_plane, a server."""
         return self.describe()["urls"][name]
 
     server_url = url
 
     def store_url(self, service: str) -> str:
-        """Return where a service keeps its data."""
+        """Return the URL of a service's store."""
         return self.describe()["stores"][service]
 
     def admin_credentials(self) -> tuple[str, str]:
@@ -44,9 +48,9 @@ class Stack:
         return admin["email"], admin["password"]
 
     def mails_to(self, address: str) -> list[bytes]:
-        """Return the mails to an address that were caught, as they came."""
+        """Return the mails to an address that the mail sink received, as they came."""
         for file in (self.data / "mailbox" / "new").iterdir():
-            if file.name not in self._mails:  # each is read once: there may be thousands
+            if file.name not in self._mails:  # each is read once: there can be thousands
                 self._mails[file.name] = file.read_bytes()
         return [mail for mail in self._mails.values() if address.encode() in mail]
 
@@ -55,7 +59,7 @@ class Stack:
         return next(unit for unit in self.describe()["units"] if unit["name"] == name)
 
     def address(self, instance: str) -> str:
-        """Return where an instance of a service is, "host:port", as Consul knows it."""
+        """Return the address of an instance, "host:port", from Consul."""
         answer = requests.get(f"{self.url('consul')}/v1/agent/service/{instance}", timeout=5)
         answer.raise_for_status()
         return f"{answer.json()['Address']}:{answer.json()['Port']}"
@@ -69,16 +73,23 @@ class Stack:
         """Run that many instances of a service; returns when they are ready."""
         self._send({"do": "scale", "service": service, "instances": instances})
 
+    def reload(self) -> dict[str, list[str]]:
+        """Adopt the manifests and protos as they are now; returns when the edge uses them.
+
+        "added" has the names of the services that were started, "removed" of those stopped.
+        """
+        return self._send({"do": "reload"})
+
     def kill(self, unit: str, number: int = signal.SIGKILL) -> None:
-        """Send a signal to a unit's process; it is restarted unless it is held."""
-        self._send({"do": "kill", "unit": unit, "signal": int(number)})
+        """Send a signal to a unit's process; the runner restarts it unless it is held."""
+        self._send({"do": "kill", "unit": unit, "number": int(number)})
 
     def hold(self, unit: str) -> None:
-        """Do not restart a unit when it ends, until `resume`."""
+        """Do not restart a unit until `resume`."""
         self._send({"do": "hold", "unit": unit})
 
     def resume(self, unit: str) -> None:
-        """Restart a unit again when it ends, and now if it has."""
+        """Restart a unit if it has ended, and whenever it ends."""
         self._send({"do": "resume", "unit": unit})
 
     def stop(self) -> None:
@@ -88,12 +99,12 @@ class Stack:
     def _send(self, command: dict[str, Any]) -> Any:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(LONGEST_COMMAND_SECONDS)
+                connection.settimeout(COMMAND_TIMEOUT_SECONDS)
                 connection.connect(str(self.data / "control.sock"))
                 connection.sendall(json.dumps(command).encode() + b"\n")
                 answer = json.loads(connection.makefile().readline())
         except (FileNotFoundError, ConnectionRefusedError, json.JSONDecodeError) as error:
             raise NoStackError(f"no stack runs on {self.data}") from error
         if "error" in answer:
-            raise RuntimeError(answer["error"])
+            raise CommandFailedError(answer["error"])
         return answer["ok"]

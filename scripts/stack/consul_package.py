@@ -10,16 +10,16 @@ from pathlib import Path
 from scripts.stack import debian
 
 HELP = """\
-Consul is not on PATH, and Debian 11's package cannot be had here: {}
+Consul is not on PATH, and Debian 11's package cannot be fetched: {}
 Install any Consul from 1.8 to 1.22, or set MAMIE_CONSUL_URL to a running agent."""
 
 
 class ConsulMissingError(Exception):
-    """There is no Consul to be had; the message says what to do."""
+    """No Consul can be found or fetched; the message says what to do."""
 
 
 def find_consul(cache: Path) -> Path:
-    """Return the path of a Consul binary; fetch it into `cache` when there is none."""
+    """Return the path of a Consul binary; it is fetched into `cache` when there is none."""
     if found := shutil.which("consul"):
         return Path(found)
     unpacked = cache / "usr/bin/consul"

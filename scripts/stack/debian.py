@@ -1,7 +1,7 @@
 """Packages of another Debian release, unpacked privately without being installed.
 
-They are fetched from the mirror that this machine uses, their signatures checked by apt with
-a configuration of its own.
+They are fetched from the mirror that this machine uses; apt verifies their signatures, with a
+separate configuration.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 def unpack(suite: str, *packages: str, into: Path) -> None:
     """Unpack packages of a release ("bullseye") below a folder.
 
-    OSError or CalledProcessError when they cannot be had; the latter's `stderr` says why.
+    OSError or CalledProcessError when they cannot be fetched; the latter's `stderr` says why.
     """
     for folder in ("lists/partial", "archives/partial"):
         (into / folder).mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def unpack(suite: str, *packages: str, into: Path) -> None:
 
 
 def mirror() -> str:
-    """Return the address that this machine has Debian's main archive from."""
+    """Return the address of Debian's main archive that this machine uses."""
     listed = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(ORIGIN)"])
     for line in listed.splitlines():
         address, _codename, *origin = line.split()

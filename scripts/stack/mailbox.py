@@ -1,4 +1,4 @@
-"""An SMTP server that keeps every mail in a Maildir instead of sending it on.
+"""An SMTP server that stores every mail in a Maildir and delivers none.
 
 `python -m scripts.stack.mailbox MAILDIR PORT`
 """
@@ -13,7 +13,7 @@ from aiosmtpd.handlers import Mailbox
 
 
 def main() -> None:
-    """Receive mails until told to stop."""
+    """Receive mails until a signal stops the process."""
     folder, port = sys.argv[1:]
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

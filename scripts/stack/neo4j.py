@@ -1,7 +1,7 @@
 """A real Neo4j Community for the recommendations graph, from Maven Central's jars.
 
 `python -m scripts.stack.neo4j` fetches the jars, once, into build/neo4j; Maven compares their
-checksums. With DATA_DIR it reads the password from MAMIE_BOLT_PASSWORD and becomes the server
+checksums. With DATA_DIR it reads the password from MAMIE_BOLT_PASSWORD and runs the server
 that DATA_DIR/conf describes. It runs on Java 17 or 21.
 """
 
@@ -52,7 +52,7 @@ server.https.enabled=false
 server.memory.pagecache.size=32m
 db.tx_log.preallocate=false
 dbms.usage_report.enabled=false
-# Else it waits ten seconds when it is told to stop.
+# The default delays each stop by ten seconds.
 internal.dbms.bolt.netty_server_shutdown_quiet_period=0
 internal.dbms.bolt.netty_server_shutdown_timeout=1
 """
@@ -61,17 +61,17 @@ JAVA = ["java", "-Xms64m", "-Xmx256m"] + [
     for package in ("java.nio", "java.io", "sun.nio.ch")
 ]
 HELP = """\
-Neo4j Community cannot be had here: {}
+Neo4j Community cannot be fetched: {}
 It needs Java 17 or 21, Maven (Debian: default-jre-headless and maven), and Maven Central, once.
-Or set MAMIE_NEO4J_URL to a running server, or leave MAMIE_NEO4J away for the embedded graph."""
+Or set MAMIE_NEO4J_URL to a running server, or unset MAMIE_NEO4J for the embedded graph."""
 
 
 class Neo4jMissingError(Exception):
-    """There is no Neo4j to be had; the message says what to do."""
+    """Neo4j cannot be fetched or run; the message says what to do."""
 
 
 def community(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
-    """Return Neo4j Community and its URL; Neo4jMissingError when it cannot be had."""
+    """Return Neo4j Community and its URL; Neo4jMissingError when it cannot be fetched."""
     fetch()
     port, password = ports.take("bolt"), secrets.get("bolt")
     (folder / "conf").mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def community(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
 
 
 def answers(url: str) -> bool:
-    """Return whether a Bolt server answers a query; its port is open before that."""
+    """Return whether a Bolt server answers a query; its port opens earlier."""
     parts = urlsplit(url)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     with neo4j.GraphDatabase.driver(
@@ -100,7 +100,7 @@ def answers(url: str) -> bool:
 
 
 def fetch(cache: Path = CACHE) -> None:
-    """Fetch the jars that are not there yet; Neo4jMissingError when they cannot be had."""
+    """Fetch the jars that are missing; Neo4jMissingError when that fails."""
     _require_java()
     stamp = cache / "version"
     if stamp.exists() and stamp.read_text() == VERSION:
@@ -117,10 +117,10 @@ def fetch(cache: Path = CACHE) -> None:
 
 
 def _require_java() -> None:
-    told = _output(["java", "-version"])
-    version = re.search(r'version "(\d+)', told)
+    printed = _output(["java", "-version"])
+    version = re.search(r'version "(\d+)', printed)
     if not version or int(version[1]) < 17:
-        raise Neo4jMissingError(HELP.format(f"Java is too old ({told.splitlines()[0]})"))
+        raise Neo4jMissingError(HELP.format(f"Java is too old ({printed.splitlines()[0]})"))
 
 
 def _output(command: list[str]) -> str:
@@ -133,7 +133,7 @@ def _output(command: list[str]) -> str:
 
 
 def serve(folder: Path) -> None:
-    """Set the password of a new server, and become the server."""
+    """Set the password of a new server, and replace this process by the server."""
     os.environ["NEO4J_HOME"] = str(folder)
     java = [*JAVA, "-cp", f"{CACHE / 'lib'}/*"]
     if not (folder / "data" / "dbms" / "auth.ini").exists():
@@ -146,7 +146,7 @@ def serve(folder: Path) -> None:
 
 
 def main() -> None:
-    """Become the server of a folder; without one fetch the jars, or say what is missing."""
+    """Run the server of a folder; without one fetch the jars, or print what is missing."""
     if sys.argv[1:]:
         serve(Path(sys.argv[1]))
     try:

@@ -1,9 +1,10 @@
-"""What runs, with which settings, in which order: the whole stack as units."""
+"""The units of the whole stack, their settings and their order."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 import requests
@@ -12,13 +13,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from scripts.edge.certificate import ensure_certificate
 from scripts.edge.program import envoy_program
 from scripts.edge.render import render_envoy
+from scripts.manifests import CONTROL_PLANE, read_control_plane, read_services
 from scripts.paths import DESCRIPTORS, ROOT
 from scripts.stack import neo4j, servers
 from scripts.stack.credentials import Secrets
 from scripts.stack.ports import Ports
-from scripts.stack.services import CONTROL_PLANE_PORT, SERVICES, Service
 from scripts.stack.settings import Settings
 from scripts.stack.units import Unit
+from services.common.manifest import Manifest
 
 PYTHONPATH = f"{ROOT}:{ROOT / 'build' / 'gen'}"
 
@@ -26,10 +28,14 @@ ENVOY_OPTIONS = {
     "--concurrency": "2",
     "--log-level": "warning",
     "--file-flush-interval-msec": "500",
-    # It tells when two answers compete for one entry, which is no trouble.
+    # It warns when two responses compete for one entry, which is harmless.
     "--component-log-level": "cache_filter:error",
 }
-"""What compose.yaml gives it too (scripts/check compares)."""
+"""The same as in compose.yaml (scripts/check compares)."""
+
+
+EDGE = ("http", "https", "envoy_admin")
+"""The names of Envoy's URLs."""
 
 
 @dataclass
@@ -38,9 +44,10 @@ class Plan:
 
     settings: Settings
     secrets: Secrets
+    ports: Ports
+    services: Sequence[Manifest]
     units: list[Unit] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
-    store_urls: dict[str, str] = field(default_factory=dict)
 
     def add_server(self, name: str, unit: Unit, url: str) -> None:
         """Add a server under the name that its URL has."""
@@ -49,32 +56,41 @@ class Plan:
 
 
 def make_plan(settings: Settings, scale: Mapping[str, int]) -> Plan:
-    """Return the stack that the settings and the instance counts ask for."""
-    data = settings.data
-    plan = Plan(settings, Secrets(data / "secrets.json"), urls=dict(settings.urls))
+    """Return the stack that the manifests, the settings and the instance counts ask for."""
+    plan = Plan(
+        settings=settings,
+        secrets=Secrets(settings.data / "secrets.json"),
+        ports=Ports(settings.data / "ports.json"),
+        services=read_services(),
+        urls=dict(settings.urls),
+    )
     if settings.admin_password:
         plan.secrets.set("admin", settings.admin_password)
-    ports = Ports(data / "ports.json")
-    _add_servers(plan, ports)
-    _add_control_plane(plan, ports)
-    for service in SERVICES:
-        if port := _fixed(plan, service.port):
-            ports.take(service.name, port)
-        if service.prepare:
-            plan.units.append(_preparation(plan, service))
-    for service in SERVICES:
+    _add_servers(plan)
+    _add_control_plane(plan)
+    for service in plan.services:
+        take_port(plan, service)
+        if service.tasks:
+            plan.units.append(task_unit(plan, service))
+    for service in plan.services:
         count = scale.get(service.name, service.instances)
         plan.units.extend(service_unit(plan, service, number) for number in range(1, count + 1))
-    _add_edge(plan, ports)
+    _add_edge(plan)
     return plan
 
 
-def _add_servers(plan: Plan, ports: Ports) -> None:
-    data, secrets = plan.settings.data, plan.secrets
+def take_port(plan: Plan, service: Manifest) -> None:
+    """Reserve the port of a service's first instance; PortTakenError when it is not free."""
+    if port := _fixed(plan, service.port):
+        plan.ports.take(service.name, port)
+
+
+def _add_servers(plan: Plan) -> None:
+    data, secrets, ports = plan.settings.data, plan.secrets, plan.ports
     consul_port = None if plan.settings.free_ports else plan.settings.consul_port
     graph = neo4j.community if plan.settings.neo4j == "community" else servers.bolt
     makers = {
-        "postgres": lambda: servers.postgres(data / "postgres", ports, secrets),
+        "postgres": lambda: servers.postgres(data / "postgres", ports, secrets, databases(plan)),
         "mongodb": lambda: servers.mongodb(data / "mongodb", ports),
         "redis": lambda: servers.redis_server(data / "redis", ports),
         "consul": lambda: servers.consul(data / "consul", ports, consul_port),
@@ -89,54 +105,106 @@ def _add_servers(plan: Plan, ports: Ports) -> None:
             plan.add_server(name, *make())
 
 
-def _add_control_plane(plan: Plan, ports: Ports) -> None:
-    port = ports.take("control_plane", _fixed(plan, CONTROL_PLANE_PORT))
-    plan.urls["control_plane"] = f"127.0.0.1:{port}"
+def databases(plan: Plan) -> list[str]:
+    """Return the services that have a PostgreSQL database of their own."""
+    return [service.name for service in plan.services if service.store == "postgres"]
+
+
+def _add_control_plane(plan: Plan) -> None:
+    manifest = read_control_plane()
+    port = plan.ports.take(CONTROL_PLANE, _fixed(plan, manifest.port))
+    plan.urls[CONTROL_PLANE] = f"127.0.0.1:{port}"
     plan.units.append(
         Unit(
-            name="control_plane",
-            command=[sys.executable, "-m", "services.control_plane"],
-            environment=_environment(plan, "control_plane", port),
+            name=CONTROL_PLANE,
+            command=[sys.executable, "-m", manifest.module, "serve"],
+            environment=_environment(plan, CONTROL_PLANE, port),
             ready=lambda: _is_serving(port),
             after=_started(plan, "consul"),
         )
     )
 
 
-def _preparation(plan: Plan, service: Service) -> Unit:
+def task_unit(plan: Plan, service: Manifest) -> Unit:
+    """Return the tasks of a service, which run before its instances start."""
+    name = task_name(service.name)
     needed = [service.store, *(["rabbitmq"] if service.consumes else [])]
+    environment = _environment(plan, name, 0) | _store_environment(plan, service)
+    if service.consumes:
+        environment["MAMIE_BUS_URL"] = plan.urls["rabbitmq"]
     return Unit(
-        name=f"{service.name}-prepare",
-        command=[sys.executable, "-m", service.module, *service.prepare],
-        environment=_service_environment(plan, service, f"{service.name}-prepare", 0),
+        name=name,
+        command=[sys.executable, "-m", service.module, *service.tasks],
+        environment=environment | _chosen_settings(plan, *service.settings, *service.task_settings),
         after=[name for server in needed for name in _started(plan, server)],
         task=True,
     )
 
 
-def service_unit(plan: Plan, service: Service, number: int) -> Unit:
+def units_of(plan: Plan, service: Manifest) -> list[Unit]:
+    """Return all units of a service: its tasks, if any, and its instances."""
+    tasks = [task_unit(plan, service)] if service.tasks else []
+    numbers = range(1, service.instances + 1)
+    return [*tasks, *(service_unit(plan, service, number) for number in numbers)]
+
+
+def task_name(service: str) -> str:
+    """Return the name of the unit that runs a service's tasks."""
+    return f"{service}-prepare"
+
+
+def service_unit(plan: Plan, service: Manifest, number: int) -> Unit:
     """Return one instance of a service; the first has the service's own port."""
     name = f"{service.name}-{number}"
-    prepared = [each for each in SERVICES if each.consumes or (each is service and each.prepare)]
+    needed = [each for each in plan.services if each.consumes or (each is service and each.tasks)]
     port = (_fixed(plan, service.port) if number == 1 else None) or 0
+    environment = _environment(plan, name, port) | _store_environment(plan, service)
+    if service.uses_bus:
+        environment["MAMIE_BUS_URL"] = plan.urls["rabbitmq"]
     return Unit(
         name=name,
         command=[sys.executable, "-m", service.module, "serve"],
-        environment=_service_environment(plan, service, name, port),
+        environment=environment | _chosen_settings(plan, *service.settings),
         ready=lambda: _is_healthy(plan.urls["consul"], service.name, name),
-        after=[*(f"{each.name}-prepare" for each in prepared), "control_plane"],
+        after=[*(task_name(each.name) for each in needed), CONTROL_PLANE],
     )
 
 
-def _add_edge(plan: Plan, ports: Ports) -> None:
-    settings = plan.settings
+def _add_edge(plan: Plan) -> None:
+    settings, ports = plan.settings, plan.ports
     http = ports.take("http", _fixed(plan, settings.http_port))
     https = ports.take("https", _fixed(plan, settings.https_port))
     admin = ports.take("envoy-admin", _fixed(plan, settings.envoy_admin_port))
+    plan.urls |= {
+        "http": f"http://127.0.0.1:{http}",
+        "https": f"https://127.0.0.1:{https}",
+        "envoy_admin": f"http://127.0.0.1:{admin}",
+    }
+    plan.units.append(
+        Unit(
+            name="envoy",
+            command=[
+                str(envoy_program()),
+                *("-c", str(render_edge(plan))),
+                "--use-dynamic-base-id",
+                *(part for option in ENVOY_OPTIONS.items() for part in option),
+            ],
+            ready=lambda: _answers(plan.urls["http"]),
+            after=[CONTROL_PLANE, "catalog-1"],
+        )
+    )
+
+
+def render_edge(plan: Plan) -> Path:
+    """Write Envoy's configuration and return its file; Envoy reloads the listeners of it."""
+    settings = plan.settings
     certificate, private_key = ensure_certificate(settings.data / "tls")
-    host, port = plan.urls["control_plane"].split(":")
-    configuration = render_envoy(
+    host, port = plan.urls[CONTROL_PLANE].split(":")
+    http, https, admin = (urlsplit(plan.urls[name]).port for name in EDGE)
+    assert http and https and admin
+    return render_envoy(
         output=settings.data / "envoy.json",
+        listeners_file=listeners_file(plan),
         http_port=http,
         https_port=https,
         admin_port=admin,
@@ -148,24 +216,11 @@ def _add_edge(plan: Plan, ports: Ports) -> None:
         private_key=private_key,
         descriptor_set=DESCRIPTORS,
     )
-    plan.urls |= {
-        "http": f"http://127.0.0.1:{http}",
-        "https": f"https://127.0.0.1:{https}",
-        "envoy_admin": f"http://127.0.0.1:{admin}",
-    }
-    plan.units.append(
-        Unit(
-            name="envoy",
-            command=[
-                str(envoy_program()),
-                *("-c", str(configuration)),
-                "--use-dynamic-base-id",
-                *(part for option in ENVOY_OPTIONS.items() for part in option),
-            ],
-            ready=lambda: _answers(plan.urls["http"]),
-            after=["control_plane", "catalog-1"],
-        )
-    )
+
+
+def listeners_file(plan: Plan) -> Path:
+    """Return the file of Envoy's listeners."""
+    return plan.settings.data / "listeners.json"
 
 
 def _fixed(plan: Plan, port: int) -> int | None:
@@ -187,23 +242,22 @@ def _environment(plan: Plan, instance: str, port: int) -> dict[str, str]:
     }
 
 
-def _service_environment(plan: Plan, service: Service, instance: str, port: int) -> dict[str, str]:
-    environment = _environment(plan, instance, port)
-    if service.consumes if instance.endswith("-prepare") else service.on_bus:
-        environment["MAMIE_BUS_URL"] = plan.urls["rabbitmq"]
-    if service.store:
-        environment["MAMIE_STORE_URL"] = store_url(plan, service)
-    if instance == "users-prepare":
-        environment["MAMIE_ADMIN_EMAIL"] = plan.settings.admin_email
-        environment["MAMIE_ADMIN_PASSWORD"] = plan.secrets.get("admin")
-    if service.name == "notifications":
-        environment["MAMIE_ADMIN_EMAIL"] = plan.settings.admin_email
-        environment["MAMIE_SMTP_URL"] = plan.urls["smtp"]
-    return environment
+def _store_environment(plan: Plan, service: Manifest) -> dict[str, str]:
+    return {"MAMIE_STORE_URL": store_url(plan, service)} if service.store else {}
 
 
-def store_url(plan: Plan, service: Service) -> str:
-    """Return where a service keeps its data."""
+def _chosen_settings(plan: Plan, *names: str) -> dict[str, str]:
+    """Return those of the stack's settings that a manifest names (SETTINGS)."""
+    known = {
+        "ADMIN_EMAIL": plan.settings.admin_email,
+        "ADMIN_PASSWORD": plan.secrets.get("admin"),
+        "SMTP_URL": plan.urls["smtp"],
+    }
+    return {f"MAMIE_{name}": known[name] for name in names}
+
+
+def store_url(plan: Plan, service: Manifest) -> str:
+    """Return the URL of a service's store."""
     if service.store == "postgres":
         return servers.database_url(plan.urls["postgres"], service.name, plan.secrets)
     return plan.urls[service.store]
@@ -226,5 +280,5 @@ def _answers(http_url: str) -> bool:
 
 
 def log_folder(data: Path) -> Path:
-    """Return where a stack keeps the logs of its processes."""
+    """Return the folder of the logs of a stack's processes."""
     return data / "logs"

@@ -1,4 +1,4 @@
-"""Ports: the usual ones, or any free one, the same again after a restart."""
+"""Ports: the default ones, or any free ones, which stay the same after a restart."""
 
 import json
 import random
@@ -9,21 +9,21 @@ import psutil
 
 
 class PortTakenError(Exception):
-    """A port belongs to another process, which is named."""
+    """Another process, which the message names, uses the port."""
 
     def __init__(self, port: int) -> None:
         super().__init__(f"port {port} is taken by {owner(port)}")
 
 
 class Ports:
-    """Hands out ports by name, and remembers them in `file`."""
+    """Assigns ports by name, and stores them in `file`."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
 
     def take(self, name: str, fixed: int | None = None) -> int:
-        """Return the port of `name`: `fixed` if given, else what it was, else a free one.
+        """Return the port of `name`: `fixed` if given, else the stored one, else a free one.
 
         PortTakenError when a fixed one is not free.
         """
@@ -38,10 +38,10 @@ class Ports:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on.
+    """Return a free port.
 
-    It is below those that the system gives to outgoing connections: one of those could be
-    in use, for a moment, when a server that was stopped wants its port back.
+    It is below the ephemeral ports of outgoing connections: one of those could be in use at the
+    moment when a server that was stopped needs its port again.
     """
     while not is_free(port := random.randrange(20_000, 32_000)):  # noqa: S311 - no secret
         pass
@@ -60,7 +60,7 @@ def is_free(port: int) -> bool:
 
 
 def owner(port: int) -> str:
-    """Return who listens on a port, as far as can be told."""
+    """Return a description of the process that listens on a port."""
     for connection in psutil.net_connections("tcp"):
         listening = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
         if listening and connection.pid:

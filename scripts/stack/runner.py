@@ -1,8 +1,8 @@
-"""Runs a plan: starts what can be started, watches over it, takes commands, stops it all.
+"""Runs a plan: starts its units, restarts those that crash, executes commands, stops all units.
 
-A unit starts as soon as everything it needs is ready, each in a thread of its own. What
-runs is written to `state.json` all the time, so that after the death of the runner itself
-the next one finds what is left and ends it.
+A unit starts as soon as everything it needs is ready, each in a thread of its own. The
+processes that run are written to `state.json` at every change: when the runner itself dies,
+the next one ends them.
 """
 
 import contextlib
@@ -11,18 +11,36 @@ import os
 import signal
 import socketserver
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from scripts.stack.plan import Plan, log_folder, service_unit, store_url
-from scripts.stack.services import SERVICES
+from scripts.edge.running import EdgeError, await_clusters, await_listeners
+from scripts.manifests import ManifestError, read_services
+from scripts.stack.plan import (
+    Plan,
+    databases,
+    listeners_file,
+    log_folder,
+    render_edge,
+    service_unit,
+    store_url,
+    task_name,
+    units_of,
+)
+from scripts.stack.ports import PortTakenError
+from scripts.stack.servers import prepare_databases
 from scripts.stack.settings import REPLACEABLE
 from scripts.stack.units import RunningUnit, Unit, UnitFailedError, kill_group
+
+FAILURES = (
+    *(KeyError, ValueError, StopIteration),
+    *(UnitFailedError, ManifestError, PortTakenError, EdgeError),
+)
+"""What a command answers with its message."""
 
 
 class Runner:
@@ -42,15 +60,20 @@ class Runner:
             self._add(unit)
 
     def start(self) -> None:
-        """Start everything, in the order of what needs what; UnitFailedError names what fails."""
+        """Start all units; UnitFailedError names the one that fails."""
+        self._start_units(self.plan.units)
+        self.healthy.set()
+
+    def _start_units(self, units: Sequence[Unit]) -> None:
+        """Start units, each when those of them that it needs are ready."""
+        names = {unit.name for unit in units}
         futures: dict[str, Future] = {}
-        with ThreadPoolExecutor(len(self.units)) as starters:
-            for unit in self.plan.units:
-                needed = [futures[name] for name in unit.after]
+        with ThreadPoolExecutor(len(units) or 1) as starters:
+            for unit in units:
+                needed = [futures[name] for name in unit.after if name in names]
                 futures[unit.name] = starters.submit(self._start_after, unit.name, needed)
         for future in futures.values():
             future.result()
-        self.healthy.set()
 
     def _start_after(self, name: str, needed: list[Future]) -> None:
         for future in needed:
@@ -59,7 +82,7 @@ class Runner:
             self.units[name].start()
 
     def stop(self) -> None:
-        """Stop everything: the edge, the services together, then the servers."""
+        """Stop all units: the edge, the services together, then the servers."""
         self._stopping.set()
         running = list(self.units.values())
         edge = [unit for unit in running if unit.unit.name == "envoy"]
@@ -70,18 +93,59 @@ class Runner:
                 with ThreadPoolExecutor(len(together)) as stoppers:
                     list(stoppers.map(RunningUnit.stop, together))
 
-    def scale(self, name: str, instances: int) -> None:
+    def scale(self, service: str, instances: int) -> None:
         """Start or stop instances of a service until there are `instances`."""
-        service = next(service for service in SERVICES if service.name == name)
-        wanted = {f"{name}-{number}": number for number in range(1, instances + 1)}
-        present = {unit for unit in self.units if unit.removeprefix(f"{name}-").isdigit()}
-        for extra in sorted(present - set(wanted)):
-            self.units.pop(extra).stop()
-        missing = [number for unit, number in wanted.items() if unit not in self.units]
-        added = [self._add(replace(service_unit(self.plan, service, n), after=())) for n in missing]
-        if added:
-            with ThreadPoolExecutor(len(added)) as starters:
-                list(starters.map(RunningUnit.start, added))
+        manifest = next(each for each in self.plan.services if each.name == service)
+        units = [service_unit(self.plan, manifest, n) for n in range(1, instances + 1)]
+        self._drop(self._instances(service) - {unit.name for unit in units})
+        added = [unit for unit in units if unit.name not in self.units]
+        for unit in added:
+            self._add(unit)
+        self._start_units(added)
+        self._save()
+
+    def reload(self) -> dict[str, list[str]]:
+        """Adopt the manifests and protos as they are now.
+
+        Services that were added are started, the edge is configured anew, services that were
+        removed are stopped. Returns their names under "added" and "removed". Other changes of
+        a manifest need a restart of the stack.
+        """
+        before = self.plan.services
+        self.plan.services = read_services()
+        names = {service.name for service in before}
+        added = [service for service in self.plan.services if service.name not in names]
+        removed = names - {service.name for service in self.plan.services}
+        units = [unit for service in added for unit in units_of(self.plan, service)]
+        try:
+            self._adopt(units)
+            public = [service.name for service in added if service.public]
+            await_clusters(self.plan.urls["envoy_admin"], public)
+        except Exception:
+            self.plan.services = before
+            self._drop(unit.name for unit in units)
+            raise
+        for name in removed:
+            self._drop([*self._instances(name), task_name(name)])
+        return {"added": [service.name for service in added], "removed": sorted(removed)}
+
+    def _instances(self, service: str) -> set[str]:
+        return {name for name in self.units if name.removeprefix(f"{service}-").isdigit()}
+
+    def _adopt(self, units: Sequence[Unit]) -> None:
+        if "postgres" not in self.plan.settings.urls:
+            prepare_databases(self.plan.urls["postgres"], databases(self.plan), self.plan.secrets)
+        for unit in units:
+            self._add(unit)
+        self._start_units(units)
+        render_edge(self.plan)
+        await_listeners(self.plan.urls["envoy_admin"], listeners_file(self.plan))
+
+    def _drop(self, names: Iterable[str]) -> None:
+        """Stop and forget units, where they are there."""
+        for name in sorted(names):
+            if name in self.units:
+                self.units.pop(name).stop()
         self._save()
 
     def describe(self) -> dict[str, Any]:
@@ -92,7 +156,9 @@ class Runner:
             "failure": self.failure,
             "urls": self.plan.urls,
             "stores": {
-                service.name: store_url(self.plan, service) for service in SERVICES if service.store
+                service.name: store_url(self.plan, service)
+                for service in self.plan.services
+                if service.store
             },
             "admin": {
                 "email": self.plan.settings.admin_email,
@@ -121,8 +187,8 @@ class Runner:
         self._changed()
 
     def _save(self) -> None:
-        """Write down which processes run, by id and start time: ids are used again."""
-        # On a full disk, what runs goes on all the same.
+        """Record the processes that run, by id and start time: ids are reused."""
+        # A full disk does not stop the stack.
         with self._lock, contextlib.suppress(OSError):
             alive = [unit.pid for unit in list(self.units.values())]
             known = [_identify(pid) for pid in (os.getpid(), *alive) if pid]
@@ -139,19 +205,19 @@ def _identify(pid: int) -> tuple[int, float] | None:
 
 
 def clean_up(data: Path) -> int:
-    """End what a runner left that died itself; return how many processes that were."""
+    """End the processes of a runner that died; return how many there were."""
     state = data / "state.json"
-    left = [
+    orphans = [
         psutil.Process(pid) for pid, born in _read_state(state) if _identify(pid) == (pid, born)
     ]
-    for process in left:
+    for process in orphans:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    psutil.wait_procs(left, timeout=15)
-    for process in left:
+    psutil.wait_procs(orphans, timeout=15)
+    for process in orphans:
         kill_group(process.pid)
     state.unlink(missing_ok=True)
-    return len(left)
+    return len(orphans)
 
 
 def _read_state(state: Path) -> list[tuple[int, float]]:
@@ -159,7 +225,7 @@ def _read_state(state: Path) -> list[tuple[int, float]]:
 
 
 class ControlServer(socketserver.ThreadingUnixStreamServer):
-    """Takes commands, one JSON object a line, on a socket in the data directory."""
+    """Executes commands, one JSON object a line, from a socket in the data directory."""
 
     daemon_threads = True
 
@@ -171,43 +237,40 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
         self.stop_stack = stop
 
     def serve_in_background(self) -> None:
-        """Begin to take commands."""
+        """Begin to accept commands."""
         threading.Thread(target=self.serve_forever, name="control", daemon=True).start()
 
     def execute(self, command: dict[str, Any]) -> Any:
-        """Do what a command says and return its answer."""
+        """Execute a command and return its result."""
         runner = self.runner
-        match command:
-            case {"do": "describe"}:
-                return runner.describe()
-            case {"do": "scale", "service": name, "instances": count}:
-                return runner.scale(name, count)
-            case {"do": "kill", "unit": name, "signal": number}:
-                return runner.units[name].kill(number)
-            case {"do": "hold", "unit": name}:
-                return runner.units[name].hold()
-            case {"do": "resume", "unit": name}:
-                return runner.units[name].resume()
-            case {"do": "stop"}:
-                return self.stop_stack()
-        raise ValueError(f"unknown command {command}")
+        commands: Mapping[str, Callable[..., Any]] = {
+            "describe": runner.describe,
+            "scale": runner.scale,
+            "reload": runner.reload,
+            "kill": lambda unit, number: runner.units[unit].kill(number),
+            "hold": lambda unit: runner.units[unit].hold(),
+            "resume": lambda unit: runner.units[unit].resume(),
+            "stop": self.stop_stack,
+        }
+        arguments = {name: value for name, value in command.items() if name != "do"}
+        return commands[command["do"]](**arguments)
 
 
 class _ControlHandler(socketserver.StreamRequestHandler):
-    """Answers one connection: a command, an answer."""
+    """Handles one connection: a command and its result."""
 
     server: ControlServer
 
     def handle(self) -> None:
-        """Execute the command and answer {"ok": ...} or {"error": "..."}."""
+        """Execute the command and send {"ok": ...} or {"error": "..."}."""
         try:
             answer = {"ok": self.server.execute(json.loads(self.rfile.readline()))}
-        except (KeyError, ValueError, StopIteration, UnitFailedError) as error:
+        except FAILURES as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         self.wfile.write(json.dumps(answer).encode() + b"\n")
 
 
 def stop_on_signals(stopping: threading.Event) -> None:
-    """Set an event on SIGINT, SIGTERM and when the terminal goes away."""
+    """Set an event on SIGINT, SIGTERM and when the terminal is closed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())

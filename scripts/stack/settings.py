@@ -1,4 +1,4 @@
-"""What a person may choose about the local stack: MAMIE_* variables, read once."""
+"""The settings of the local stack: MAMIE_* variables, read once."""
 
 import os
 import sys
@@ -40,8 +40,8 @@ class Settings:
 def read_settings(data: Path = DEFAULT_DATA) -> Settings:
     """Read the environment; a bad variable ends the process and is named.
 
-    A stack that keeps its data elsewhere than `.local` takes free ports, so that it runs
-    beside the first.
+    A stack with other data than `.local` takes free ports, so that it can run beside the
+    default one.
     """
     env = Env(prefix="MAMIE_")
     try:

@@ -1,6 +1,6 @@
-"""What the stores need before the services come: databases, roles, a replica set.
+"""Prepares the stores for the services: databases, roles, a replica set.
 
-Everything here may be done again and again.
+Everything here is idempotent.
 """
 
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg2
 import pymongo
-from psycopg2 import sql
+from psycopg2 import extensions, sql
 
 REPLICA_SET = "rs0"
 
 
 def make_databases(admin_url: str, store_urls: Sequence[str]) -> None:
-    """Make the database and the role that each URL names; nobody else may use the database."""
+    """Create the database and the role of each URL; no other role can use the database."""
     connection = psycopg2.connect(admin_url)
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -25,14 +25,14 @@ def make_databases(admin_url: str, store_urls: Sequence[str]) -> None:
     connection.close()
 
 
-def _make_role(cursor, role: str, password: str) -> None:
+def _make_role(cursor: extensions.cursor, role: str, password: str) -> None:
     cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
     verb = "ALTER" if cursor.fetchone() else "CREATE"
     statement = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}")
     cursor.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
 
 
-def _make_database(cursor, name: str, owner: str) -> None:
+def _make_database(cursor: extensions.cursor, name: str, owner: str) -> None:
     names = {"name": sql.Identifier(name), "owner": sql.Identifier(owner)}
     cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
     if not cursor.fetchone():
@@ -41,7 +41,7 @@ def _make_database(cursor, name: str, owner: str) -> None:
 
 
 def form_replica_set(host: str) -> bool:
-    """Make a MongoDB server, "host:port", a replica set of one; tell whether it takes writes."""
+    """Initiate a replica set of one, "host:port"; return whether it accepts writes."""
     client: pymongo.MongoClient = pymongo.MongoClient(
         host, directConnection=True, serverSelectionTimeoutMS=500
     )
@@ -53,7 +53,7 @@ def form_replica_set(host: str) -> bool:
 
 
 def _initiate(client: pymongo.MongoClient, host: str) -> None:
-    """Make the replica set; the server may have been one before, at another address."""
+    """Initiate the replica set, or reconfigure one that had another address."""
     members = [{"_id": 0, "host": host}]
     before = client.local.system.replset.find_one()
     if before:

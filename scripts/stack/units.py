@@ -1,4 +1,4 @@
-"""One process of the stack: how it is started, known to be ready, watched and stopped."""
+"""One process of the stack: how it is started, checked, restarted and stopped."""
 
 import contextlib
 import os
@@ -12,21 +12,21 @@ from pathlib import Path
 
 POLL_SECONDS = 0.1
 READY_TIMEOUT_SECONDS = 120.0
-FIRST_BACKOFF_SECONDS = 1.0
-LONGEST_BACKOFF_SECONDS = 30.0
-STEADY_SECONDS = 60.0
+MIN_BACKOFF_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 30.0
+STABLE_SECONDS = 60.0
 
 
 class UnitFailedError(Exception):
-    """A process ended, or was not ready in time; its log tells why."""
+    """A process ended, or was not ready in time; the message has the end of its log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """What the stack runs under one name.
+    """A named process of the stack.
 
-    `ready` raises or answers False until the process can be used. A unit starts when all
-    that are named in `after` are ready. A `task` is run to its end and is then ready.
+    `ready` raises or returns False until the process can be used. A unit starts when those that
+    are named in `after` are ready. A `task` is ready when it has ended.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Unit:
 
 
 class RunningUnit:
-    """A unit's process, restarted with growing pauses whenever it ends by itself.
+    """A unit's process, restarted with exponential backoff when it ends by itself.
 
-    Processes are leaders of sessions of their own: a Ctrl-C in the terminal reaches the
-    stack alone, which then stops them in order.
+    Each process leads a session of its own: a Ctrl-C in the terminal reaches only the runner,
+    which then stops them in order.
     """
 
     def __init__(self, unit: Unit, log: Path, changed: Callable[[], None]) -> None:
         self.unit = unit
         self.state = "waiting"
         self.restarts = 0
-        self.paused = False
+        self.held = False
         self._log = log
         self._changed = changed
         self._lock = threading.Lock()
@@ -62,11 +62,11 @@ class RunningUnit:
 
     @property
     def pid(self) -> int | None:
-        """Return the process id while there is a process."""
+        """Return the process id while the process runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start the process, wait until it is ready, and watch over it from then on.
+        """Start the process, wait until it is ready, and restart it whenever it ends.
 
         UnitFailedError when it cannot be started, ends, or is not ready in time.
         """
@@ -80,14 +80,14 @@ class RunningUnit:
         try:
             self._await_ready()
         except UnitFailedError:
-            self._stopping.set()  # one that never was ready is not restarted
+            self._stopping.set()  # a process that was never ready is not restarted
             raise
         finally:
             self._started.set()
 
     def stop(self) -> None:
-        """Stop the process: SIGTERM, and SIGKILL for what is left after its time is over."""
-        with self._lock:  # a process that is being launched is there, or never will be
+        """Stop the process: SIGTERM, then SIGKILL for its session after `stop_seconds`."""
+        with self._lock:  # no process is launched after this
             self._stopping.set()
         self._resumed.set()
         process = self._process
@@ -103,18 +103,18 @@ class RunningUnit:
         self._set("stopped")
 
     def kill(self, number: int) -> None:
-        """Send a signal to the process and to all that it started."""
+        """Send a signal to the process and its children."""
         if pid := self.pid:
             os.killpg(pid, number)
 
     def hold(self) -> None:
-        """Do not restart the process when it ends, until `resume`."""
+        """Do not restart the process until `resume`."""
         self._resumed.clear()
-        self.paused = True
+        self.held = True
 
     def resume(self) -> None:
-        """Restart the process again when it ends, and now if it has."""
-        self.paused = False
+        """Restart the process if it has ended, and whenever it ends."""
+        self.held = False
         self._resumed.set()
 
     def _launch(self) -> None:
@@ -156,14 +156,14 @@ class RunningUnit:
     def _is_ready(self) -> bool:
         try:
             return bool(self.unit.ready())
-        except Exception:  # noqa: BLE001 - whatever a probe raises means "not yet"
+        except Exception:  # noqa: BLE001 - any error of a probe means "not ready yet"
             return False
 
     def _watch(self) -> None:
-        """Launch the process, and again whenever it ends, until the stack stops.
+        """Launch the process whenever it has ended, until the stack stops.
 
-        All of it in one thread that lives as long as the process may: Envoy's wheel asks the
-        system to end it with the thread that started it.
+        One thread does it all, for as long as the process lives: Envoy's wheel asks the kernel
+        to kill the process with the thread that started it.
         """
         try:
             self._launch()
@@ -172,27 +172,25 @@ class RunningUnit:
             return
         finally:
             self._launched.set()
-        backoff = FIRST_BACKOFF_SECONDS
+        backoff = MIN_BACKOFF_SECONDS
         while self._process:
             began = time.monotonic()
             self._process.wait()
-            kill_group(self._process.pid)  # what it started must not be there beside the next
+            kill_group(self._process.pid)  # its children must not run beside the next process
             self._started.wait()
             if self._stopping.is_set():
                 return
-            backoff = (
-                FIRST_BACKOFF_SECONDS if time.monotonic() - began > STEADY_SECONDS else backoff
-            )
+            backoff = MIN_BACKOFF_SECONDS if time.monotonic() - began > STABLE_SECONDS else backoff
             self._set("crashed")
-            if self._pause(backoff):
+            if self._back_off(backoff):
                 return
-            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
             self.restarts += 1
             self._restart()
 
-    def _pause(self, seconds: float) -> bool:
-        """Wait before a restart; tell whether the stack stops meanwhile."""
-        if self.paused:
+    def _back_off(self, seconds: float) -> bool:
+        """Wait before a restart; return whether the stack stops meanwhile."""
+        if self.held:
             self._resumed.wait()
         return self._stopping.wait(seconds)
 
@@ -214,7 +212,7 @@ class RunningUnit:
 
 
 def kill_group(pid: int | None) -> None:
-    """Kill what is left of a session that a process led."""
+    """Kill the session that a process leads."""
     with contextlib.suppress(ProcessLookupError):
         if pid:
             os.killpg(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a person sees of the stack."""
+"""How the stack is shown in a terminal."""
 
 import contextlib
 import time
@@ -14,15 +14,15 @@ from scripts.stack.runner import Runner
 COLOURS = {"ready": "green", "done": "green", "failed": "red", "crashed": "red"}
 
 
-class Progress:
-    """The state of every unit while the stack comes up; rich asks for it again and again."""
+class StartView:
+    """The state of every unit while the stack starts; rich renders it again and again."""
 
     def __init__(self, runner: Runner, began: float) -> None:
         self._runner = runner
         self._began = began
 
     def __rich__(self) -> Table:
-        """Return the picture of this moment."""
+        """Return the table as it is now."""
         table = Table.grid(padding=(0, 2))
         for running in list(self._runner.units.values()):
             colour = COLOURS.get(running.state, "dim")
@@ -32,7 +32,7 @@ class Progress:
 
 
 def summary(state: dict[str, Any] | None) -> str:
-    """Return in one line how far a stack has come up."""
+    """Return one line about how much of a stack has started."""
     if not state:
         return "starting"
     waiting = [u["name"] for u in state["units"] if u["state"] not in ("ready", "done")]
@@ -42,24 +42,24 @@ def summary(state: dict[str, Any] | None) -> str:
     )
 
 
-def print_places(console: Console, state: dict[str, Any], seconds: float) -> None:
-    """Print where the parts of a healthy stack are."""
+def print_urls(console: Console, state: dict[str, Any], seconds: float) -> None:
+    """Print the URLs of a healthy stack."""
     urls = state["urls"]
     table = Table.grid(padding=(0, 2))
-    for what, where in (
+    for name, url in (
         ("shop", f"{urls['http']}/api/products"),
         ("shop, HTTPS", urls["https"]),
         ("Envoy admin", urls["envoy_admin"]),
         ("Consul", f"{urls['consul']}/ui"),
         ("administrator", f"{state['admin']['email']} / {state['admin']['password']}"),
     ):
-        table.add_row(what, where)
+        table.add_row(name, url)
     console.print(f"\nHealthy after {seconds:.0f} s.")
     console.print(table, highlight=False)
 
 
 def print_status(console: Console, state: dict[str, Any]) -> None:
-    """Print every process, and the memory of all."""
+    """Print every process, and the memory of all of them."""
     table = Table(box=None, padding=(0, 2))
     for title in ("name", "state", "pid", "port", "MB", "restarts"):
         table.add_column(title, justify="left" if title in ("name", "state") else "right")
@@ -68,11 +68,11 @@ def print_status(console: Console, state: dict[str, Any]) -> None:
             table.add_row(*map(str, _row(unit)))
     console.print(table, highlight=False)
     console.print(
-        f"memory of everything: {state['memory'] / 1e6:.0f} MB "
-        "(what several processes share is counted once)"
+        f"memory of all processes: {state['memory'] / 1e6:.0f} MB "
+        "(pages that several processes share are counted once)"
     )
     for name, url in sorted(state["urls"].items()):
-        if "@" not in url:  # those have passwords in them
+        if "@" not in url:  # URLs with "@" contain passwords
             console.print(f"{name:14} {url}", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""compose.yaml cannot drift from what scripts/up starts."""
+"""A difference between compose.yaml and what scripts/up starts is reported."""
 
 import os
 
@@ -9,8 +9,8 @@ from scripts.containers.check import COMPOSE, find_problems, wrong_defaults
 
 
 @pytest.fixture(autouse=True)
-def nothing_chosen(monkeypatch):
-    """No variable of a person's is set."""
+def default_settings(monkeypatch):
+    """Unset all settings."""
     for name in [name for name in os.environ if name.startswith("MAMIE_")]:
         monkeypatch.delenv(name)
 
@@ -57,6 +57,18 @@ def start_before_store(services):
     del services["promotions-prepare"]["depends_on"]["redis"]
 
 
+def leave_the_bus(services):
+    services["catalog"]["networks"].remove("bus")
+
+
+def join_another_store(services):
+    services["storefront"]["networks"].append("postgres")
+
+
+def lose_secret(services):
+    services["stores-prepare"]["secrets"].remove("payments-store-url")
+
+
 def loosen_durability(services):
     services["redis"]["command"].remove("always")
 
@@ -78,7 +90,7 @@ def tune_neo4j(services):
 
 
 @pytest.mark.parametrize(
-    ("drift", "told"),
+    ("drift", "problem"),
     [
         (lose_service, "payments is missing"),
         (lose_instance, "catalog: 4 instances, not 5"),
@@ -88,19 +100,22 @@ def tune_neo4j(services):
         (move_port, "users: MAMIE_PORT is 8002, not 8001"),
         (start_too_early, "catalog: does not wait for notifications-prepare"),
         (start_before_store, "promotions-prepare: does not wait for redis"),
-        (loosen_durability, "redis is not told '--appendfsync always'"),
-        (let_transactions_hang, "mongodb is not told '--setParameter transaction"),
-        (shrink_postgres, "postgres is not told 'max_connections=200'"),
+        (leave_the_bus, "catalog: the networks are ['mesh', 'postgres'], not ['bus', 'mesh', "),
+        (join_another_store, "storefront: the networks are ['mesh', 'postgres'], not ['mesh']"),
+        (lose_secret, "stores-prepare: the secret payments-store-url is missing"),
+        (loosen_durability, "redis: the command lacks '--appendfsync always'"),
+        (let_transactions_hang, "mongodb: the command lacks '--setParameter transaction"),
+        (shrink_postgres, "postgres: the command lacks 'max_connections=200'"),
         (use_other_envoy, "envoy is envoyproxy/envoy:v1.39.0"),
         (tune_neo4j, "neo4j: NEO4J_server_memory_pagecache_size is 1g, not 32m"),
     ],
 )
-def test_a_drift_is_told(services, drift, told):
+def test_a_difference_is_reported(services, drift, problem):
     drift(services)
-    (problem, *_) = find_problems(services)
-    assert problem.startswith(told)
+    (found, *_) = find_problems(services)
+    assert found.startswith(problem)
 
 
-def test_another_default_is_told():
+def test_a_different_default_is_reported():
     text = COMPOSE.read_text().replace("MAMIE_HTTP_PORT:-8080", "MAMIE_HTTP_PORT:-80")
     assert list(wrong_defaults(text)) == ["MAMIE_HTTP_PORT is 80 by default, not 8080"]

@@ -1,4 +1,4 @@
-"""Secrets stay secret, and stay."""
+"""Secrets are private and permanent."""
 
 import stat
 
@@ -37,7 +37,7 @@ def test_a_secret_is_new_once(file):
     assert (secrets.is_new("admin"), again.is_new("admin")) == (True, False)
 
 
-def test_a_secret_that_somebody_chose_is_kept_and_not_new(file):
+def test_a_chosen_secret_is_stored_and_not_new(file):
     secrets = Secrets(file)
     secrets.set("admin", "chosen")
     assert (secrets.get("admin"), secrets.is_new("admin")) == ("chosen", False)

@@ -1,4 +1,4 @@
-"""What is generated is up to date, and is made again when it is not."""
+"""The generated code is up to date, and is generated again when it is not."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from scripts.paths import ROOT
 from scripts.protos import generate
 
 
-def test_what_is_generated_belongs_to_these_sources():
+def test_the_generated_code_belongs_to_these_sources():
     assert generate.STAMP.read_text() == generate.fingerprint()
     assert generate.DESCRIPTORS.exists()
 
 
-def test_what_is_up_to_date_is_left_alone():
+def test_up_to_date_code_is_not_generated_again():
     before = generate.DESCRIPTORS.stat().st_mtime_ns
     assert generate.main() == 0
     assert generate.DESCRIPTORS.stat().st_mtime_ns == before
@@ -52,7 +52,7 @@ def test_a_proto_that_changed_is_generated_again(project):
     assert project.DESCRIPTORS.exists()
 
 
-def test_a_proto_that_is_wrong_ends_the_run_and_keeps_what_was_there(project):
+def test_an_invalid_proto_ends_the_run_and_keeps_the_generated_code(project):
     proto = project.PROTOS / "a.proto"
     proto.write_text('syntax = "proto3"; message A {}')
     project.main()

@@ -1,4 +1,4 @@
-"""What the descriptor set says about methods is what the protos say."""
+"""The public methods are read from the descriptor set as the protos declare them."""
 
 import re
 
@@ -22,13 +22,15 @@ def test_every_http_rule_of_the_protos_is_a_public_method(public):
     assert len(public) == rules > 0
 
 
-def test_a_public_method_is_known_by_its_names_and_its_path(public):
+def test_a_public_method_has_its_names_its_path_and_its_options(public):
     found = next(method for method in public if method.method == "GetOrder")
     assert (found.service, found.verb) == ("mamie_rosa.orders.v1.OrdersService", "GET")
     assert found.path == "/api/orders/{id}"
     assert found.grpc_path == "/mamie_rosa.orders.v1.OrdersService/GetOrder"
     assert found.path_fields == ["id"]
     assert found.input_type == ".mamie_rosa.orders.v1.GetOrderRequest"
+    assert (found.access, found.timeout_seconds, found.streams) == ("SIGNED_IN", 5, False)
+    assert found.path_regex == "/api/orders/[^/]+/?"
 
 
 def test_no_internal_service_has_a_public_method(public):
@@ -68,7 +70,7 @@ def descriptor_set(tmp_path):
     return write
 
 
-def test_fields_of_paths_are_told_in_every_spelling(descriptor_set):
+def test_fields_of_paths_are_listed_in_every_spelling(descriptor_set):
     paths = ("/api/a/{id}", "/api/b/{order_id}/c/{line_2}", "/api/d/{name=shelves/*}", "/api/e")
     assert methods.path_fields(descriptor_set(*paths)) == [
         "id",
@@ -80,7 +82,7 @@ def test_fields_of_paths_are_told_in_every_spelling(descriptor_set):
     ]
 
 
-def test_methods_of_others_are_none_of_ours(tmp_path):
+def test_methods_of_another_package_are_ignored(tmp_path):
     files = described("/api/a")
     files.file[0].package = "mamie_rosalie"
     (tmp_path / "set").write_bytes(files.SerializeToString())

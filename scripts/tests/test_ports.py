@@ -1,4 +1,4 @@
-"""Ports: named owners, the same ones again, none that is in use."""
+"""Ports: assigned by name, the same after a restart, never one in use."""
 
 import os
 import socket
@@ -20,11 +20,11 @@ def file(tmp_path):
     return tmp_path / "ports.json"
 
 
-def test_a_port_that_is_listened_on_is_not_free(taken):
+def test_a_port_with_a_listener_is_not_free(taken):
     assert not is_free(taken)
 
 
-def test_a_free_port_can_be_listened_on():
+def test_a_free_port_can_be_bound():
     with socket.create_server(("127.0.0.1", free_port())):
         pass
 
@@ -39,27 +39,27 @@ def test_a_taken_port_names_its_owner(file, taken):
     assert f"port {taken} is taken by process {os.getpid()} (" in str(caught.value)
 
 
-def test_a_fixed_port_that_is_free_is_taken(file):
+def test_a_fixed_port_that_is_free_is_assigned(file):
     port = free_port()
     assert Ports(file).take("http", port) == port
 
 
-def test_a_name_has_the_same_port_again_after_a_restart(file):
+def test_a_name_keeps_its_port_after_a_restart(file):
     first = Ports(file).take("postgres")
     assert Ports(file).take("postgres") == first
 
 
-def test_names_have_ports_of_their_own(file):
+def test_names_have_different_ports(file):
     ports = Ports(file)
     assert len({ports.take(name) for name in ("a", "b", "c")}) == 3
 
 
-def test_a_port_that_was_taken_meanwhile_is_replaced(file, taken):
+def test_a_stored_port_that_is_in_use_is_replaced(file, taken):
     file.write_text(f'{{"postgres": {taken}}}')
     assert Ports(file).take("postgres") != taken
 
 
-def test_a_connection_that_lingers_does_not_take_the_port(file):
+def test_a_connection_in_time_wait_does_not_occupy_the_port(file):
     port = Ports(file).take("http")
     with (
         socket.create_server(("127.0.0.1", port)) as server,

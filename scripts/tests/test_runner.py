@@ -1,4 +1,4 @@
-"""What a runner that died has left is found and ended; nothing else is."""
+"""The processes of a runner that died are ended; no other process is."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def born(pid):
     return psutil.Process(pid).create_time()
 
 
-def test_what_was_left_is_ended_with_its_children(tmp_path, sleeper):
+def test_an_orphan_is_ended_with_its_children(tmp_path, sleeper):
     process, child = sleeper
     remember(tmp_path, (process.pid, born(process.pid)))
     assert clean_up(tmp_path) == 1
@@ -44,7 +44,7 @@ def test_what_was_left_is_ended_with_its_children(tmp_path, sleeper):
     assert not (tmp_path / "state.json").exists()
 
 
-def test_a_process_that_has_the_id_of_an_old_one_is_left_alone(tmp_path, sleeper):
+def test_a_process_that_reuses_an_id_is_not_ended(tmp_path, sleeper):
     process, child = sleeper
     remember(tmp_path, (process.pid, born(process.pid) - 100))
     assert clean_up(tmp_path) == 0
@@ -52,12 +52,12 @@ def test_a_process_that_has_the_id_of_an_old_one_is_left_alone(tmp_path, sleeper
     assert not gone(child)
 
 
-def test_processes_that_have_ended_are_nothing_to_clean_up(tmp_path):
+def test_processes_that_have_ended_are_not_counted(tmp_path):
     ended = subprocess.Popen(["true"])
     ended.wait()
     remember(tmp_path, (ended.pid, 1.0))
     assert clean_up(tmp_path) == 0
 
 
-def test_without_an_earlier_run_there_is_nothing_to_clean_up(tmp_path):
+def test_without_an_earlier_run_no_process_is_ended(tmp_path):
     assert clean_up(tmp_path) == 0

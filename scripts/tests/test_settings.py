@@ -1,4 +1,4 @@
-"""What a person may choose, and what happens when the choice is a bad one."""
+"""The settings of the local stack, their defaults and their validation."""
 
 import os
 
@@ -9,13 +9,13 @@ from scripts.stack.settings import DEFAULT_DATA, read_settings
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """Return what sets a variable of ours; none is set before."""
+    """Return a function that sets a MAMIE_ variable; none is set before."""
     for name in [name for name in os.environ if name.startswith("MAMIE_")]:
         monkeypatch.delenv(name)
     return lambda name, value: monkeypatch.setenv(f"MAMIE_{name}", value)
 
 
-def test_without_choices_the_ports_are_the_usual_ones():
+def test_the_default_ports():
     settings = read_settings()
     assert (settings.http_port, settings.https_port, settings.envoy_admin_port) == (
         8080,
@@ -30,7 +30,7 @@ def test_a_stack_beside_the_first_takes_free_ports(tmp_path):
     assert read_settings(tmp_path).free_ports
 
 
-def test_the_usual_data_directory_is_known_however_it_is_written(monkeypatch):
+def test_the_default_data_directory_is_recognized_as_a_relative_path(monkeypatch):
     monkeypatch.chdir(DEFAULT_DATA.parent)
     assert not read_settings(DEFAULT_DATA.relative_to(DEFAULT_DATA.parent)).free_ports
 
@@ -49,10 +49,10 @@ def test_a_bad_variable_ends_the_process_and_is_named_in_one_line(environment, c
     environment(name, value)
     with pytest.raises(SystemExit) as caught:
         read_settings()
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert caught.value.code == 2
-    assert f"MAMIE_{name}" in said
-    assert said.count("\n") == 1
+    assert f"MAMIE_{name}" in printed
+    assert printed.count("\n") == 1
 
 
 def test_a_server_is_replaced_by_its_url_unless_that_is_empty(environment):

@@ -1,4 +1,4 @@
-"""A process of the stack: ready, crashed, restarted, held, stopped."""
+"""The process of a unit: ready, crashed, restarted, held, stopped."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from scripts.stack.units import FIRST_BACKOFF_SECONDS, RunningUnit, Unit, UnitFailedError
+from scripts.stack.units import MIN_BACKOFF_SECONDS, RunningUnit, Unit, UnitFailedError
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -24,7 +24,7 @@ time.sleep(600)
 
 
 class Watched:
-    """Runs units that are stopped when the test is over; `states` is what was told of them."""
+    """Runs units that are stopped after the test; `states` are those that they reported."""
 
     def __init__(self, folder):
         self._folder = folder
@@ -67,7 +67,7 @@ def test_a_unit_that_is_ready_runs(watched):
     assert watched.states == ["starting", "ready"]
 
 
-def test_a_unit_is_ready_when_its_probe_says_so(watched):
+def test_a_unit_is_ready_when_its_probe_succeeds(watched):
     answers = iter([False, ConnectionError(), True])
 
     def probe():
@@ -87,7 +87,7 @@ def test_a_unit_that_ends_before_it_is_ready_has_failed_with_its_last_lines(watc
     assert unit.state == "failed"
 
 
-def test_a_task_that_ends_well_is_done(watched):
+def test_a_task_that_succeeds_is_done(watched):
     unit = watched.unit("true", task=True)
     unit.start()
     assert (unit.state, unit.pid) == ("done", None)
@@ -112,15 +112,15 @@ def test_a_process_that_crashes_is_restarted(watched):
     assert watched.states == ["starting", "ready", "crashed", "starting", "ready"]
 
 
-def test_a_process_that_crashes_again_is_given_a_longer_pause(watched):
+def test_the_backoff_grows_with_each_crash(watched):
     unit = watched.unit("false")
     unit.start()
     eventually(lambda: watched.states.count("starting") == 3)
     crashed = [at for state, at in watched.times if state == "crashed"]
     started = [at for state, at in watched.times if state == "starting"]
     first, second = started[1] - crashed[0], started[2] - crashed[1]
-    assert first >= FIRST_BACKOFF_SECONDS
-    assert second >= 2 * FIRST_BACKOFF_SECONDS
+    assert first >= MIN_BACKOFF_SECONDS
+    assert second >= 2 * MIN_BACKOFF_SECONDS
 
 
 def test_a_process_that_is_held_is_not_restarted_until_it_is_resumed(watched):
@@ -144,7 +144,7 @@ def test_a_process_that_is_held_can_be_stopped(watched):
     assert unit.state == "stopped"
 
 
-def test_a_process_that_dies_takes_what_it_started_with_it(watched, tmp_path):
+def test_the_children_of_a_process_that_dies_are_killed(watched, tmp_path):
     unit = watched.unit(sys.executable, "-c", STUBBORN)
     unit.start()
     child = int(eventually(lambda: (tmp_path / "unit.log").read_text().strip()))
@@ -162,7 +162,7 @@ def test_stopping_ends_the_process(watched):
     assert watched.states[-2:] == ["stopping", "stopped"]
 
 
-def test_stopping_ends_what_does_not_listen_and_its_children(watched, tmp_path):
+def test_stopping_kills_a_process_that_ignores_sigterm_and_its_children(watched, tmp_path):
     unit = watched.unit(sys.executable, "-c", STUBBORN, stop_seconds=0.2)
     unit.start()
     child = int(eventually(lambda: (tmp_path / "unit.log").read_text().strip()))

@@ -1,14 +1,14 @@
 """The catalog service: `python -m services.catalog [serve | migrate | seed] ...`."""
 
-from functools import partial
 from pathlib import Path
 
-from mamie_rosa import catalog_pb2_grpc as first_pb2_grpc
+from mamie_rosa import catalog_pb2_grpc as legacy_pb2_grpc
 from mamie_rosa.catalog.internal.v1 import catalog_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.catalog.v1 import catalog_pb2_grpc
 
 from services.catalog import demo
 from services.catalog.config import CatalogConfig, read_config
+from services.catalog.manifest import MANIFEST
 from services.catalog.promotions import PromotionsOverGrpc
 from services.catalog.purchases import PurchasesOverGrpc
 from services.catalog.ratings_repository import PostgresRatingsRepository
@@ -22,7 +22,6 @@ from services.catalog.servicer import (
 )
 from services.catalog.worker import ReservationSweeper
 from services.common import runtime
-from services.common.mesh.channels import Mesh
 from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
@@ -31,11 +30,11 @@ from services.common.storage.outbox import PostgresOutbox
 
 
 def serve(config: CatalogConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until it is stopped."""
     engine = postgres.create_engine(config.store_url)
     repository = PostgresCatalogRepository(engine)
     reservations = PostgresReservationsRepository(engine)
-    mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
+    mesh = runtime.open_mesh(MANIFEST, config.service)
     servicer = CatalogServicer(
         repository=repository,
         ratings=PostgresRatingsRepository(engine),
@@ -44,7 +43,7 @@ def serve(config: CatalogConfig) -> None:
     )
     sweeper = ReservationSweeper(reservations=reservations)
     runtime.serve(
-        name="catalog",
+        name=MANIFEST.name,
         config=config.service,
         bindings=[
             ServiceBinding(
@@ -60,7 +59,7 @@ def serve(config: CatalogConfig) -> None:
             ServiceBinding(
                 "mamie_rosa.CatalogService",
                 LegacyCatalogServicer(repository=repository),
-                first_pb2_grpc.add_CatalogServiceServicer_to_server,
+                legacy_pb2_grpc.add_CatalogServiceServicer_to_server,
             ),
         ],
         checks={"postgres": repository.ping},
@@ -90,13 +89,4 @@ def seed(config: CatalogConfig) -> None:
 
 
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "catalog",
-        config.service,
-        verbs={
-            "serve": partial(serve, config),
-            "migrate": partial(migrate, config),
-            "seed": partial(seed, config),
-        },
-    )
+    runtime.run(MANIFEST, read_config, serve=serve, migrate=migrate, seed=seed)

@@ -1,4 +1,4 @@
-"""The settings of the catalog, read from the environment."""
+"""The settings of the catalog."""
 
 from dataclasses import dataclass
 

@@ -5,7 +5,7 @@ from mamie_rosa.catalog.v1 import catalog_pb2
 
 from services.catalog import domain
 from services.common.money import format_amount
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 
 
 def render_product(

@@ -32,7 +32,7 @@ from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import parse_amount
 from services.common.rpc import authorization, rest_hints
 from services.common.rpc.paging import read_page
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 
 DEFAULT_LIMIT = 20
 CURRENCY = "EUR"

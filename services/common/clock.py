@@ -1,21 +1,21 @@
-"""Time and identity, injected so that tests choose them."""
+"""Clock and id generator, injected so that tests control them."""
 
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Returns the present, in UTC."""
+"""Returns the current time, in UTC."""
 
 NewId = Callable[[], str]
-"""Returns an id that was never returned before, a UUID."""
+"""Returns a new UUID."""
 
 
 def utc_now() -> datetime:
-    """Return the present, in UTC."""
+    """Return the current time, in UTC."""
     return datetime.now(UTC)
 
 
 def new_id() -> str:
-    """Return a random UUID."""
+    """Generate a random UUID."""
     return str(uuid.uuid4())

@@ -1,8 +1,8 @@
-"""What every process reads from its environment, once, at start.
+"""The settings that every process reads from its environment, once, at start.
 
 All variables begin with MAMIE_. A missing or bad one stops the process with exit
 status 2 and one line that names it. Each may be given as a file that holds its value
-(MAMIE_STORE_URL_FILE), for what is secret.
+(MAMIE_STORE_URL_FILE), for secrets.
 """
 
 import socket
@@ -29,10 +29,10 @@ def reading_environment() -> Iterator[Env]:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceConfig:
-    """What every gRPC service needs, whatever it does.
+    """The settings of every gRPC service.
 
-    `advertise_host` is empty when the service listens everywhere and nobody said where it is
-    found: then it is wherever Consul sees it.
+    `advertise_host` is the address in Consul. It is empty when the service listens on all
+    addresses and none is set: then it is this machine's address on the way to Consul.
     """
 
     instance: str
@@ -50,7 +50,7 @@ class ServiceConfig:
 
     @classmethod
     def read(cls, env: Env) -> "ServiceConfig":
-        """Read the common variables; the README's table describes them."""
+        """Read the common variables; docs/settings.md describes them."""
         host = env.str("HOST", "127.0.0.1")
         return cls(
             instance=env.str("INSTANCE", socket.gethostname()),

@@ -1,8 +1,7 @@
-"""What is known about the call that is being answered.
+"""The context of the current call: request id, trace, deadline, caller.
 
-The server interceptor sets it for the length of one call; whoever needs the request
-id, the caller or the deadline asks `current()`. Outside a call (workers, start-up) it
-answers an empty context, so the same code runs in both places.
+The server interceptor sets it for the duration of one call; `current()` returns it. Outside
+of a call (workers, start-up) it is an empty context, so the same code runs in both places.
 """
 
 import time
@@ -14,9 +13,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a call, as the edge verified it.
+    """The user who makes a call, as the edge verified them.
 
-    Empty `user_id`: nobody signed in (an anonymous client, or another service).
+    `user_id` is empty for an anonymous user or another service.
     """
 
     user_id: str = ""
@@ -24,7 +23,7 @@ class Caller:
 
     @property
     def is_admin(self) -> bool:
-        """Return whether the caller may do what only administrators may."""
+        """Whether the caller is an administrator."""
         return self.role == "admin"
 
 
@@ -33,9 +32,9 @@ class CallContext:
     """One call.
 
     `deadline` is on the clock of `time.monotonic()`, in seconds; None means no limit.
-    `traceparent` is the W3C header, passed on as it came; `accept_language` is the HTTP one
-    (RFC 9110), empty without one. `caller_address` is the IP address that the edge saw; empty
-    for calls that did not come through the edge.
+    `traceparent` is the W3C header, passed on unchanged; `accept_language` is the HTTP header
+    (RFC 9110). `caller_address` is the IP address that the edge saw; empty for calls that did
+    not come through the edge.
     """
 
     request_id: str = ""
@@ -48,12 +47,12 @@ class CallContext:
 
     @property
     def trace_id(self) -> str:
-        """Return the trace that the call belongs to, 32 hex digits; empty without one."""
+        """The trace id of the call, 32 hex digits; empty without a trace."""
         parts = (self.traceparent or "").split("-")
         return parts[1] if len(parts) == 4 else ""
 
     def remaining_seconds(self) -> float | None:
-        """Return the seconds left to answer, never negative; None means no limit."""
+        """Return the seconds until the deadline, at least 0; None means no limit."""
         if self.deadline is None:
             return None
         return max(0.0, self.deadline - time.monotonic())
@@ -64,7 +63,7 @@ _OUTSIDE = CallContext()
 
 
 def current() -> CallContext:
-    """Return the context of the call that is being answered, or an empty one."""
+    """Return the context of the current call, or an empty one."""
     return _current.get(_OUTSIDE)
 
 

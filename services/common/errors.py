@@ -1,21 +1,21 @@
-"""The errors that a caller is meant to see.
+"""The errors that are visible to callers.
 
 MamieRosaError
-├── InvalidArgumentError       the request is wrong by itself
+├── InvalidArgumentError       the request is invalid in any state
 ├── UnauthenticatedError       the caller is not signed in
-├── PermissionDeniedError      the caller may not do this
-├── NotFoundError              what was named does not exist
-├── AlreadyExistsError         what should be new exists
-├── ConflictError              another writer was faster; read again, then retry
+├── PermissionDeniedError      the caller is not allowed to do this
+├── NotFoundError              a named resource does not exist
+├── AlreadyExistsError         a resource to be created exists
+├── ConflictError              a concurrent change; read again, then retry
 ├── FailedPreconditionError    the state has to change first
-├── UnprocessableError         the request is right, but cannot be done
-├── ResourceExhaustedError     too much at once; try later
-└── UnavailableError           a dependency is away; try later
-    └── StoreUnavailableError  the service's own store is away
+├── UnprocessableError         the request is valid, but cannot be done
+├── ResourceExhaustedError     too many requests; retry later
+└── UnavailableError           a dependency is unavailable; retry later
+    └── StoreUnavailableError  the service's own store is unavailable
 
-Each service derives its own from these, in its `domain.py`; this module knows neither
-gRPC nor HTTP. `services.common.rpc.status` maps the ten categories, once, to both.
-Anything else that is raised is a bug, and reaches the caller as a neutral INTERNAL.
+Each service derives its own errors from these ten categories, in its `domain.py`. This module
+knows neither gRPC nor HTTP; `services.common.rpc.status` maps the categories to both. Any
+other exception is a bug, and reaches the caller as a neutral INTERNAL.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ from typing import ClassVar
 class MamieRosaError(Exception):
     """An error with a message for people and a reason for programs.
 
-    `reason` is constant for a class, in UPPER_SNAKE_CASE. `metadata` are the facts
-    that a program needs to act, such as the ids of the products that are short.
+    `reason` is a constant of the class, in UPPER_SNAKE_CASE. `metadata` has what a program
+    needs to react, such as the ids of the products that are out of stock.
     """
 
     reason: ClassVar[str] = ""
@@ -38,64 +38,64 @@ class MamieRosaError(Exception):
 
 
 class InvalidArgumentError(MamieRosaError):
-    """The request is wrong by itself, whatever the state of things."""
+    """The request is invalid, in any state of the system."""
 
     reason = "INVALID_ARGUMENT"
 
 
 class UnauthenticatedError(MamieRosaError):
-    """The caller is not signed in, or not with valid credentials."""
+    """The caller is not signed in, or has invalid credentials."""
 
     reason = "UNAUTHENTICATED"
 
 
 class PermissionDeniedError(MamieRosaError):
-    """The caller is known and may not do this."""
+    """The caller is signed in but not allowed to do this."""
 
     reason = "PERMISSION_DENIED"
 
 
 class NotFoundError(MamieRosaError):
-    """What was named does not exist."""
+    """A named resource does not exist."""
 
     reason = "NOT_FOUND"
 
 
 class AlreadyExistsError(MamieRosaError):
-    """What should be new exists."""
+    """A resource to be created exists."""
 
     reason = "ALREADY_EXISTS"
 
 
 class ConflictError(MamieRosaError):
-    """Another writer changed the same thing at the same moment.
+    """Another writer changed the resource at the same time.
 
-    The caller may restart the read-modify-write: read again, decide again, write again.
+    The caller may restart the read-modify-write.
     """
 
     reason = "CONFLICT"
 
 
 class FailedPreconditionError(MamieRosaError):
-    """The state forbids it; the same request fails until the state changes."""
+    """The state does not allow it; the request fails until the state changes."""
 
     reason = "FAILED_PRECONDITION"
 
 
 class UnprocessableError(MamieRosaError):
-    """The request is right by itself, but cannot be done as things stand."""
+    """The request is valid, but cannot be done in the current state."""
 
     reason = "UNPROCESSABLE"
 
 
 class ResourceExhaustedError(MamieRosaError):
-    """Too much at once; the same request may succeed later."""
+    """Too many requests; the same request may succeed later."""
 
     reason = "RESOURCE_EXHAUSTED"
 
 
 class UnavailableError(MamieRosaError):
-    """A dependency is away; the same request may succeed later."""
+    """A dependency does not answer; the same request may succeed later."""
 
     reason = "UNAVAILABLE"
 

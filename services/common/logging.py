@@ -1,4 +1,4 @@
-"""One JSON object a line on standard output: a constant event name plus key-values."""
+"""Structured logs on standard output: per line one JSON object, with a constant event name."""
 
 import logging
 import re
@@ -7,11 +7,12 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from typing_extensions import override
 
 from services.common.context import current
 
-QUIET = ("pika",)
-"""Libraries that tell an outage in a dozen lines and tracebacks; who uses them tells it in one."""
+QUIET_LIBRARIES = ("pika",)
+"""Libraries that log an outage with many tracebacks; our code logs it in one line."""
 
 DATA_OF_STATEMENTS = re.compile(
     r"(DETAIL:|\[parameters:).*?(?=\n\[SQL:|\n\[parameters:|\n\(Background|\n\n+\S|\Z)", re.DOTALL
@@ -21,7 +22,7 @@ Event = MutableMapping[str, Any]
 
 
 def configure_logging(*, level: str, service: str, instance: str) -> None:
-    """Set up structlog for this process; the standard library's loggers go the same way."""
+    """Set up structlog for this process, also for the loggers of the standard library."""
 
     def add_identity(_logger: Any, _method: str, event: Event) -> Event:
         return {"service": service, "instance": instance, **event}
@@ -40,12 +41,12 @@ def configure_logging(*, level: str, service: str, instance: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
-    for library in QUIET:
+    for library in QUIET_LIBRARIES:
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _add_call(_logger: Any, _method: str, event: Event) -> Event:
-    """Add the ids of the call that is being answered."""
+    """Add the ids of the current call."""
     call = current()
     if call.request_id:
         event["request_id"] = call.request_id
@@ -62,10 +63,10 @@ def _hide_data_of_statements(_logger: Any, _method: str, event: Event) -> Event:
 
 
 class _ToStructlog(logging.Handler):
-    """Hands the records of libraries to structlog."""
+    """Forwards the log records of libraries to structlog."""
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
-        """Log a library's record under one event name."""
         structlog.get_logger().log(
             record.levelno,
             "library_log",

@@ -1,4 +1,4 @@
-"""Amounts of money: decimals with two digits, as strings on the wire."""
+"""Amounts of money: decimals with two digits, strings on the wire."""
 
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -6,15 +6,15 @@ CENT = Decimal("0.01")
 
 
 def parse_amount(text: str) -> Decimal:
-    """Return the amount that a decimal string tells, with two digits."""
+    """Parse a decimal string; round it to two digits."""
     return round_amount(Decimal(text))
 
 
 def format_amount(amount: Decimal) -> str:
-    """Return an amount as it travels: "12.90"."""
+    """Format an amount for the wire: "12.90"."""
     return f"{round_amount(amount):.2f}"
 
 
 def round_amount(amount: Decimal) -> Decimal:
-    """Return an amount rounded to the cent, halves up as on a receipt."""
+    """Round an amount to the cent, halves up as on a receipt."""
     return amount.quantize(CENT, ROUND_HALF_UP)

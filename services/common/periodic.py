@@ -1,4 +1,4 @@
-"""A piece of work that is done again and again, beside the server."""
+"""A periodic background task of a service."""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 class PeriodicWorker:
     """Calls `work` every `interval_seconds` in a thread of its own.
 
-    What `work` raises is logged and does not end the worker: the next round tries again.
+    An exception of `work` is logged and does not stop the worker.
     """
 
     def __init__(self, *, name: str, work: Callable[[], object], interval_seconds: float) -> None:
@@ -22,11 +22,11 @@ class PeriodicWorker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin; the first round is done after one interval."""
+        """Start; the first call is after one interval."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the round that is being done, and return when it is done."""
+        """Stop, and wait for the end of a running call."""
         self._stopping.set()
         self._thread.join()
 

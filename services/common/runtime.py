@@ -1,4 +1,4 @@
-"""The life of a service process: start, announce, serve, drain, stop."""
+"""The life of a service process: start, register, serve, drain, stop."""
 
 import signal
 import sys
@@ -6,38 +6,126 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
 from services.common.config import ServiceConfig
 from services.common.errors import UnavailableError
 from services.common.logging import configure_logging
+from services.common.manifest import Manifest
+from services.common.mesh.channels import Mesh
 from services.common.mesh.consul import ConsulClient
 from services.common.mesh.registration import Registration
 from services.common.rpc.health import Check, HealthMonitor
 from services.common.rpc.server import CannotListenError, GrpcServer, ServiceBinding
 from services.common.rpc.streaming import Source, StreamingServer
 
-PATIENCE_SECONDS = 30.0
-PAUSE_SECONDS = 0.5
+TASK_TIMEOUT_SECONDS = 30.0
+"""How long a task waits for a store that does not answer."""
+RETRY_DELAY_SECONDS = 0.5
 
 log = structlog.get_logger()
 
 
+class ProcessConfig(Protocol):
+    """The configuration of a process; each service adds its own settings."""
+
+    @property
+    def service(self) -> ServiceConfig:
+        """Return what every process has."""
+
+
+Config = TypeVar("Config", bound=ProcessConfig)
+
+
+def run(
+    manifest: Manifest,
+    read_config: Callable[[], Config],
+    **verbs: Callable[[Config], None],
+) -> None:
+    """Read the configuration and run the verbs of the command line in order.
+
+    A verb `rotate_keys` is written "rotate-keys". Without any it is "serve". The other verbs
+    need a store or the bus, which may be starting still: they are repeated while it is
+    unavailable, for TASK_TIMEOUT_SECONDS; after that the process ends and names the cause.
+    """
+    known = {name.replace("_", "-"): verb for name, verb in verbs.items()}
+    if missing := {"serve", *manifest.tasks} - set(known):
+        raise ValueError(f"{manifest.name} lacks the verbs {', '.join(sorted(missing))}")
+    wanted = _parse_verbs(known)
+    config = read_config()
+    common = config.service
+    configure_logging(level=common.log_level, service=manifest.name, instance=common.instance)
+    for name in wanted:
+        if name == "serve":
+            _serve(known[name], config)
+        else:
+            _retry_while_unavailable(name, known[name], config)
+
+
+def _serve(verb: Callable[[Config], None], config: Config) -> None:
+    """Serve; a port that is taken ends the process and is named."""
+    try:
+        verb(config)
+    except CannotListenError as error:
+        log.error("cannot_listen", address=error.address, error=str(error))
+        raise SystemExit(1) from None
+
+
+def _parse_verbs(known: Mapping[str, object]) -> Sequence[str]:
+    wanted = sys.argv[1:] or ["serve"]
+    if unknown := [name for name in wanted if name not in known]:
+        usage = f"unknown verb {unknown[0]!r}; there are: {', '.join(known)}"
+        print(usage, file=sys.stderr)  # noqa: T201
+        raise SystemExit(2)
+    return wanted
+
+
+def _retry_while_unavailable(name: str, task: Callable[[Config], None], config: Config) -> None:
+    deadline, last_cause = time.monotonic() + TASK_TIMEOUT_SECONDS, ""
+    while True:
+        try:
+            return task(config)
+        except UnavailableError as error:
+            cause = _describe_cause(error)
+            if time.monotonic() > deadline:
+                log.error("gave_up", verb=name, cause=cause)
+                raise SystemExit(1) from None
+            if cause != last_cause:
+                log.warning("waiting", verb=name, cause=cause)
+            last_cause = cause
+            threading.Event().wait(RETRY_DELAY_SECONDS)  # no store sends a signal when it is ready
+
+
+def _describe_cause(error: Exception) -> str:
+    """Return the first line of the error that led to this one."""
+    root = error.__cause__ or error
+    return str(root).strip().partition("\n")[0] or repr(root)
+
+
+def open_mesh(manifest: Manifest, config: ServiceConfig) -> Mesh:
+    """Return what opens channels to a service's upstreams, and to no other service."""
+    return Mesh(
+        xds_servers=config.xds_servers,
+        node_id=config.instance,
+        upstreams=manifest.upstreams,
+    )
+
+
 class Worker(Protocol):
-    """Something that runs beside the server, such as a sweeper or a relay."""
+    """Work that runs beside the server, such as a sweeper or a relay."""
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
 
     def stop(self) -> None:
-        """Finish what is being done, and return when done."""
+        """Finish the work in hand, and return when it is done."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Streaming:
-    """What a process streams, on a second server; `name` is that one's in Consul."""
+    """The streams of a process, on a second server; `name` is that server's in Consul."""
 
     name: str
     bindings: Sequence[ServiceBinding]
@@ -53,10 +141,10 @@ def serve(
     workers: Sequence[Worker] = (),
     streaming: Streaming | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then leave without failing a call.
+    """Serve until SIGTERM or SIGINT, then drain without failing a call.
 
-    The order of leaving: health says NOT_SERVING, Consul forgets the instance, clients
-    have `drain_seconds` to notice, streams end, calls in flight finish, workers stop.
+    The order: health says NOT_SERVING, the instance leaves Consul, clients have
+    `drain_seconds` to notice, streams end, calls in flight finish, workers stop.
     """
     stopping = _stop_on_signals()
     endpoints = list(_endpoints(name, config, bindings, checks, streaming))
@@ -65,18 +153,18 @@ def serve(
     for worker in workers:
         worker.start()
     for endpoint in endpoints:
-        endpoint.announce()
+        endpoint.register()
     log.info("service_started", ports={each.name: each.port for each in endpoints})
     stopping.wait()
     log.info("service_draining")
-    _leave(endpoints, config)
+    _drain(endpoints, config)
     for worker in workers:
         worker.stop()
     log.info("service_stopped")
 
 
 class _Endpoint:
-    """A server, with its health and its place in Consul."""
+    """A server, its health and its registration in Consul."""
 
     def __init__(
         self,
@@ -101,21 +189,21 @@ class _Endpoint:
         )
 
     def start(self) -> None:
-        """Begin to answer, and to tell the health."""
+        """Begin to serve and to check the health."""
         self._server.start()
         self._monitor.start()
 
-    def announce(self) -> None:
-        """Let others find it."""
+    def register(self) -> None:
+        """Register the instance in Consul."""
         self._registration.start()
 
-    def leave(self) -> None:
-        """Let nobody come any more."""
+    def drain(self) -> None:
+        """Answer NOT_SERVING and leave Consul."""
         self._monitor.drain()
         self._registration.leave()
 
     def stop(self, grace_seconds: float) -> None:
-        """Finish what is being answered, at most `grace_seconds` long."""
+        """Finish the calls in flight, within `grace_seconds`."""
         self._server.stop(grace_seconds)
 
 
@@ -129,8 +217,8 @@ def _endpoints(
     main = _build_server(config, bindings)
     yield _Endpoint(main, name=name, instance=config.instance, config=config, checks=checks)
     if streaming:
-        # On any free port: whoever calls it has asked Consul, which knows instances by ids,
-        # whatever they are instances of.
+        # On any free port: clients find it through Consul, where an id is unique among the
+        # instances of all services.
         second = StreamingServer(
             bindings=streaming.bindings, source=streaming.source, host=config.host
         )
@@ -140,29 +228,24 @@ def _endpoints(
         )
 
 
-def _leave(endpoints: Sequence[_Endpoint], config: ServiceConfig) -> None:
-    """Send everybody elsewhere, then finish what is being answered."""
+def _drain(endpoints: Sequence[_Endpoint], config: ServiceConfig) -> None:
+    """Stop taking new calls, then finish those in flight."""
     for endpoint in endpoints:
-        endpoint.leave()
-    # What watches Consul needs a moment to send new calls elsewhere; nothing tells us when.
+        endpoint.drain()
+    # The control plane and its clients need a moment to notice; there is no confirmation.
     threading.Event().wait(config.drain_seconds)
     for endpoint in reversed(endpoints):
         endpoint.stop(config.stop_grace_seconds)
 
 
 def _build_server(config: ServiceConfig, bindings: Sequence[ServiceBinding]) -> GrpcServer:
-    """Return the server; a port that is taken ends the process and is named."""
-    try:
-        return GrpcServer(
-            bindings=bindings,
-            host=config.host,
-            port=config.port,
-            worker_threads=config.worker_threads,
-            queue_limit=config.queue_limit,
-        )
-    except CannotListenError as error:
-        log.error("cannot_listen", address=error.address, error=str(error))
-        raise SystemExit(1) from None
+    return GrpcServer(
+        bindings=bindings,
+        host=config.host,
+        port=config.port,
+        worker_threads=config.worker_threads,
+        queue_limit=config.queue_limit,
+    )
 
 
 def _stop_on_signals() -> threading.Event:
@@ -170,43 +253,3 @@ def _stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     return stopping
-
-
-Verb = Callable[[], None]
-
-
-def main(name: str, config: ServiceConfig, *, verbs: Mapping[str, Verb]) -> None:
-    """Run the verbs of the command line in order; "serve" when there is none.
-
-    Those before "serve" need a store that may be starting still: they wait for it. One that
-    stays away ends the process, and is named.
-    """
-    configure_logging(level=config.log_level, service=name, instance=config.instance)
-    wanted = sys.argv[1:] or ["serve"]
-    if unknown := [verb for verb in wanted if verb not in verbs]:
-        usage = f"unknown verb {unknown[0]!r}; there are: {', '.join(verbs)}"
-        print(usage, file=sys.stderr)  # noqa: T201
-        raise SystemExit(2)
-    for verb in wanted:
-        if verb == "serve":
-            verbs[verb]()
-        else:
-            _patiently(verb, verbs[verb])
-
-
-def _patiently(name: str, verb: Verb) -> None:
-    """Do something, again and again while what it needs is away, at most PATIENCE_SECONDS."""
-    deadline, told = time.monotonic() + PATIENCE_SECONDS, ""
-    while True:
-        try:
-            return verb()
-        except UnavailableError as error:
-            root = error.__cause__ or error
-            cause = str(root).strip().partition("\n")[0] or repr(root)
-            if time.monotonic() > deadline:
-                log.error("gave_up", verb=name, cause=cause)
-                raise SystemExit(1) from None
-            if cause != told:
-                log.warning("waiting", verb=name, cause=cause)
-            told = cause
-            threading.Event().wait(PAUSE_SECONDS)  # nothing tells when it is there

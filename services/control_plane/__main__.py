@@ -1,4 +1,4 @@
-"""The control plane: `python -m services.control_plane`. Tells everybody where everybody is."""
+"""The control plane: `python -m services.control_plane [serve]`. Serves xDS from Consul."""
 
 import asyncio
 import signal
@@ -7,13 +7,13 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from services.common.config import ServiceConfig, reading_environment
-from services.common.logging import configure_logging
+from services.common import runtime
 from services.common.mesh.consul import ConsulClient
-from services.common.rpc.server import OPTIONS, CannotListenError, listen
+from services.common.rpc.server import OPTIONS, listen
 from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
-from services.control_plane.policy import Policy, PolicyError, read_policy
+from services.control_plane.config import ControlPlaneConfig, read_config
+from services.control_plane.manifest import MANIFEST
 from services.control_plane.watcher import GRACE_SECONDS, ServiceRegistry, Watcher
 
 STOP_GRACE_SECONDS = 1.0
@@ -21,8 +21,12 @@ STOP_GRACE_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-async def serve(config: ServiceConfig, policy: Policy) -> None:
-    """Watch Consul and serve ADS until told to stop."""
+def serve(config: ControlPlaneConfig) -> None:
+    """Watch Consul and serve ADS until it is stopped."""
+    asyncio.run(_serve(config))
+
+
+async def _serve(config: ControlPlaneConfig) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,15 +41,15 @@ async def serve(config: ServiceConfig, policy: Policy) -> None:
         if not discovery.is_ready:
             serving = healthy.set("", health_pb2.HealthCheckResponse.SERVING)
             background.add(loop.create_task(serving))
-        discovery.publish(resources.build(services, policy))
+        discovery.publish(resources.build(services, config.policy))
 
     server = grpc.aio.server(options=tuple(OPTIONS.items()))
     server.add_generic_rpc_handlers((discovery.handler(),))
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    port = listen(server, config.host, config.port)
+    port = listen(server, config.service.host, config.service.port)
     await server.start()
     registry = ServiceRegistry(publish, grace_seconds=GRACE_SECONDS)
-    Watcher(consul=ConsulClient(config.consul_url), registry=registry).start()
+    Watcher(consul=ConsulClient(config.service.consul_url), registry=registry).start()
     log.info("control_plane_started", port=port)
     await stopping.wait()
     discovery.close()
@@ -54,16 +58,4 @@ async def serve(config: ServiceConfig, policy: Policy) -> None:
 
 
 if __name__ == "__main__":
-    with reading_environment() as env:
-        config = ServiceConfig.read(env)
-    configure_logging(level=config.log_level, service="control_plane", instance=config.instance)
-    try:
-        policy = read_policy()
-        resources.check(policy)
-        asyncio.run(serve(config, policy))
-    except PolicyError as error:
-        log.error("bad_policy", error=str(error))
-        raise SystemExit(2) from None
-    except CannotListenError as error:
-        log.error("cannot_listen", address=error.address, error=str(error))
-        raise SystemExit(1) from None
+    runtime.run(MANIFEST, read_config, serve=serve)

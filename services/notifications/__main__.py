@@ -1,6 +1,5 @@
 """The notifications service: `python -m services.notifications [serve | migrate | declare] ...`."""
 
-from functools import partial
 from pathlib import Path
 
 from mamie_rosa.notifications.v1 import notifications_pb2_grpc
@@ -15,6 +14,7 @@ from services.notifications.config import NotificationsConfig, read_config
 from services.notifications.consumer import QUEUE, EventHandler
 from services.notifications.domain import Recipient
 from services.notifications.mail import SmtpMailer
+from services.notifications.manifest import MANIFEST
 from services.notifications.rendering import Renderer
 from services.notifications.repository import (
     NotificationsRepository,
@@ -40,7 +40,7 @@ def serve(config: NotificationsConfig) -> None:
     handler = EventHandler(repository=repository, wake=worker.wake)
     retention = RetentionJob(repository=repository)
     runtime.serve(
-        name="notifications",
+        name=MANIFEST.name,
         config=config.service,
         bindings=[
             ServiceBinding(
@@ -80,14 +80,10 @@ def migrate(config: NotificationsConfig) -> None:
     migrations.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
 
 
+def declare(config: NotificationsConfig) -> None:
+    """Declare the queue."""
+    rabbitmq.declare(config.service.bus_url, QUEUE)
+
+
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "notifications",
-        config.service,
-        verbs={
-            "serve": partial(serve, config),
-            "migrate": partial(migrate, config),
-            "declare": partial(rabbitmq.declare, config.service.bus_url, QUEUE),
-        },
-    )
+    runtime.run(MANIFEST, read_config, serve=serve, migrate=migrate, declare=declare)

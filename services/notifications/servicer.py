@@ -5,7 +5,7 @@ from mamie_rosa.notifications.v1 import notifications_pb2, notifications_pb2_grp
 from typing_extensions import override
 
 from services.common.rpc import authorization
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.notifications.domain import Notification
 from services.notifications.repository import NotificationsRepository
 

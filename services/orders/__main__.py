@@ -1,7 +1,6 @@
 """The orders service: `python -m services.orders [serve | migrate]`."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc
@@ -15,33 +14,34 @@ from services.common.rpc.server import ServiceBinding
 from services.orders.checkout import Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.config import OrdersConfig, read_config
+from services.orders.decisions import Decisions
+from services.orders.manifest import MANIFEST
 from services.orders.outbox import MongoOutbox
-from services.orders.reconciliation.clients import sources_over
+from services.orders.reconciliation.clients import build_sources
 from services.orders.reconciliation.reconciler import (
     INTERVAL_SECONDS,
     Reconciler,
-    ReconciliationTurns,
-    Repairs,
+    ReconciliationJob,
+    RepairActions,
 )
 from services.orders.reconciliation.repository import MongoReconciliationRepository
 from services.orders.reconciliation.servicer import ReconciliationServicer
-from services.orders.repository import MongoOrdersRepository
-from services.orders.saga import Saga, Steps
+from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
+from services.orders.saga import SagaOrchestrator, SagaSteps
 from services.orders.servicer import InternalOrdersServicer, OrdersServicer
 from services.orders.store import connect, connect_async
-from services.orders.store import migrate as make_indexes
+from services.orders.store import migrate as create_indexes
 from services.orders.tracking.feed import OrderFeed
 from services.orders.tracking.repository import MongoFeedRepository
 from services.orders.tracking.servicer import OrderEventsServicer
 
 IGNORED_REASONS = frozenset({"PROVIDER_UNAVAILABLE", "PROVIDER_BUSY"})
-"""With this the payments answer, and are well: the provider failed, perhaps for one card alone.
-
-A provider that answers nobody is noticed by the time that it takes.
+"""Errors that say nothing about the health of payments: the provider failed, perhaps for one
+card alone. A provider that is down shows in timeouts.
 """
 
 
-class Others:
+class Upstreams:
     """The services that orders call."""
 
     def __init__(self, mesh: Mesh) -> None:
@@ -52,121 +52,127 @@ class Others:
 
 
 def serve(config: OrdersConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until it is stopped."""
     client = connect(config.store_url)
-    repository = MongoOrdersRepository(client)
+    orders = MongoOrdersRepository(client)
     reconciliation = MongoReconciliationRepository(client)
-    mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
-    others = Others(mesh)
-    saga = build_saga(config, repository, others)
-    checkout = build_checkout(config, repository, others, saga)
-    reconciler = build_reconciler(mesh, reconciliation, others)
+    mesh = runtime.open_mesh(MANIFEST, config.service)
+    upstreams = Upstreams(mesh)
+    orchestrator = build_orchestrator(config, orders, MongoSagaRepository(client), upstreams)
+    checkout = build_checkout(config, orders, upstreams, orchestrator)
+    decisions = Decisions(orders=orders, orchestrator=orchestrator)
+    reconciler = build_reconciler(mesh, reconciliation, upstreams)
     runtime.serve(
-        name="orders",
+        name=MANIFEST.name,
         config=config.service,
         bindings=[
-            *build_servicers(repository, checkout, saga),
+            *build_bindings(orders, checkout, decisions),
             ServiceBinding(
                 "mamie_rosa.orders.internal.v1.ReconciliationService",
                 ReconciliationServicer(reconciler=reconciler),
                 internal_pb2_grpc.add_ReconciliationServiceServicer_to_server,
             ),
         ],
-        checks={"mongodb": repository.ping},
+        checks={"mongodb": orders.ping},
         workers=[
-            saga,
+            orchestrator,
             OutboxRelay(outbox=MongoOutbox(client), url=config.service.bus_url, name="orders"),
-            build_turns(reconciler, reconciliation),
+            build_reconciliation_worker(reconciler, reconciliation),
         ],
         streaming=build_streaming(config),
     )
 
 
-def build_saga(config: OrdersConfig, repository: MongoOrdersRepository, others: Others) -> Saga:
-    """Return what carries orders on."""
-    steps = Steps(
-        catalog=others.catalog,
-        promotions=others.promotions,
-        payments=others.payments,
-        sagas=repository,
+def build_orchestrator(
+    config: OrdersConfig,
+    orders: MongoOrdersRepository,
+    sagas: MongoSagaRepository,
+    upstreams: Upstreams,
+) -> SagaOrchestrator:
+    """Build the saga orchestrator."""
+    steps = SagaSteps(
+        catalog=upstreams.catalog,
+        promotions=upstreams.promotions,
+        payments=upstreams.payments,
+        sagas=sagas,
     )
-    return Saga(orders=repository, sagas=repository, steps=steps, instance=config.service.instance)
+    return SagaOrchestrator(
+        orders=orders, sagas=sagas, steps=steps, instance=config.service.instance
+    )
 
 
 def build_checkout(
-    config: OrdersConfig, repository: MongoOrdersRepository, others: Others, saga: Saga
+    config: OrdersConfig,
+    orders: MongoOrdersRepository,
+    upstreams: Upstreams,
+    orchestrator: SagaOrchestrator,
 ) -> Checkout:
-    """Return what takes orders."""
+    """Build the checkout."""
     return Checkout(
-        repository=repository,
-        catalog=others.catalog,
-        promotions=others.promotions,
-        saga=saga,
+        orders=orders,
+        catalog=upstreams.catalog,
+        promotions=upstreams.promotions,
+        orchestrator=orchestrator,
         hold_seconds=config.stock_hold_seconds,
     )
 
 
 def build_reconciler(
-    mesh: Mesh, repository: MongoReconciliationRepository, others: Others
+    mesh: Mesh, repository: MongoReconciliationRepository, upstreams: Upstreams
 ) -> Reconciler:
-    """Return what compares the stores of all services."""
-    repairs = Repairs(
-        catalog=others.catalog,
-        promotions=others.promotions,
-        payments=others.payments,
+    """Build the reconciler of this service's store with those of the upstreams."""
+    repairs = RepairActions(
+        catalog=upstreams.catalog,
+        promotions=upstreams.promotions,
+        payments=upstreams.payments,
         repository=repository,
     )
-    sources = [*repository.sources, *sources_over(mesh)]
+    sources = [*repository.sources, *build_sources(mesh)]
     return Reconciler(sources=sources, repairs=repairs, repository=repository)
 
 
-def build_turns(
+def build_reconciliation_worker(
     reconciler: Reconciler, repository: MongoReconciliationRepository
 ) -> PeriodicWorker:
-    """Return what compares again and again, in turn with the other instances."""
-    turns = ReconciliationTurns(reconcile=reconciler.reconcile, repository=repository)
-    return PeriodicWorker(name="reconciliation", work=turns.take, interval_seconds=INTERVAL_SECONDS)
+    """Build the worker that reconciles periodically, on one instance at a time."""
+    job = ReconciliationJob(reconcile=reconciler.reconcile, repository=repository)
+    return PeriodicWorker(name="reconciliation", work=job.run, interval_seconds=INTERVAL_SECONDS)
 
 
-def build_servicers(
-    repository: MongoOrdersRepository, checkout: Checkout, saga: Saga
+def build_bindings(
+    orders: MongoOrdersRepository, checkout: Checkout, decisions: Decisions
 ) -> Sequence[ServiceBinding]:
-    """Return what answers about orders."""
+    """Build the bindings of the public and the internal service."""
     return [
         ServiceBinding(
             "mamie_rosa.orders.v1.OrdersService",
-            OrdersServicer(repository=repository, checkout=checkout, saga=saga),
+            OrdersServicer(orders=orders, checkout=checkout, decisions=decisions),
             orders_pb2_grpc.add_OrdersServiceServicer_to_server,
         ),
         ServiceBinding(
             "mamie_rosa.orders.internal.v1.OrdersService",
-            InternalOrdersServicer(repository=repository),
+            InternalOrdersServicer(orders=orders),
             internal_pb2_grpc.add_OrdersServiceServicer_to_server,
         ),
     ]
 
 
 def build_streaming(config: OrdersConfig) -> runtime.Streaming:
-    """Return what is served to those who follow orders."""
+    """Build the streaming server's part, on which customers track orders."""
     feed = OrderFeed(repository=MongoFeedRepository(connect_async(config.store_url)))
-    servicer = ServiceBinding(
+    binding = ServiceBinding(
         "mamie_rosa.orders.v1.OrderEventsService",
         OrderEventsServicer(feed=feed),
         order_events_pb2_grpc.add_OrderEventsServiceServicer_to_server,
     )
-    return runtime.Streaming(name="order-events", bindings=[servicer], source=feed)
+    return runtime.Streaming(name="order-events", bindings=[binding], source=feed)
 
 
 def migrate(config: OrdersConfig) -> None:
-    """Make the indexes."""
+    """Create the indexes."""
     with connect(config.store_url) as client:
-        make_indexes(client)
+        create_indexes(client)
 
 
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "orders",
-        config.service,
-        verbs={"serve": partial(serve, config), "migrate": partial(migrate, config)},
-    )
+    runtime.run(MANIFEST, read_config, serve=serve, migrate=migrate)

@@ -1,140 +1,64 @@
-"""The services that an order needs, as the business sees them, and over gRPC.
+"""The upstreams of orders over gRPC.
 
-Each client answers in words of the domain. Refusals are answers or domain errors; that a
-service cannot be reached, or has not answered in time, is ServiceUnavailableError: the outcome is
-then unknown, and the same call may be made again.
+Errors are translated at this boundary: a rejection becomes the domain error of its reason, or
+UpstreamRejectedError; everything else, a timeout included, ServiceUnavailableError.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
 
 import grpc
 from mamie_rosa.catalog.internal.v1 import catalog_pb2, catalog_pb2_grpc
 from mamie_rosa.payments.internal.v1 import payments_pb2, payments_pb2_grpc
 from mamie_rosa.promotions.internal.v1 import promotions_pb2, promotions_pb2_grpc
+from typing_extensions import override
 
-from services.common.errors import UnavailableError
 from services.common.money import format_amount, parse_amount
 from services.common.rpc.status import read_status
-from services.orders.domain import (
+from services.orders.errors import (
     IdempotencyKeyReusedError,
-    Item,
     OrderChangedError,
     OutOfStockError,
     PromoInvalidError,
     UnknownProductsError,
+)
+from services.orders.events import Item
+from services.orders.ports import (
+    Captured,
+    Catalog,
+    Declined,
+    Offer,
+    Payments,
+    Promotions,
+    ServiceUnavailableError,
+    UpstreamRejectedError,
 )
 
 REQUEST_TIMEOUT_SECONDS = 2.0
 PAYMENT_TIMEOUT_SECONDS = 5.0
 
 
-class ServiceUnavailableError(UnavailableError):
-    """A service that an order needs cannot be reached, or has not answered in time."""
-
-    reason = "SERVICE_UNAVAILABLE"
-
-    def __init__(self, service: str) -> None:
-        super().__init__(f"The {service} service does not answer; try again.", service=service)
-
-
-class RefusedError(Exception):
-    """A service refuses for a reason of its own that ends the saga's way forward."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What a product costs, and how many of it are on sale."""
-
-    item: Item
-    available_quantity: int
-
-
-@dataclass(frozen=True)
-class Captured:
-    """The money was taken."""
-
-    payment_id: str
-
-
-@dataclass(frozen=True)
-class Declined:
-    """The provider refused; no money was taken."""
-
-    reason: str
-
-
-class Catalog(Protocol):
-    """What an order needs of the catalog. Changes are keyed by the order: safe to repeat."""
-
-    def offer(self, product: str, quantity: int) -> Offer | None:
-        """Return the offer for a quantity of a product, by id or sku; None if unknown."""
-
-    def reserve(self, order_id: str, items: Sequence[Item], *, hold_seconds: int) -> None:
-        """Hold all items, or raise OutOfStockError and hold none."""
-
-    def commit(self, order_id: str) -> None:
-        """Sell what the order holds; RefusedError when it cannot be sold any more."""
-
-    def release(self, order_id: str) -> None:
-        """Put back on sale what the order holds or has bought."""
-
-
-class Promotions(Protocol):
-    """What an order needs of the promotions. Changes are keyed by the order."""
-
-    def discount(self, promo_code: str, user_id: str, items: Sequence[Item]) -> Decimal:
-        """Return what a code takes off, or raise PromoInvalidError."""
-
-    def redeem(self, order_id: str, promo_code: str, user_id: str) -> None:
-        """Count one use of a code; RefusedError when it does not apply any more."""
-
-    def release(self, order_id: str, promo_code: str) -> None:
-        """Give back the use of a code."""
-
-
-class Payments(Protocol):
-    """What an order needs of the payments. Changes are keyed by the order."""
-
-    def capture(
-        self, order_id: str, user_id: str, amount: Decimal, currency: str, token: str
-    ) -> Captured | Declined:
-        """Take the money; RefusedError when the payment was closed before."""
-
-    def settle(self, order_id: str, reason: str) -> Decimal:
-        """Return the money, if any was taken, and see that none is taken later.
-
-        Returns the amount that was returned.
-        """
-
-
-class CatalogOverGrpc:
+class CatalogOverGrpc(Catalog):
     """The catalog service."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._stub = catalog_pb2_grpc.CatalogServiceStub(channel)
 
-    def offer(self, product: str, quantity: int) -> Offer | None:
-        """Return the offer for a quantity of a product, by id or sku; None if unknown."""
+    @override
+    def get_offer(self, product: str, quantity: int) -> Offer | None:
         request = catalog_pb2.VerifyStockRequest(product_id=product, quantity=quantity)
         try:
             with translate_errors("catalog"):
                 answer = self._stub.VerifyStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
-        except RefusedError as refusal:
-            if refusal.reason == "PRODUCT_NOT_FOUND":
+        except UpstreamRejectedError as error:
+            if error.reason == "PRODUCT_NOT_FOUND":
                 return None
             raise
         return Offer(_to_item(answer, quantity), answer.available_quantity)
 
+    @override
     def reserve(self, order_id: str, items: Sequence[Item], *, hold_seconds: int) -> None:
-        """Hold all items, or raise OutOfStockError and hold none."""
         lines = [
             catalog_pb2.StockLine(product_id=item.product_id, quantity=item.quantity)
             for item in items
@@ -142,30 +66,30 @@ class CatalogOverGrpc:
         request = catalog_pb2.ReserveStockRequest(
             order_id=order_id, items=lines, hold_seconds=hold_seconds
         )
-        with translate_errors("catalog", RESERVATION_REFUSALS):
+        with translate_errors("catalog", RESERVATION_REJECTIONS):
             self._stub.ReserveStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
+    @override
     def commit(self, order_id: str) -> None:
-        """Sell what the order holds; RefusedError when it cannot be sold any more."""
         request = catalog_pb2.CommitStockRequest(order_id=order_id)
         with translate_errors("catalog"):
             self._stub.CommitStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
+    @override
     def release(self, order_id: str) -> None:
-        """Put back on sale what the order holds or has bought."""
         request = catalog_pb2.ReleaseStockRequest(order_id=order_id)
         with translate_errors("catalog"):
             self._stub.ReleaseStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
 
-class PromotionsOverGrpc:
+class PromotionsOverGrpc(Promotions):
     """The promotions service."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._stub = promotions_pb2_grpc.PromotionsServiceStub(channel)
 
-    def discount(self, promo_code: str, user_id: str, items: Sequence[Item]) -> Decimal:
-        """Return what a code takes off, or raise PromoInvalidError."""
+    @override
+    def get_discount(self, promo_code: str, user_id: str, items: Sequence[Item]) -> Decimal:
         lines = [
             promotions_pb2.CartLine(category=item.category, amount=format_amount(item.total))
             for item in items
@@ -179,31 +103,31 @@ class PromotionsOverGrpc:
             raise PromoInvalidError(promo_code, answer.reason)
         return parse_amount(answer.discount_amount)
 
+    @override
     def redeem(self, order_id: str, promo_code: str, user_id: str) -> None:
-        """Count one use of a code; RefusedError when it does not apply any more."""
         request = promotions_pb2.RedeemPromoRequest(
             order_id=order_id, promo_code=promo_code, user_id=user_id
         )
         with translate_errors("promotions"):
             self._stub.RedeemPromo(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
+    @override
     def release(self, order_id: str, promo_code: str) -> None:
-        """Give back the use of a code."""
         request = promotions_pb2.ReleasePromoRequest(order_id=order_id, promo_code=promo_code)
         with translate_errors("promotions"):
             self._stub.ReleasePromo(request, timeout=REQUEST_TIMEOUT_SECONDS)
 
 
-class PaymentsOverGrpc:
+class PaymentsOverGrpc(Payments):
     """The payments service."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._stub = payments_pb2_grpc.PaymentsServiceStub(channel)
 
+    @override
     def capture(
         self, order_id: str, user_id: str, amount: Decimal, currency: str, token: str
     ) -> Captured | Declined:
-        """Take the money; RefusedError when the payment was closed before."""
         request = payments_pb2.ProcessPaymentRequest(
             order_id=order_id,
             user_id=user_id,
@@ -217,17 +141,17 @@ class PaymentsOverGrpc:
             return Declined(payment.decline_reason)
         return Captured(payment.payment_id)
 
-    def settle(self, order_id: str, reason: str) -> Decimal:
-        """Return the money, if any was taken, and see that none is taken later."""
+    @override
+    def refund(self, order_id: str, reason: str) -> Decimal:
         request = payments_pb2.RefundPaymentRequest(order_id=order_id, reason=reason)
         with translate_errors("payments"):
             payment = self._stub.RefundPayment(request, timeout=PAYMENT_TIMEOUT_SECONDS)
         return parse_amount(payment.refunded_amount)
 
 
-Refusal = Callable[[Mapping[str, str]], Exception]
+Rejection = Callable[[Mapping[str, str]], Exception]
 
-RESERVATION_REFUSALS: Mapping[str, Refusal] = {
+RESERVATION_REJECTIONS: Mapping[str, Rejection] = {
     "OUT_OF_STOCK": lambda facts: OutOfStockError(
         facts["productIds"].split(","), [int(n) for n in facts["availableQuantities"].split(",")]
     ),
@@ -236,7 +160,7 @@ RESERVATION_REFUSALS: Mapping[str, Refusal] = {
     "RESERVATION_CLOSED": lambda facts: OrderChangedError(facts["orderId"]),
 }
 
-REFUSING = frozenset(
+REJECTION_CODES = frozenset(
     {
         grpc.StatusCode.NOT_FOUND,
         grpc.StatusCode.ALREADY_EXISTS,
@@ -247,20 +171,22 @@ REFUSING = frozenset(
 
 
 @contextmanager
-def translate_errors(service: str, refusals: Mapping[str, Refusal] | None = None) -> Iterator[None]:
-    """Translate what a call may end with.
+def translate_errors(
+    service: str, rejections: Mapping[str, Rejection] | None = None
+) -> Iterator[None]:
+    """Translate the errors of calls to a service.
 
-    A refusal becomes the error that `refusals` has for its reason, else RefusedError;
-    everything else ServiceUnavailableError.
+    A rejection becomes the error that `rejections` has for its reason, by default
+    UpstreamRejectedError; everything else ServiceUnavailableError.
     """
     try:
         yield
     except grpc.RpcError as error:
         reason, facts = read_status(error)
-        if error.code() not in REFUSING or not reason:
+        if error.code() not in REJECTION_CODES or not reason:
             raise ServiceUnavailableError(service) from error
-        refusal = (refusals or {}).get(reason)
-        raise (refusal(facts) if refusal else RefusedError(reason)) from error
+        rejection = (rejections or {}).get(reason)
+        raise (rejection(facts) if rejection else UpstreamRejectedError(reason)) from error
 
 
 def _to_item(answer: catalog_pb2.VerifyStockResponse, quantity: int) -> Item:

@@ -1,59 +1,86 @@
-"""How events are written down: plain documents, amounts as decimal strings."""
+"""Domain events as MongoDB documents: amounts as decimal strings, each with a version.
 
+A document has the version of the schema with which its event was written; one without is of
+version 1. `UPCASTERS` brings the data of an old version up to the current one when it is
+read; stored documents are never rewritten. See docs/decisions/0011-event-evolution.md.
+"""
+
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import cattrs
 from cattrs.preconf.bson import make_converter
 
-from services.orders import domain
-from services.orders.domain import Event, Recorded
+from services.orders.events import Event, OrderPlaced, RecordedEvent
 
-EVENT_TYPES: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
+Data = Mapping[str, Any]
+Upcaster = Callable[[Data], Data]
+
+EVENT_TYPES: Mapping[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
+
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+"""By event type and version: converts the data of that version to the next version's."""
 
 _converter: cattrs.Converter = make_converter()
 _converter.register_unstructure_hook(Decimal, str)
 _converter.register_structure_hook(Decimal, lambda text, _: Decimal(text))
 
 
-def to_document(event: Event) -> dict[str, Any]:
-    """Return the facts of an event as BSON can hold them."""
-    return _converter.unstructure(event)
+class UnreadableEventError(Exception):
+    """A document has an event type or a version that this release does not know."""
 
 
-def from_document(type_name: str, data: dict[str, Any]) -> Event:
-    """Return the event that a document tells; KeyError for a type that nobody knows."""
-    return _converter.structure(data, EVENT_TYPES[type_name])
+def current_version(type_name: str) -> int:
+    """Return the version with which events of a type are written."""
+    return max((version + 1 for name, version in UPCASTERS if name == type_name), default=1)
 
 
-def from_recorded(order_id: str, recorded: Recorded) -> dict[str, Any]:
-    """Return the document of an event that happened to an order."""
+def to_document(order_id: str, recorded: RecordedEvent) -> dict[str, Any]:
+    """Build the document that stores an event of an order."""
+    type_name = type(recorded.event).__name__
     return {
         "order_id": order_id,
         "sequence": recorded.sequence,
         "time": recorded.time,
-        "type": type(recorded.event).__name__,
-        "data": to_document(recorded.event),
+        "type": type_name,
+        "version": current_version(type_name),
+        "data": _converter.unstructure(recorded.event),
     }
 
 
-def to_recorded(document: dict[str, Any]) -> Recorded:
-    """Return the event that a document of `from_recorded` tells."""
-    return Recorded(
+def from_document(document: Mapping[str, Any]) -> RecordedEvent:
+    """Read an event of any version; UnreadableEventError for an unknown type or version."""
+    type_name = document["type"]
+    if type_name not in EVENT_TYPES:
+        raise UnreadableEventError(type_name)
+    data = upcast(type_name, document.get("version", 1), document["data"])
+    return RecordedEvent(
         sequence=document["sequence"],
         time=document["time"],
-        event=from_document(document["type"], document["data"]),
+        event=_converter.structure(data, EVENT_TYPES[type_name]),
     )
 
 
-def describe(event: Event) -> dict[str, str]:
-    """Return the simple facts of an event as clients read them: names in camelCase, text.
+def upcast(type_name: str, version: int, data: Data) -> Data:
+    """Convert the data of an event to the current version of its type."""
+    latest = current_version(type_name)
+    if version > latest:
+        raise UnreadableEventError(f"{type_name} version {version}")
+    for each in range(version, latest):
+        data = UPCASTERS[type_name, each](data)
+    return data
 
-    What an order was placed with is in the order itself.
+
+def describe(event: Event) -> dict[str, str]:
+    """Return the facts of an event for an order's history, as text by camelCase name.
+
+    Those of OrderPlaced are left out: they are part of the order.
     """
-    if isinstance(event, domain.OrderPlaced):
+    if isinstance(event, OrderPlaced):
         return {}
-    return {_camel_case(name): str(value) for name, value in to_document(event).items()}
+    facts = _converter.unstructure(event)
+    return {_camel_case(name): str(value) for name, value in facts.items()}
 
 
 def _camel_case(name: str) -> str:

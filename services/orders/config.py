@@ -1,4 +1,4 @@
-"""What orders read from their environment."""
+"""The settings of orders, read from the environment."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class OrdersConfig:
 
 
 def read_config() -> OrdersConfig:
-    """Read the environment; a missing or bad variable ends the process and is named."""
+    """Read the environment; a missing or bad variable is named and ends the process."""
     with reading_environment() as env:
         return OrdersConfig(
             service=ServiceConfig.read(env),

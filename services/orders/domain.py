@@ -1,303 +1,62 @@
-"""What an order is, what may happen to it, and what has to happen next.
+"""The business rules of an order. Read this first.
 
-An order is what its events say: each decision below looks at an order and returns the
-events that follow from it, `fold` turns events back into the order, and nothing else is
-ever stored about it.
+An order is event-sourced. Its history (`events`) is all that is stored; `fold` computes the
+order from it. A decision (`cancel`, `change_status`) takes an order and returns the events
+that follow, or raises an error (`errors`).
 
-    PENDING -> PAYMENT_PROCESSING -> CONFIRMED -> PROCESSING -> SHIPPED -> DELIVERED
-       |               |                |             |
-       +---------------+----------------+-------------+--> CANCELLED
+From OrderPlaced on, a saga drives the order: `next_step` names the step that is due, the
+orchestrator (`saga`) executes it and appends the resulting events, until no step is due.
 
-From the moment it is placed an order moves by itself: `next_step` names what has to be
-done next, and the saga does it, step by step, until the order is confirmed, or cancelled
-and everything that was taken is given back.
+    forward        REDEEM_PROMO -> START_PAYMENT -> CAPTURE_PAYMENT -> COMMIT_STOCK
+    compensation   REFUND_PAYMENT -> RELEASE_PROMO -> RELEASE_STOCK
+
+Compensation starts with OrderCancelled: the customer cancels, a step is rejected, the payment
+is declined, or the stock's reservation expires before the payment (EXPIRE).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from services.common.errors import (
-    AlreadyExistsError,
-    ConflictError,
-    FailedPreconditionError,
-    NotFoundError,
-    UnprocessableError,
+from services.orders.errors import OrderNotCancellableError, WrongTransitionError
+from services.orders.events import (
+    Event,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderPlaced,
+    OrderPreparationStarted,
+    OrderShipped,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentSettled,
+    PaymentStarted,
+    PromoRedeemed,
+    PromoReleased,
+    RecordedEvent,
+    StockReleased,
+)
+from services.orders.states import (
+    CANCELLABLE,
+    FULFILMENT,
+    PURCHASED,
+    UNCONFIRMED,
+    OrderStatus,
+    PaymentStatus,
 )
 
-NOTHING = Decimal("0.00")
-
-
-class OrderStatus(StrEnum):
-    """Where an order stands; see the module's picture."""
-
-    PENDING = "PENDING"
-    PAYMENT_PROCESSING = "PAYMENT_PROCESSING"
-    CONFIRMED = "CONFIRMED"
-    PROCESSING = "PROCESSING"
-    SHIPPED = "SHIPPED"
-    DELIVERED = "DELIVERED"
-    CANCELLED = "CANCELLED"
-
-
-class PaymentStatus(StrEnum):
-    """Where the payment of an order stands."""
-
-    PENDING = "PENDING"
-    CAPTURED = "CAPTURED"
-    DECLINED = "DECLINED"
-    REFUNDING = "REFUNDING"
-    REFUNDED = "REFUNDED"
-    NOT_CHARGED = "NOT_CHARGED"
-
-
-CANCELLABLE = frozenset(
-    {
-        OrderStatus.PENDING,
-        OrderStatus.PAYMENT_PROCESSING,
-        OrderStatus.CONFIRMED,
-        OrderStatus.PROCESSING,
-    }
-)
-
-BOUGHT = frozenset(
-    {
-        OrderStatus.CONFIRMED,
-        OrderStatus.PROCESSING,
-        OrderStatus.SHIPPED,
-        OrderStatus.DELIVERED,
-    }
-)
-
-
-# Errors ----------------------------------------------------------------------------------
-
-
-class OrderNotFoundError(NotFoundError):
-    """There is no such order."""
-
-    reason = "ORDER_NOT_FOUND"
-
-    def __init__(self, order_id: str) -> None:
-        super().__init__(f"There is no order {order_id}.", orderId=order_id)
-
-
-class UnknownProductsError(UnprocessableError):
-    """The cart names products that do not exist."""
-
-    reason = "PRODUCT_NOT_FOUND"
-
-    def __init__(self, products: Sequence[str]) -> None:
-        named = ",".join(products)
-        super().__init__(f"There is no product {named}.", productIds=named)
-
-
-class OutOfStockError(UnprocessableError):
-    """Less is on sale than the cart asks for; both lists are in the same order."""
-
-    reason = "OUT_OF_STOCK"
-
-    def __init__(self, products: Sequence[str], available: Sequence[int]) -> None:
-        named = ",".join(products)
-        super().__init__(
-            f"Not enough is on sale of: {named}",
-            productIds=named,
-            availableQuantities=",".join(map(str, available)),
-        )
-
-
-class PromoInvalidError(UnprocessableError):
-    """The promotion code does not apply; `promo_reason` says why."""
-
-    reason = "PROMO_INVALID"
-
-    def __init__(self, promo_code: str, promo_reason: str) -> None:
-        super().__init__(
-            f"The code {promo_code} does not apply: {promo_reason}.",
-            promoCode=promo_code,
-            promoReason=promo_reason,
-        )
-
-
-class IdempotencyKeyReusedError(AlreadyExistsError):
-    """The Idempotency-Key was used before, for something else."""
-
-    reason = "IDEMPOTENCY_KEY_REUSED"
-
-    def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was used for another order; take a new one.")
-
-
-class OrderNotCancellableError(FailedPreconditionError):
-    """It is too late to cancel the order."""
-
-    reason = "ORDER_NOT_CANCELLABLE"
-
-    def __init__(self, status: OrderStatus) -> None:
-        super().__init__(f"An order that is {status} cannot be cancelled.", status=status)
-
-
-class WrongTransitionError(FailedPreconditionError):
-    """The order cannot go from where it stands to where it was sent."""
-
-    reason = "WRONG_TRANSITION"
-
-    def __init__(self, status: OrderStatus, wanted: OrderStatus) -> None:
-        text = f"An order cannot go from {status} to {wanted}."
-        super().__init__(text, status=status, wanted=wanted)
-
-
-class OrderChangedError(ConflictError):
-    """Somebody else changed the order at the same moment."""
-
-    reason = "ORDER_CHANGED"
-
-    def __init__(self, order_id: str) -> None:
-        super().__init__("The order has just changed; look at it again.", orderId=order_id)
-
-
-# What an order is made of ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """One line of an order, at the price of the moment it was placed."""
-
-    product_id: str
-    sku: str
-    title: str
-    category: str
-    quantity: int
-    unit_price: Decimal
-
-    @property
-    def total(self) -> Decimal:
-        """Return the price of the line."""
-        return self.unit_price * self.quantity
-
-
-@dataclass(frozen=True, kw_only=True)
-class Address:
-    """Where an order goes. `country` is an ISO 3166-1 alpha-2 code."""
-
-    recipient: str
-    line1: str
-    line2: str
-    postal_code: str
-    city: str
-    country: str
-
-
-# Events: what happened, in the past tense ------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """Something that happened to an order."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderPlaced(Event):
-    """The stock is held until `hold_expires_at`; `fingerprint` identifies what was asked for."""
-
-    user_id: str
-    items: tuple[Item, ...]
-    discount: Decimal
-    currency: str
-    promo_code: str
-    address: Address
-    hold_expires_at: datetime
-    fingerprint: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromoRedeemed(Event):
-    """One use of the promotion code is counted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaymentStarted(Event):
-    """From here on money may have been taken."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaymentCaptured(Event):
-    """The money was taken."""
-
-    payment_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaymentDeclined(Event):
-    """The provider refused; no money was taken."""
-
-    decline_reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderConfirmed(Event):
-    """The stock is sold and the order will be packed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderPreparationStarted(Event):
-    """The order is being packed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderShipped(Event):
-    """The order was handed to the carrier."""
-
-    tracking_number: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderDelivered(Event):
-    """The client has it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderCancelled(Event):
-    """The order is given up; what was taken has to be given back."""
-
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaymentSettled(Event):
-    """Nothing of the client's money is left with us; `refunded` was returned (0 when none)."""
-
-    refunded: Decimal
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromoReleased(Event):
-    """The use of the promotion code was given back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StockReleased(Event):
-    """The products are back on sale."""
+ZERO = Decimal("0.00")
 
 
 # The order, folded from its events -------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """An event as it was kept: `sequence` counts from 1 for each order, without gaps."""
-
-    sequence: int
-    time: datetime
-    event: Event
-
-
-@dataclass(frozen=True, kw_only=True)
 class Order:
-    """An order as it stands after `sequence` events."""
+    """An order after `sequence` events."""
 
     order_id: str
     sequence: int
@@ -309,39 +68,40 @@ class Order:
     promo_redeemed: bool = False
     tracking_number: str = ""
     cancel_reason: str = ""
-    refunded: Decimal = NOTHING
+    refunded: Decimal = ZERO
     payment_settled: bool = False
     promo_released: bool = False
     stock_released: bool = False
 
     @property
     def user_id(self) -> str:
-        """Return who placed it."""
+        """Return the customer's id."""
         return self.placed.user_id
 
     @property
-    def total(self) -> Decimal:
-        """Return the total before reduction."""
-        return sum((item.total for item in self.placed.items), NOTHING)
+    def total_amount(self) -> Decimal:
+        """Return the price of all items, before the discount."""
+        return sum((item.total for item in self.placed.items), ZERO)
 
     @property
-    def final(self) -> Decimal:
-        """Return what is to pay."""
-        return self.total - self.placed.discount
+    def final_amount(self) -> Decimal:
+        """Return the amount to pay."""
+        return self.total_amount - self.placed.discount
 
     @property
-    def is_bought(self) -> bool:
-        """Return whether its products are the client's: paid, sold and not given back."""
-        return self.status in BOUGHT
+    def refund_amount(self) -> Decimal:
+        """Return the amount that is or will be refunded; 0 when nothing was captured."""
+        refunding = self.payment_status is PaymentStatus.REFUNDING
+        return self.final_amount if refunding else self.refunded
 
     @property
-    def refund(self) -> Decimal:
-        """Return what was returned or is about to be; 0 when nothing was taken."""
-        return self.final if self.payment_status is PaymentStatus.REFUNDING else self.refunded
+    def is_purchased(self) -> bool:
+        """Return whether the order is paid, its stock committed, and not cancelled."""
+        return self.status in PURCHASED
 
 
-def fold(order_id: str, history: Iterable[Recorded]) -> Order:
-    """Return the order that a history tells of; its first event is OrderPlaced."""
+def fold(order_id: str, history: Iterable[RecordedEvent]) -> Order:
+    """Compute an order from its history, which begins with OrderPlaced."""
     first, *later = history
     assert isinstance(first.event, OrderPlaced), "a history begins with OrderPlaced"
     order = Order(
@@ -356,13 +116,13 @@ def fold(order_id: str, history: Iterable[Recorded]) -> Order:
     return order
 
 
-def apply(order: Order, recorded: Recorded) -> Order:
+def apply(order: Order, recorded: RecordedEvent) -> Order:
     """Return the order after one more event."""
     changes = _changes(order, recorded.event)
     return replace(order, sequence=recorded.sequence, updated_at=recorded.time, **changes)
 
 
-def _changes(order: Order, event: Event) -> dict[str, Any]:  # noqa: PLR0911 - one a kind
+def _changes(order: Order, event: Event) -> dict[str, Any]:  # noqa: PLR0911 - one per type
     match event:
         case PromoRedeemed():
             return {"promo_redeemed": True}
@@ -381,33 +141,35 @@ def _changes(order: Order, event: Event) -> dict[str, Any]:  # noqa: PLR0911 - o
         case OrderDelivered():
             return {"status": OrderStatus.DELIVERED}
         case OrderCancelled(reason=reason):
-            payment = PAYMENT_OF_CANCELLED.get(order.payment_status, order.payment_status)
+            payment = _payment_of_cancelled(order.payment_status)
             status = OrderStatus.CANCELLED
             return {"status": status, "cancel_reason": reason, "payment_status": payment}
         case PaymentSettled(refunded=refunded):
-            payment = PaymentStatus.REFUNDED if refunded else _unpaid(order.payment_status)
+            payment = PaymentStatus.REFUNDED if refunded else _uncharged(order.payment_status)
             return {"payment_settled": True, "refunded": refunded, "payment_status": payment}
         case PromoReleased():
             return {"promo_released": True}
         case StockReleased():
             return {"stock_released": True}
-    raise TypeError(f"nobody has said what {type(event).__name__} does to an order")
+    raise TypeError(f"{type(event).__name__} has no effect on an order; define it here")
 
 
-PAYMENT_OF_CANCELLED = {PaymentStatus.CAPTURED: PaymentStatus.REFUNDING}
+def _payment_of_cancelled(before: PaymentStatus) -> PaymentStatus:
+    """Return the payment's state once the order is cancelled."""
+    return PaymentStatus.REFUNDING if before is PaymentStatus.CAPTURED else before
 
 
-def _unpaid(before: PaymentStatus) -> PaymentStatus:
-    """Return how an order that keeps no money says so: it remembers that it was declined."""
+def _uncharged(before: PaymentStatus) -> PaymentStatus:
+    """Return the state of a payment that is settled without a refund; a decline stays visible."""
     declined = before is PaymentStatus.DECLINED
     return PaymentStatus.DECLINED if declined else PaymentStatus.NOT_CHARGED
 
 
-# Decisions of people ---------------------------------------------------------------------
+# Decisions of customers and administrators -----------------------------------------------
 
 
 def cancel(order: Order, reason: str) -> list[Event]:
-    """Decide on giving an order up; an order that is cancelled stays so.
+    """Decide on cancelling an order; cancelling twice changes nothing.
 
     OrderNotCancellableError once it is shipped.
     """
@@ -418,66 +180,59 @@ def cancel(order: Order, reason: str) -> list[Event]:
     return [OrderCancelled(reason=reason)]
 
 
-def move_on(order: Order, wanted: OrderStatus, tracking_number: str = "") -> list[Event]:
-    """Decide on packing, shipping or delivering an order; where it stands already it stays.
+def change_status(order: Order, wanted: OrderStatus, tracking_number: str = "") -> list[Event]:
+    """Decide on packing, shipping or delivering an order; in the wanted state nothing changes.
 
-    WrongTransitionError unless it stands at the state before.
+    WrongTransitionError unless the order is in the state before the wanted one.
     """
     if order.status is wanted:
         return []
-    if MOVES.get(order.status) is not wanted:
+    if FULFILMENT.get(order.status) is not wanted:
         raise WrongTransitionError(order.status, wanted)
     if wanted is OrderStatus.SHIPPED:
         return [OrderShipped(tracking_number=tracking_number)]
     return [OrderDelivered()] if wanted is OrderStatus.DELIVERED else [OrderPreparationStarted()]
 
 
-MOVES = {
-    OrderStatus.CONFIRMED: OrderStatus.PROCESSING,
-    OrderStatus.PROCESSING: OrderStatus.SHIPPED,
-    OrderStatus.SHIPPED: OrderStatus.DELIVERED,
-}
-
-
-# What has to happen next -----------------------------------------------------------------
+# The saga: which step is due -------------------------------------------------------------
 
 
 class Step(StrEnum):
-    """Something that the saga does, and may do twice without harm."""
+    """A step of the saga; each is idempotent."""
 
     REDEEM_PROMO = "REDEEM_PROMO"
     START_PAYMENT = "START_PAYMENT"
-    TAKE_PAYMENT = "TAKE_PAYMENT"
-    SELL_STOCK = "SELL_STOCK"
+    CAPTURE_PAYMENT = "CAPTURE_PAYMENT"
+    COMMIT_STOCK = "COMMIT_STOCK"
     EXPIRE = "EXPIRE"
-    SETTLE_PAYMENT = "SETTLE_PAYMENT"
+    REFUND_PAYMENT = "REFUND_PAYMENT"
     RELEASE_PROMO = "RELEASE_PROMO"
     RELEASE_STOCK = "RELEASE_STOCK"
 
 
 def next_step(order: Order, now: datetime) -> Step | None:
-    """Return what has to be done next; None when the order has come to rest.
+    """Return the step that is due; None when the saga is complete.
 
-    Forward while it is young; once cancelled, backward until all is given back. An order
-    that is not paid when its stock is no longer held is given up.
+    An order that is not paid when its stock reservation ends is cancelled (EXPIRE); a paid
+    one goes on.
     """
     if order.status is OrderStatus.CANCELLED:
-        return _next_step_back(order)
-    if order.status not in (OrderStatus.PENDING, OrderStatus.PAYMENT_PROCESSING):
+        return _next_compensation(order)
+    if order.status not in UNCONFIRMED:
         return None
     if order.payment_status is PaymentStatus.CAPTURED:
-        return Step.SELL_STOCK
+        return Step.COMMIT_STOCK
     if now >= order.placed.hold_expires_at:
         return Step.EXPIRE
     if order.placed.promo_code and not order.promo_redeemed:
         return Step.REDEEM_PROMO
-    return Step.START_PAYMENT if order.status is OrderStatus.PENDING else Step.TAKE_PAYMENT
+    return Step.START_PAYMENT if order.status is OrderStatus.PENDING else Step.CAPTURE_PAYMENT
 
 
-def _next_step_back(order: Order) -> Step | None:
-    """Return what has to be given back next; money first."""
+def _next_compensation(order: Order) -> Step | None:
+    """Return the compensation that is due; money first."""
     if not order.payment_settled:
-        return Step.SETTLE_PAYMENT
+        return Step.REFUND_PAYMENT
     if order.placed.promo_code and not order.promo_released:
         return Step.RELEASE_PROMO
     return None if order.stock_released else Step.RELEASE_STOCK

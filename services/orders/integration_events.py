@@ -1,30 +1,38 @@
-"""What the rest of the shop hears of an order's events, if anything."""
+"""The integration events that orders publish, built from domain events."""
 
 from google.protobuf import message
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.money import format_amount
-from services.orders import domain
-from services.orders.domain import Event, Item, Order
+from services.common.rpc.timestamps import to_timestamp
+from services.orders.domain import Order
+from services.orders.events import (
+    Event,
+    Item,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderShipped,
+    PaymentSettled,
+)
 
 
-def tell(order: Order, event: Event) -> message.Message | None:
-    """Return the message that tells the shop of `event`, given the order after it.
+def to_integration_event(order: Order, event: Event) -> message.Message | None:
+    """Build what is published about a domain event, given the order after it; often nothing.
 
-    A cancellation is told when the money is settled, for only then is the refund known.
+    A cancellation is published once the payment is settled: only then is the refund known.
     """
     match event:
-        case domain.OrderConfirmed():
+        case OrderConfirmed():
             return _created(order)
-        case domain.OrderShipped(tracking_number=number):
+        case OrderShipped(tracking_number=number):
             return events_pb2.OrderShipped(
                 order_id=order.order_id, user_id=order.user_id, tracking_number=number
             )
-        case domain.OrderDelivered():
+        case OrderDelivered():
             return events_pb2.OrderDelivered(
                 order_id=order.order_id, user_id=order.user_id, items=_lines(order)
             )
-        case domain.PaymentSettled(refunded=refunded):
+        case PaymentSettled(refunded=refunded):
             return events_pb2.OrderCancelled(
                 order_id=order.order_id,
                 user_id=order.user_id,
@@ -40,11 +48,11 @@ def _created(order: Order) -> events_pb2.OrderCreated:
         order_id=order.order_id,
         user_id=order.user_id,
         items=_lines(order),
-        total_amount=format_amount(order.total),
+        total_amount=format_amount(order.total_amount),
         discount=format_amount(order.placed.discount),
-        final_amount=format_amount(order.final),
+        final_amount=format_amount(order.final_amount),
         currency=order.placed.currency,
-        placed_time=order.created_at,
+        placed_time=to_timestamp(order.created_at),
     )
 
 

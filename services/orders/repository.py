@@ -1,99 +1,43 @@
-"""Where orders are kept: MongoDB, as events that are only ever added.
+"""Orders and sagas in MongoDB; a history of events is only ever appended to.
 
-Four collections. `events` is the truth: (order_id, sequence) is unique, so of two writers
-who decided on the same state one fails. `orders` is an index for lists. `sagas` says which
-orders are not at rest, and who may drive them from when. `outbox` holds what the bus has
-yet to hear. What belongs together is written in one transaction, journaled by a majority.
+Four collections. `events` is the source of truth: (order_id, sequence) is unique, so of two
+writers who decided on the same state one fails. `orders` is an index for lists. `sagas` has
+a lease, `due_at`, for each order whose saga is not complete. `outbox` holds integration
+events for the relay. What belongs together is written in one transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import pymongo
 from pymongo import errors as mongo_errors
 from pymongo.client_session import ClientSession
-from pymongo.read_concern import ReadConcern
+from typing_extensions import override
 
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.messaging.events import build_event
-from services.orders import codec, integration_events
-from services.orders.domain import (
-    Event,
-    Order,
-    OrderChangedError,
-    OrderNotFoundError,
-    OrderPlaced,
-    Recorded,
-    Step,
-    apply,
-    fold,
-    next_step,
-)
-from services.orders.store import MAJORITY, translate_errors
+from services.orders import codec
+from services.orders.domain import Order, Step, apply, fold, next_step
+from services.orders.errors import OrderChangedError, OrderNotFoundError
+from services.orders.events import Event, OrderPlaced, RecordedEvent
+from services.orders.integration_events import to_integration_event
+from services.orders.ports import OrdersRepository, SagaRepository
+from services.orders.store import MAJORITY, run_transaction, translate_errors
 
-SNAPSHOT = ReadConcern("snapshot")
+Result = TypeVar("Result")
+
 TRAIL_LENGTH = 200
-"""How many of its last tries and steps a saga shows: many times what an order needs.
+"""How many of its last tries and events a saga keeps: many times what an order needs.
 
-One that waits for another service tries every second, however long that is away, and a
-document has no room for all of it.
+An order that waits for an unavailable upstream tries once a second, and a document cannot
+hold all of that.
 """
 
 
-class OrdersRepository(Protocol):
-    """Keeps orders as the sequence of their events."""
-
-    def find(self, order_id: str) -> Order | None:
-        """Return an order, or None."""
-
-    def load(self, order_id: str) -> Order:
-        """Return an order; OrderNotFoundError without one."""
-
-    def history(self, order_id: str) -> Sequence[Recorded]:
-        """Return every event of an order, oldest first; empty when there is none."""
-
-    def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
-        """Return a page of a client's orders, newest first, and how many there are."""
-
-    def with_product(self, user_id: str, product_id: str) -> Sequence[Order]:
-        """Return the orders of a client that have a product, in no order."""
-
-    def place(
-        self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
-    ) -> Order:
-        """Keep a new order, to be driven by others from `due_at`; OrderChangedError if known."""
-
-    def append(self, order: Order, events: Sequence[Event], *, due_at: datetime) -> Order:
-        """Add events to an order and return what it is then.
-
-        While something has to be done next, others may do it from `due_at`.
-        OrderChangedError when the order is no longer what `order` says.
-        """
-
-
-class SagaRepository(Protocol):
-    """Keeps who drives which order, and what was tried."""
-
-    def begin_step(self, order_id: str, step: Step, *, by: str, now: datetime) -> None:
-        """Record that a step is about to be tried."""
-
-    def payment_token(self, order_id: str) -> str:
-        """Return the token that an order is paid with; empty once it is at rest."""
-
-    def postpone(self, order_id: str, *, due_at: datetime, why: str) -> None:
-        """Let anybody drive an order again from `due_at`."""
-
-    def extend(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
-        """Keep others from driving these orders until `due_at`."""
-
-    def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
-        """Return an order that anybody may drive and keep others off until `due_at`."""
-
-
-class MongoOrdersRepository:
-    """Orders and sagas in MongoDB."""
+class MongoOrdersRepository(OrdersRepository):
+    """Orders in the collections `events` and `orders`; updates `sagas` and `outbox` with them."""
 
     def __init__(
         self, client: pymongo.MongoClient, *, clock: Clock = utc_now, new_id: NewId = new_id
@@ -103,35 +47,35 @@ class MongoOrdersRepository:
         self._clock = clock
         self._new_id = new_id
 
+    @override
     def find(self, order_id: str) -> Order | None:
-        """Return an order, or None."""
         history = self.history(order_id)
         return fold(order_id, history) if history else None
 
+    @override
     def load(self, order_id: str) -> Order:
-        """Return an order; OrderNotFoundError without one."""
         if order := self.find(order_id):
             return order
         raise OrderNotFoundError(order_id)
 
-    def history(self, order_id: str) -> Sequence[Recorded]:
-        """Return every event of an order, oldest first; empty when there is none."""
+    @override
+    def history(self, order_id: str) -> Sequence[RecordedEvent]:
         return self._histories([order_id]).get(order_id, [])
 
-    def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
-        """Return a page of a client's orders, newest first, and how many there are."""
-        mine = {"user_id": user_id}
+    @override
+    def list_by_user(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
+        by_user = {"user_id": user_id}
         with translate_errors():
-            total = self._database.orders.count_documents(mine)
-            newest_first = self._database.orders.find(mine, {"_id": 1}).sort(
+            total = self._database.orders.count_documents(by_user)
+            newest_first = self._database.orders.find(by_user, {"_id": 1}).sort(
                 [("created_at", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
             )
             ids = [found["_id"] for found in newest_first.skip((page - 1) * limit).limit(limit)]
         histories = self._histories(ids)
         return [fold(order_id, histories[order_id]) for order_id in ids], total
 
-    def with_product(self, user_id: str, product_id: str) -> Sequence[Order]:
-        """Return the orders of a client that have a product, in no order."""
+    @override
+    def list_by_product(self, user_id: str, product_id: str) -> Sequence[Order]:
         placed = {
             "type": OrderPlaced.__name__,
             "data.user_id": user_id,
@@ -141,69 +85,111 @@ class MongoOrdersRepository:
             ids = self._database.events.distinct("order_id", placed)
         return [fold(order_id, history) for order_id, history in self._histories(ids).items()]
 
+    @override
     def place(
         self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
     ) -> Order:
-        """Keep a new order, to be driven by others from `due_at`; OrderChangedError if known."""
-        recorded = Recorded(sequence=1, time=self._clock(), event=placed)
+        recorded = RecordedEvent(sequence=1, time=self._clock(), event=placed)
         order = fold(order_id, [recorded])
-        saga = {"_id": order_id, "due_at": due_at, "payment_token": payment_token, "trail": []}
+        saga = saga_document(order_id, due_at=due_at, payment_token=payment_token)
 
         def write(session: ClientSession) -> None:
-            self._add_events(session, order, [recorded])
-            self._database.orders.insert_one(index_entry(order), session=session)
+            self._insert_event(session, order, recorded)
+            self._database.orders.insert_one(index_document(order), session=session)
             self._database.sagas.insert_one(saga, session=session)
 
         self._transact(order_id, write)
         return order
 
+    @override
     def append(self, order: Order, events: Sequence[Event], *, due_at: datetime) -> Order:
-        """Add events to an order and return what it is then.
-
-        While something has to be done next, others may do it from `due_at`.
-        OrderChangedError when the order is no longer what `order` says.
-        """
         now = self._clock()
-        added = [
-            Recorded(sequence=sequence, time=now, event=event)
+        appended = [
+            RecordedEvent(sequence=sequence, time=now, event=event)
             for sequence, event in enumerate(events, order.sequence + 1)
         ]
 
         def write(session: ClientSession) -> Order:
-            after = self._add_events(session, order, added)
-            self._update_saga(session, after, added, due_at)
+            after = order
+            for recorded in appended:
+                after = apply(after, recorded)
+                self._insert_event(session, after, recorded)
+            is_complete = next_step(after, now) is None
+            change = _saga_change(appended, due_at=None if is_complete else due_at)
+            self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
             return after
 
         return self._transact(order.order_id, write)
 
-    def begin_step(self, order_id: str, step: Step, *, by: str, now: datetime) -> None:
-        """Record that a step is about to be tried."""
-        tried = {"began": step, "by": by, "at": now}
+    def ping(self) -> None:
+        """Raise StoreUnavailableError when the store does not answer."""
         with translate_errors():
-            self._database.sagas.update_one({"_id": order_id}, _to_trail([tried]))
+            self._client.admin.command("ping")
 
-    def payment_token(self, order_id: str) -> str:
-        """Return the token that an order is paid with; empty once it is at rest."""
+    def _histories(self, order_ids: Sequence[str]) -> dict[str, list[RecordedEvent]]:
+        histories: dict[str, list[RecordedEvent]] = {}
+        wanted = {"order_id": {"$in": list(order_ids)}}
         with translate_errors():
-            saga = self._database.sagas.find_one({"_id": order_id}, {"payment_token": 1})
+            found = self._database.events.find(wanted).sort([("order_id", 1), ("sequence", 1)])
+            for document in found:
+                recorded = codec.from_document(document)
+                histories.setdefault(document["order_id"], []).append(recorded)
+        return histories
+
+    def _transact(self, order_id: str, write: Callable[[ClientSession], Result]) -> Result:
+        """Run `write` in a transaction; OrderChangedError when another writer was faster."""
+        try:
+            return run_transaction(self._client, write)
+        except mongo_errors.DuplicateKeyError as error:
+            raise OrderChangedError(order_id) from error
+
+    def _insert_event(self, session: ClientSession, order: Order, recorded: RecordedEvent) -> None:
+        """Insert an event, and its integration event if there is one; `order` is after it."""
+        document = codec.to_document(order.order_id, recorded)
+        self._database.events.insert_one(document, session=session)
+        if message := to_integration_event(order, recorded.event):
+            event = build_event(
+                message,
+                source="orders",
+                subject=order.order_id,
+                now=recorded.time,
+                new_id=self._new_id,
+            )
+            outgoing = asdict(event) | {"sequence": recorded.sequence}
+            self._database.outbox.insert_one(outgoing, session=session)
+
+
+class MongoSagaRepository(SagaRepository):
+    """Leases and trails in the collection `sagas`."""
+
+    def __init__(self, client: pymongo.MongoClient) -> None:
+        self._sagas = client.get_default_database(write_concern=MAJORITY).sagas
+
+    @override
+    def record_step(self, order_id: str, step: Step, *, instance: str, now: datetime) -> None:
+        tried = {"began": step, "by": instance, "at": now}
+        self._update(order_id, _push_to_trail([tried]))
+
+    @override
+    def payment_token(self, order_id: str) -> str:
+        with translate_errors():
+            saga = self._sagas.find_one({"_id": order_id}, {"payment_token": 1})
         return (saga or {}).get("payment_token", "")
 
-    def postpone(self, order_id: str, *, due_at: datetime, why: str) -> None:
-        """Let anybody drive an order again from `due_at`."""
-        change = {"$set": {"due_at": due_at, "waits_for": why}}
-        with translate_errors():
-            self._database.sagas.update_one({"_id": order_id}, change)
+    @override
+    def postpone(self, order_id: str, *, due_at: datetime, cause: str) -> None:
+        self._update(order_id, {"$set": {"due_at": due_at, "waits_for": cause}})
 
-    def extend(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
-        """Keep others from driving these orders until `due_at`."""
-        not_at_rest = {"_id": {"$in": list(order_ids)}, "due_at": {"$ne": None}}
+    @override
+    def extend_leases(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
+        not_complete = {"_id": {"$in": list(order_ids)}, "due_at": {"$ne": None}}
         with translate_errors():
-            self._database.sagas.update_many(not_at_rest, {"$set": {"due_at": due_at}})
+            self._sagas.update_many(not_complete, {"$set": {"due_at": due_at}})
 
+    @override
     def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
-        """Return an order that anybody may drive and keep others off until `due_at`."""
         with translate_errors():
-            saga = self._database.sagas.find_one_and_update(
+            saga = self._sagas.find_one_and_update(
                 {"due_at": {"$lte": now}},
                 {"$set": {"due_at": due_at}},
                 projection={"_id": 1},
@@ -211,72 +197,29 @@ class MongoOrdersRepository:
             )
         return saga and saga["_id"]
 
-    def ping(self) -> None:
-        """Raise when the store cannot be used."""
+    def _update(self, order_id: str, change: dict[str, Any]) -> None:
         with translate_errors():
-            self._client.admin.command("ping")
-
-    def _histories(self, order_ids: Sequence[str]) -> dict[str, list[Recorded]]:
-        histories: dict[str, list[Recorded]] = {}
-        wanted = {"order_id": {"$in": list(order_ids)}}
-        with translate_errors():
-            found = self._database.events.find(wanted).sort([("order_id", 1), ("sequence", 1)])
-            for document in found:
-                histories.setdefault(document["order_id"], []).append(codec.to_recorded(document))
-        return histories
-
-    def _transact(self, order_id: str, write: Any) -> Any:
-        """Run `write` in a transaction; it may run again after a conflict inside the store."""
-        with translate_errors(), self._client.start_session() as session:
-            try:
-                return session.with_transaction(
-                    write, read_concern=SNAPSHOT, write_concern=MAJORITY
-                )
-            except mongo_errors.DuplicateKeyError as error:
-                raise OrderChangedError(order_id) from error
-
-    def _add_events(self, session: ClientSession, order: Order, added: Sequence[Recorded]) -> Order:
-        """Add events, and what the bus shall hear of them; return the order after them."""
-        for recorded in added:
-            self._database.events.insert_one(
-                codec.from_recorded(order.order_id, recorded), session=session
-            )
-            if recorded.sequence > order.sequence:
-                order = apply(order, recorded)
-            self._tell(session, order, recorded)
-        return order
-
-    def _tell(self, session: ClientSession, order: Order, recorded: Recorded) -> None:
-        told = integration_events.tell(order, recorded.event)
-        if told is None:
-            return
-        event = build_event(
-            told, source="orders", subject=order.order_id, now=recorded.time, new_id=self._new_id
-        )
-        document = asdict(event) | {"sequence": recorded.sequence}
-        self._database.outbox.insert_one(document, session=session)
-
-    def _update_saga(
-        self,
-        session: ClientSession,
-        order: Order,
-        added: Sequence[Recorded],
-        due_at: datetime,
-    ) -> None:
-        """Record what was done; an order at rest is due no more and forgets its token."""
-        done = [{"did": type(each.event).__name__, "at": each.time} for each in added]
-        at_rest = next_step(order, self._clock()) is None
-        change: dict[str, Any] = _to_trail(done) | {
-            "$set": {"due_at": None if at_rest else due_at},
-            "$unset": {"waits_for": ""} | ({"payment_token": ""} if at_rest else {}),
-        }
-        self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
+            self._sagas.update_one({"_id": order_id}, change)
 
 
-def _to_trail(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"$push": {"trail": {"$each": entries, "$slice": -TRAIL_LENGTH}}}
-
-
-def index_entry(order: Order) -> dict[str, Any]:
-    """Return the document that puts an order into the lists of its client."""
+def index_document(order: Order) -> dict[str, Any]:
+    """Build the document that lists an order for its customer."""
     return {"_id": order.order_id, "user_id": order.user_id, "created_at": order.created_at}
+
+
+def saga_document(
+    order_id: str, *, due_at: datetime | None, payment_token: str = ""
+) -> dict[str, Any]:
+    """Build the document of a saga; `due_at` is the end of its lease, None once complete."""
+    return {"_id": order_id, "due_at": due_at, "payment_token": payment_token, "trail": []}
+
+
+def _saga_change(appended: Sequence[RecordedEvent], *, due_at: datetime | None) -> dict[str, Any]:
+    """Build the update of a saga after events; a complete one drops its payment token."""
+    done = [{"did": type(each.event).__name__, "at": each.time} for each in appended]
+    obsolete = {"waits_for": ""} | ({"payment_token": ""} if due_at is None else {})
+    return _push_to_trail(done) | {"$set": {"due_at": due_at}, "$unset": obsolete}
+
+
+def _push_to_trail(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"$push": {"trail": {"$each": entries, "$slice": -TRAIL_LENGTH}}}

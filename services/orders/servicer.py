@@ -1,24 +1,29 @@
-"""The orders' two faces: for clients, and for the other services."""
+"""The two gRPC services of orders: the public one, and the internal one for other services."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import grpc
 from mamie_rosa.orders.internal.v1 import orders_pb2 as internal_pb2
 from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.orders.v1 import orders_pb2, orders_pb2_grpc
+from typing_extensions import override
 
 from services.common.context import current
 from services.common.errors import InvalidArgumentError
 from services.common.money import format_amount
 from services.common.rpc import authorization, rest_hints
+from services.common.rpc.timestamps import to_timestamp
 from services.orders import codec, domain
 from services.orders.checkout import Cart, Checkout
-from services.orders.domain import Address, Order, OrderStatus, Recorded
-from services.orders.repository import OrdersRepository
-from services.orders.saga import Saga
+from services.orders.decisions import Decisions
+from services.orders.domain import Order
+from services.orders.events import Address, Item, RecordedEvent
+from services.orders.ports import OrdersRepository
+from services.orders.states import OrderStatus
 
 DEFAULT_LIMIT = 20
-DEFAULT_PAYMENT_TOKEN = "tok_ok"  # noqa: S105 - the sandbox's name for "a good card"
-LONGEST_KEY = 255
+DEFAULT_PAYMENT_TOKEN = "tok_ok"  # noqa: S105 - the sandbox's token of a valid card
+MAX_KEY_LENGTH = 255
 
 
 class InvalidIdempotencyKeyError(InvalidArgumentError):
@@ -28,89 +33,104 @@ class InvalidIdempotencyKeyError(InvalidArgumentError):
 
 
 class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
-    """Places, shows, cancels and moves orders."""
+    """Places, shows, cancels and fulfils orders."""
 
-    def __init__(self, *, repository: OrdersRepository, checkout: Checkout, saga: Saga) -> None:
-        self._repository = repository
+    def __init__(
+        self, *, orders: OrdersRepository, checkout: Checkout, decisions: Decisions
+    ) -> None:
+        self._orders = orders
         self._checkout = checkout
-        self._saga = saga
+        self._decisions = decisions
 
-    def CreateOrder(self, request, context):
-        """Place an order for the caller."""
+    @override
+    def CreateOrder(
+        self, request: orders_pb2.CreateOrderRequest, context: grpc.ServicerContext
+    ) -> orders_pb2.CreateOrderResponse:
         caller = authorization.require_user()
         key = current().idempotency_key
-        if len(key) > LONGEST_KEY:
-            raise InvalidIdempotencyKeyError(f"Use at most {LONGEST_KEY} characters.")
-        order = self._checkout.place(caller.user_id, _cart(request), key)
+        if len(key) > MAX_KEY_LENGTH:
+            raise InvalidIdempotencyKeyError(f"Use at most {MAX_KEY_LENGTH} characters.")
+        order = self._checkout.place(caller.user_id, _to_cart(request), key)
         return rest_hints.created(context, _render_placed(order))
 
-    def GetOrder(self, request, context):
-        """Return an order to its owner or an administrator."""
+    @override
+    def GetOrder(
+        self, request: orders_pb2.GetOrderRequest, context: grpc.ServicerContext
+    ) -> orders_pb2.Order:
         return _render(self._load_own(request.id))
 
-    def ListOrders(self, request, context):
-        """List the orders of one client, newest first."""
+    @override
+    def ListOrders(
+        self, request: orders_pb2.ListOrdersRequest, context: grpc.ServicerContext
+    ) -> orders_pb2.ListOrdersResponse:
         user_id = request.user_id or authorization.require_user().user_id
         authorization.require_self_or_admin(user_id)
         page = request.page or 1
-        found, total = self._repository.list_of(
+        found, total = self._orders.list_by_user(
             user_id, page=page, limit=request.limit or DEFAULT_LIMIT
         )
         return orders_pb2.ListOrdersResponse(orders=map(_render, found), total=total, page=page)
 
-    def CancelOrder(self, request, context):
-        """Cancel an order and return its money."""
-        own = self._load_own(request.id)
-        cancelled = self._saga.apply(
-            own.order_id, lambda order: domain.cancel(order, request.reason)
+    @override
+    def CancelOrder(
+        self, request: orders_pb2.CancelOrderRequest, context: grpc.ServicerContext
+    ) -> orders_pb2.CancelOrderResponse:
+        cancelled = self._decisions.apply(
+            self._load_own(request.id), lambda order: domain.cancel(order, request.reason)
         )
         return orders_pb2.CancelOrderResponse(
             order_id=cancelled.order_id,
-            status=cancelled.status.value,
-            refund_amount=format_amount(cancelled.refund),
+            status=_render_status(cancelled),
+            refund_amount=format_amount(cancelled.refund_amount),
         )
 
-    def UpdateOrderStatus(self, request, context):
-        """Move an order on to PROCESSING, SHIPPED or DELIVERED."""
+    @override
+    def UpdateOrderStatus(
+        self, request: orders_pb2.UpdateOrderStatusRequest, context: grpc.ServicerContext
+    ) -> orders_pb2.Order:
         authorization.require_admin()
         wanted = OrderStatus(orders_pb2.OrderStatus.Name(request.status))
-        moved = self._saga.apply(
-            request.id, lambda order: domain.move_on(order, wanted, request.tracking_number)
+        changed = self._decisions.apply(
+            self._orders.load(request.id),
+            lambda order: domain.change_status(order, wanted, request.tracking_number),
         )
-        return _render(moved)
+        return _render(changed)
 
-    def GetOrderHistory(self, request, context):
-        """Return every event of an order, oldest first."""
+    @override
+    def GetOrderHistory(
+        self, request: orders_pb2.GetOrderHistoryRequest, context: grpc.ServicerContext
+    ) -> orders_pb2.GetOrderHistoryResponse:
         order = self._load_own(request.id)
-        history = self._repository.history(order.order_id)
+        history = self._orders.history(order.order_id)
         return orders_pb2.GetOrderHistoryResponse(events=_render_history(order.order_id, history))
 
     def _load_own(self, order_id: str) -> Order:
-        """Return an order that the caller may see.
+        """Load an order that the caller may see; NotYoursError for another customer's.
 
-        A stranger's order and one that does not exist are told apart only to those who may
-        see orders at all; ids cannot be guessed.
+        OrderNotFoundError shows any signed-in caller which orders exist; ids cannot be guessed.
         """
         authorization.require_user()
-        order = self._repository.load(order_id)
+        order = self._orders.load(order_id)
         authorization.require_self_or_admin(order.user_id)
         return order
 
 
 class InternalOrdersServicer(internal_pb2_grpc.OrdersServiceServicer):
-    """What the other services ask about orders."""
+    """Answers other services about orders."""
 
-    def __init__(self, *, repository: OrdersRepository) -> None:
-        self._repository = repository
+    def __init__(self, *, orders: OrdersRepository) -> None:
+        self._orders = orders
 
-    def VerifyPurchase(self, request, context):
-        """Return whether a client has bought a product."""
-        orders = self._repository.with_product(request.user_id, request.product_id)
-        has_bought = any(order.is_bought for order in orders)
+    @override
+    def VerifyPurchase(
+        self, request: internal_pb2.VerifyPurchaseRequest, context: grpc.ServicerContext
+    ) -> internal_pb2.VerifyPurchaseResponse:
+        orders = self._orders.list_by_product(request.user_id, request.product_id)
+        has_bought = any(order.is_purchased for order in orders)
         return internal_pb2.VerifyPurchaseResponse(has_bought=has_bought)
 
 
-def _cart(request: orders_pb2.CreateOrderRequest) -> Cart:
+def _to_cart(request: orders_pb2.CreateOrderRequest) -> Cart:
     address = request.shipping_address
     return Cart(
         lines=[(item.product_id, item.quantity) for item in request.items],
@@ -128,14 +148,14 @@ def _cart(request: orders_pb2.CreateOrderRequest) -> Cart:
 
 
 def _render_placed(order: Order) -> orders_pb2.CreateOrderResponse:
-    """Return the answer of the moment the order was placed, whatever happened since."""
+    """Render an order as it was placed, whatever happened since."""
     return orders_pb2.CreateOrderResponse(
         order_id=order.order_id,
-        status=OrderStatus.PENDING.value,
+        status=orders_pb2.PENDING,
         items=map(_render_item, order.placed.items),
-        total_amount=format_amount(order.total),
+        total_amount=format_amount(order.total_amount),
         discount=format_amount(order.placed.discount),
-        final_amount=format_amount(order.final),
+        final_amount=format_amount(order.final_amount),
         currency=order.placed.currency,
     )
 
@@ -144,22 +164,22 @@ def _render(order: Order) -> orders_pb2.Order:
     return orders_pb2.Order(
         order_id=order.order_id,
         user_id=order.user_id,
-        status=order.status.value,
+        status=_render_status(order),
         items=map(_render_item, order.placed.items),
-        total_amount=format_amount(order.total),
+        total_amount=format_amount(order.total_amount),
         discount=format_amount(order.placed.discount),
-        final_amount=format_amount(order.final),
+        final_amount=format_amount(order.final_amount),
         currency=order.placed.currency,
         promo_code=order.placed.promo_code,
-        payment_status=order.payment_status.value,
+        payment_status=orders_pb2.Order.PaymentStatus.Value(order.payment_status.value),
         shipping=_render_shipping(order),
         cancel_reason=order.cancel_reason,
-        created_at=order.created_at,
-        updated_at=order.updated_at,
+        created_at=to_timestamp(order.created_at),
+        updated_at=to_timestamp(order.updated_at),
     )
 
 
-def _render_item(item: domain.Item) -> orders_pb2.OrderItem:
+def _render_item(item: Item) -> orders_pb2.OrderItem:
     return orders_pb2.OrderItem(
         product_id=item.product_id,
         sku=item.sku,
@@ -185,15 +205,19 @@ def _render_shipping(order: Order) -> orders_pb2.Shipping:
     )
 
 
-def _render_history(order_id: str, history: Sequence[Recorded]) -> list[orders_pb2.OrderEvent]:
-    """Return the events, each with the state that the order was in after it."""
-    return [
-        orders_pb2.OrderEvent(
+def _render_status(order: Order) -> "orders_pb2.OrderStatus.ValueType":
+    return orders_pb2.OrderStatus.Value(order.status.value)
+
+
+def _render_history(
+    order_id: str, history: Sequence[RecordedEvent]
+) -> Iterator[orders_pb2.OrderEvent]:
+    """Render the events, each with the order's state after it."""
+    for position, recorded in enumerate(history, 1):
+        yield orders_pb2.OrderEvent(
             sequence=recorded.sequence,
             type=type(recorded.event).__name__,
-            time=recorded.time,
-            status=domain.fold(order_id, history[:position]).status.value,
+            time=to_timestamp(recorded.time),
+            status=_render_status(domain.fold(order_id, history[:position])),
             data=codec.describe(recorded.event),
         )
-        for position, recorded in enumerate(history, 1)
-    ]

@@ -1,27 +1,32 @@
-"""MongoDB, as the orders use it: clients, errors, indexes."""
+"""MongoDB, as orders use it: connections, transactions, errors, indexes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pymongo
 from pymongo import errors as mongo_errors
+from pymongo.client_session import ClientSession
+from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from services.common.errors import StoreUnavailableError
-from services.orders.domain import OrderPlaced
+from services.orders.events import OrderPlaced
+
+Result = TypeVar("Result")
 
 MAJORITY = WriteConcern("majority", j=True)
+SNAPSHOT = ReadConcern("snapshot")
 TIMEOUT_MS = 3_000
 
 
 def connect(url: str) -> pymongo.MongoClient:
-    """Return a client; nothing connects yet. Calls give up after 3 s."""
+    """Build a client, which connects when it is first used. Calls time out after 3 s."""
     return pymongo.MongoClient(url, **_options())
 
 
 def connect_async(url: str) -> pymongo.AsyncMongoClient:
-    """Return a client for the loop on which it is first used, otherwise as `connect`."""
+    """Build a client for the event loop on which it is first used; otherwise as `connect`."""
     return pymongo.AsyncMongoClient(url, **_options())
 
 
@@ -36,7 +41,7 @@ def _options() -> dict[str, Any]:
 
 
 def migrate(client: pymongo.MongoClient) -> None:
-    """Make the indexes (and so the collections); those that exist stay."""
+    """Create the indexes (and so the collections) that do not exist."""
     database = client.get_default_database()
     database.events.create_index([("order_id", 1), ("sequence", 1)], unique=True)
     database.events.create_index(
@@ -50,9 +55,20 @@ def migrate(client: pymongo.MongoClient) -> None:
     database.outbox.create_index("time")
 
 
+def run_transaction(
+    client: pymongo.MongoClient, write: Callable[[ClientSession], Result]
+) -> Result:
+    """Run `write` in a transaction, journaled by a majority, and return its result.
+
+    The driver repeats `write` after a transient conflict.
+    """
+    with translate_errors(), client.start_session() as session:
+        return session.with_transaction(write, read_concern=SNAPSHOT, write_concern=MAJORITY)
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn the driver's "cannot reach the store" into StoreUnavailableError."""
+    """Translate the driver's connection errors and timeouts to StoreUnavailableError."""
     try:
         yield
     except mongo_errors.PyMongoError as error:

@@ -1,6 +1,5 @@
 """The payments service: `python -m services.payments [serve | migrate] ...`."""
 
-from functools import partial
 from pathlib import Path
 
 from mamie_rosa.payments.internal.v1 import payments_pb2_grpc
@@ -10,6 +9,7 @@ from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.payments.bulkhead import Bulkhead
 from services.payments.config import PaymentsConfig, read_config
+from services.payments.manifest import MANIFEST
 from services.payments.processor import PaymentProcessor
 from services.payments.repository import PostgresPaymentsRepository
 from services.payments.sandbox import SandboxProvider
@@ -18,7 +18,7 @@ from services.payments.servicer import PaymentsServicer
 
 
 def serve(config: PaymentsConfig) -> None:
-    """Wire the service and serve until stopped."""
+    """Wire the service and serve until it is stopped."""
     engine = postgres.create_engine(config.store_url)
     repository = PostgresPaymentsRepository(engine)
     provider = SandboxProvider(
@@ -33,7 +33,7 @@ def serve(config: PaymentsConfig) -> None:
         refunds=_build_bulkhead(config),
     )
     runtime.serve(
-        name="payments",
+        name=MANIFEST.name,
         config=config.with_threads,
         bindings=[
             ServiceBinding(
@@ -59,9 +59,4 @@ def migrate(config: PaymentsConfig) -> None:
 
 
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "payments",
-        config.service,
-        verbs={"serve": partial(serve, config), "migrate": partial(migrate, config)},
-    )
+    runtime.run(MANIFEST, read_config, serve=serve, migrate=migrate)

@@ -1,4 +1,4 @@
-"""The settings of payments, read from the environment."""
+"""The settings of payments."""
 
 from dataclasses import dataclass, replace
 

@@ -7,7 +7,7 @@ from typing_extensions import override
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import format_amount, parse_amount
 from services.common.rpc.paging import read_page
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.payments.domain import ZERO, Payment, PaymentStatus
 from services.payments.processor import PaymentProcessor
 from services.payments.repository import PaymentsRepository

@@ -1,7 +1,5 @@
 """The promotions service: `python -m services.promotions [serve | seed] ...`."""
 
-from functools import partial
-
 from mamie_rosa.promotions.internal.v1 import promotions_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.promotions.v1 import promotions_pb2_grpc
 
@@ -10,6 +8,7 @@ from services.common.messaging.relay import OutboxRelay
 from services.common.rpc.server import ServiceBinding
 from services.promotions import demo
 from services.promotions.config import PromotionsConfig, read_config
+from services.promotions.manifest import MANIFEST
 from services.promotions.outbox import RedisOutbox
 from services.promotions.repository import RedisPromotionsRepository
 from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
@@ -17,11 +16,11 @@ from services.promotions.store import connect
 
 
 def serve(config: PromotionsConfig) -> None:
-    """Wire the service and serve until told to stop."""
+    """Wire the service and serve until it is stopped."""
     client = connect(config.store_url)
     repository = RedisPromotionsRepository(client)
     runtime.serve(
-        name="promotions",
+        name=MANIFEST.name,
         config=config.service,
         bindings=[
             ServiceBinding(
@@ -49,9 +48,4 @@ def seed(config: PromotionsConfig) -> None:
 
 
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "promotions",
-        config.service,
-        verbs={"serve": partial(serve, config), "seed": partial(seed, config)},
-    )
+    runtime.run(MANIFEST, read_config, serve=serve, seed=seed)

@@ -2,7 +2,7 @@
 
 from mamie_rosa.events.v1 import events_pb2
 
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.promotions.domain import Promotion
 
 

@@ -15,7 +15,7 @@ from services.common.clock import Clock, utc_now
 from services.common.money import format_amount, parse_amount
 from services.common.rpc import authorization, rest_hints
 from services.common.rpc.paging import read_page
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.promotions import domain
 from services.promotions.repository import PromotionsRepository
 

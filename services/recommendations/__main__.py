@@ -13,6 +13,7 @@ from services.common.rpc.server import ServiceBinding
 from services.recommendations import demo
 from services.recommendations.config import RecommendationsConfig, read_config
 from services.recommendations.consumer import QUEUE, EventHandler
+from services.recommendations.manifest import MANIFEST
 from services.recommendations.rebuild import rebuild
 from services.recommendations.repository import BoltRecommendationsRepository, connect
 from services.recommendations.servicer import RecommendationsServicer
@@ -27,11 +28,11 @@ def repository_of(config: RecommendationsConfig) -> Iterator[BoltRecommendations
 
 
 def serve(config: RecommendationsConfig) -> None:
-    """Wire the service and serve until stopped."""
+    """Wire the service and serve until it is stopped."""
     with repository_of(config) as repository:
         handler = EventHandler(repository=repository)
         runtime.serve(
-            name="recommendations",
+            name=MANIFEST.name,
             config=config.service,
             bindings=[
                 ServiceBinding(
@@ -46,7 +47,7 @@ def serve(config: RecommendationsConfig) -> None:
 
 
 def migrate(config: RecommendationsConfig) -> None:
-    """Make the constraints and indexes that are not there yet."""
+    """Create the constraints and indexes that are not there yet."""
     with repository_of(config) as repository:
         repository.migrate()
 
@@ -57,23 +58,25 @@ def seed(config: RecommendationsConfig) -> None:
         demo.seed(repository)
 
 
-def rebuild_graph(config: RecommendationsConfig, *, partial: bool) -> None:
-    """Rebuild the graph from the log of all events, or with `partial` from what is left of it."""
+def rebuild_graph(config: RecommendationsConfig, *, partial: bool = False) -> None:
+    """Rebuild the graph from the event log, or with `partial` from what is left of it."""
     with repository_of(config) as repository:
         rebuild(url=config.service.bus_url, repository=repository, partial=partial)
 
 
+def declare(config: RecommendationsConfig) -> None:
+    """Declare the queue."""
+    rabbitmq.declare(config.service.bus_url, QUEUE)
+
+
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "recommendations",
-        config.service,
-        verbs={
-            "serve": partial(serve, config),
-            "migrate": partial(migrate, config),
-            "seed": partial(seed, config),
-            "declare": partial(rabbitmq.declare, config.service.bus_url, QUEUE),
-            "rebuild": partial(rebuild_graph, config, partial=False),
-            "rebuild-partial": partial(rebuild_graph, config, partial=True),
-        },
+    runtime.run(
+        MANIFEST,
+        read_config,
+        serve=serve,
+        migrate=migrate,
+        seed=seed,
+        declare=declare,
+        rebuild=rebuild_graph,
+        rebuild_partial=partial(rebuild_graph, partial=True),
     )

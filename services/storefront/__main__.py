@@ -1,17 +1,17 @@
 """The storefront service: `python -m services.storefront [serve]`."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import grpc
 from mamie_rosa.storefront.v1 import storefront_pb2_grpc
 
 from services.common import runtime
 from services.common.mesh.breaker import CircuitBreaker
-from services.common.mesh.channels import MARGIN_SECONDS, Mesh, OnBehalfOfCaller
+from services.common.mesh.channels import MARGIN_SECONDS, OnBehalfOfCaller
 from services.common.rpc.server import ServiceBinding
 from services.storefront.config import StorefrontConfig, read_config
 from services.storefront.home import HomePage
+from services.storefront.manifest import MANIFEST
 from services.storefront.parts import (
     ActivePromotionsOverGrpc,
     LastOrdersOverGrpc,
@@ -23,16 +23,16 @@ from services.storefront.servicer import StorefrontServicer
 
 
 def serve(config: StorefrontConfig) -> None:
-    """Wire the service and serve until stopped."""
-    mesh = Mesh(xds_servers=config.service.xds_servers, node_id=config.service.instance)
+    """Wire the service and serve until it is stopped."""
+    mesh = runtime.open_mesh(MANIFEST, config.service)
     home = HomePage(
         parts=build_parts(mesh.channel, timeout_seconds=config.part_timeout_seconds),
-        # A little longer than each call: one that fails is heard, and counted, in time.
+        # A little longer than each call, so that a call that times out is counted.
         timeout_seconds=config.part_timeout_seconds + MARGIN_SECONDS,
         max_concurrent_pages=config.service.worker_threads,
     )
     runtime.serve(
-        name="storefront",
+        name=MANIFEST.name,
         config=config.service,
         bindings=[
             ServiceBinding(
@@ -41,7 +41,7 @@ def serve(config: StorefrontConfig) -> None:
                 storefront_pb2_grpc.add_StorefrontServiceServicer_to_server,
             )
         ],
-        # There is a page whichever service is unavailable.
+        # The page is served without the parts that are unavailable.
         checks={},
     )
 
@@ -49,22 +49,21 @@ def serve(config: StorefrontConfig) -> None:
 def build_parts(
     channel: Callable[..., grpc.Channel], *, timeout_seconds: float
 ) -> Mapping[str, Part]:
-    """Return the parts of the start page, each behind a circuit breaker of its own."""
+    """Build the parts of the start page, each behind its own circuit breaker."""
 
-    def on_behalf(service: str) -> grpc.Channel:
+    def for_caller(service: str) -> grpc.Channel:
         return channel(service, CircuitBreaker(), OnBehalfOfCaller())
 
-    shared = channel("promotions", CircuitBreaker())
+    anonymous = channel("promotions", CircuitBreaker())
     return {
-        "profile": ProfileOverGrpc(on_behalf("users"), timeout_seconds=timeout_seconds),
-        "orders": LastOrdersOverGrpc(on_behalf("orders"), timeout_seconds=timeout_seconds),
+        "profile": ProfileOverGrpc(for_caller("users"), timeout_seconds=timeout_seconds),
+        "orders": LastOrdersOverGrpc(for_caller("orders"), timeout_seconds=timeout_seconds),
         "recommendations": RecommendationsOverGrpc(
-            on_behalf("recommendations"), timeout_seconds=timeout_seconds
+            for_caller("recommendations"), timeout_seconds=timeout_seconds
         ),
-        "promotions": ActivePromotionsOverGrpc(shared, timeout_seconds=timeout_seconds),
+        "promotions": ActivePromotionsOverGrpc(anonymous, timeout_seconds=timeout_seconds),
     }
 
 
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main("storefront", config.service, verbs={"serve": partial(serve, config)})
+    runtime.run(MANIFEST, read_config, serve=serve)

@@ -1,6 +1,5 @@
 """The users service: `python -m services.users [serve | migrate | seed | rotate-keys] ...`."""
 
-from functools import partial
 from pathlib import Path
 
 from mamie_rosa.users.v1 import users_pb2_grpc
@@ -17,6 +16,7 @@ from services.users.devices import KnownDevices
 from services.users.domain import Account, Role, User
 from services.users.key_repository import PostgresKeyRepository
 from services.users.keys import Keyring, KeyRotation
+from services.users.manifest import MANIFEST
 from services.users.passwords import Passwords, build_hasher
 from services.users.repository import PostgresUsersRepository, outbox
 from services.users.servicer import UsersServicer
@@ -26,7 +26,7 @@ from services.users.worker import RetentionJob
 
 
 def serve(config: UsersConfig) -> None:
-    """Wire the service and serve until stopped."""
+    """Wire the service and serve until it is stopped."""
     engine = postgres.create_engine(config.store_url)
     repository = PostgresUsersRepository(engine)
     keys = PostgresKeyRepository(engine)
@@ -53,7 +53,7 @@ def serve(config: UsersConfig) -> None:
     )
     add_to_server = users_pb2_grpc.add_UsersServiceServicer_to_server
     runtime.serve(
-        name="users",
+        name=MANIFEST.name,
         config=config.service,
         bindings=[ServiceBinding("mamie_rosa.users.v1.UsersService", servicer, add_to_server)],
         checks={"postgres": repository.ping},
@@ -97,14 +97,6 @@ def _passwords(config: UsersConfig) -> Passwords:
 
 
 if __name__ == "__main__":
-    config = read_config()
-    runtime.main(
-        "users",
-        config.service,
-        verbs={
-            "serve": partial(serve, config),
-            "migrate": partial(migrate, config),
-            "seed": partial(seed, config),
-            "rotate-keys": partial(rotate_keys, config),
-        },
+    runtime.run(
+        MANIFEST, read_config, serve=serve, migrate=migrate, seed=seed, rotate_keys=rotate_keys
     )

@@ -9,7 +9,7 @@ from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.context import Caller, current
 from services.common.languages import Language
 from services.common.rpc import authorization, rest_hints
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.users import domain
 from services.users.accept_language import choose_language
 from services.users.devices import KnownDevices

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.common.clock import utc_now
-from services.orders.reconciliation.domain import GRACE
+from services.orders.reconciliation.domain import GRACE_PERIOD
 from services.payments.repository import payments
 from tests.support.commands import run_script
 from tests.support.stores import open_store
@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local]
 
-BEFORE_GRACE = GRACE + timedelta(minutes=1)
+BEFORE_GRACE = GRACE_PERIOD + timedelta(minutes=1)
 COMPARED = re.compile(
     r"^(?P<orders>\d+) orders compared: \d+ discrepancies, \d+ repaired, (?P<left>\d+) left$", re.M
 )

@@ -5,13 +5,15 @@ import threading
 
 import grpc
 
+from scripts.manifests import read_services
 from services.common.mesh.consul import Instance
 from services.common.rpc.server import OPTIONS
 from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
 from services.control_plane.policy import read_policy
 
-SERVICES = ("users", "catalog", "orders", "order-events", "promotions")
+MANIFESTS = read_services()
+SERVICES = [*(each.name for each in MANIFESTS), *(m.streaming for m in MANIFESTS if m.streaming)]
 
 
 class StaticControlPlane:

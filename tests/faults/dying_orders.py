@@ -7,27 +7,55 @@ between its execution and the commit of its events.
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
+import grpc
+from mamie_rosa.orders.v1 import orders_pb2
+from typing_extensions import override
+
 from services.orders import __main__ as orders
-from services.orders.domain import Event, Order, Step
-from services.orders.saga import Steps
+from services.orders.domain import Order, Step
+from services.orders.events import Event
+from services.orders.saga import SagaSteps
+from services.orders.servicer import OrdersServicer
+
+ANSWERED = threading.Event()
+"""The response of CreateOrder is sent: only then may the process die."""
 
 
-class DyingSteps(Steps):
+class AnsweringServicer(OrdersServicer):
+    """Sets ANSWERED after a call of CreateOrder."""
+
+    @override
+    def CreateOrder(
+        self, request: orders_pb2.CreateOrderRequest, context: grpc.ServicerContext
+    ) -> orders_pb2.CreateOrderResponse:
+        context.add_callback(ANSWERED.set)
+        return super().CreateOrder(request, context)
+
+
+class DyingSteps(SagaSteps):
     """Saga steps, one of which kills the process."""
 
-    def take(self, step: Step, order: Order) -> Sequence[Event]:
-        """Execute a step, and die before or after it when it is the chosen one."""
+    @override
+    def execute(self, step: Step, order: Order) -> Sequence[Event]:
         deadly = step == sys.argv[1]
         if deadly and sys.argv[2] == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        events = super().take(step, order)
+            die()
+        events = super().execute(step, order)
         if deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
         return events
 
 
+def die() -> None:
+    """Kill this process, as `kill -9` does."""
+    ANSWERED.wait(5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 if __name__ == "__main__":
-    orders.Steps = DyingSteps  # type: ignore[misc]
+    orders.OrdersServicer = AnsweringServicer  # type: ignore[misc]
+    orders.SagaSteps = DyingSteps  # type: ignore[misc]
     orders.serve(orders.read_config())

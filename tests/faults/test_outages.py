@@ -32,7 +32,7 @@ def check_effects(orders, graph, texts_to):
     placed = orders.acknowledged
     check(one_summary_per_order(placed), seconds=CATCH_UP_SECONDS)
     check(one_purchase_per_order(graph, placed), seconds=CATCH_UP_SECONDS)
-    # The events of the last order were published last: duplicates of all others were processed.
+    # The last order's events were published last: duplicates of earlier ones were processed.
     check(one_mail_per_order(texts_to, placed), one_summary_per_order(placed))
 
 

@@ -50,7 +50,7 @@ def delivery_attempts(stack, prefix):
     logs = (stack.data / "logs").glob("notifications-*.log")
     lines = (line for log in logs for line in log.read_text().splitlines() if prefix in line)
     entries = map(json.loads, lines)
-    return Counter(each["message_id"] for each in entries if each["event"] == "event_refused")
+    return Counter(each["message_id"] for each in entries if each["event"] == "event_failed")
 
 
 def publish_user(channel, message_id):

@@ -13,14 +13,13 @@ from scripts.paths import ROOT
 
 LARGEST_MODULE = 300
 LONG_TESTS = {
-    "services/common/tests/test_breaker.py": "one state machine, one table of its transitions",
+    "services/catalog/tests/test_servicer.py": "three servicers that share their products",
     "services/notifications/tests/test_repository.py": "one port on a fake and on PostgreSQL",
     "services/notifications/tests/test_worker.py": "one sender, with all that can go wrong",
     "services/orders/tracking/tests/test_servicer.py": "one stream, with all that can go wrong",
     "services/promotions/tests/test_repository.py": "one port on a fake and on Redis",
     "services/promotions/tests/test_servicer.py": "two servicers that share their promotions",
     "services/recommendations/tests/test_repository.py": "one port on a fake and on two graphs",
-    "tests/compose/test_standins.py": "one table of images",
 }
 """Test modules of more than LARGEST_MODULE lines, and why they are not split."""
 

@@ -1,4 +1,4 @@
-"""The four services that an order touches, on real stores and over real gRPC, in one process."""
+"""The four services of an order in one process, with real stores and gRPC."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.integration.order_shop import OrderShop
 
 @pytest.fixture
 def payments_url(postgres_url: str) -> Iterator[str]:
-    """Yield the URL of another empty PostgreSQL database; it is dropped afterwards."""
+    """Yield the URL of a second empty PostgreSQL database, which is dropped afterwards."""
     name = f"{make_url(postgres_url).database}_payments"
     run_sql(postgres_url, f"CREATE DATABASE {name}")
     yield f"{postgres_url.rpartition('/')[0]}/{name}"
@@ -29,7 +29,7 @@ def run_sql(url: str, statement: str) -> None:
 
 @pytest.fixture
 def shop(postgres_url, payments_url, redis_url, mongodb_url) -> Iterator[OrderShop]:
-    """Yield the services, with products to sell and codes to use."""
+    """Yield the services, with products and promotion codes."""
     shop = OrderShop(
         catalog_url=postgres_url,
         payments_url=payments_url,

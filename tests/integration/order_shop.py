@@ -1,4 +1,4 @@
-"""Catalog, payments, promotions and orders as they run, but for processes and Envoy."""
+"""Catalog, payments, promotions and orders in one process, without Envoy."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -25,18 +25,21 @@ from services.common.storage import migrations, postgres
 from services.orders import store
 from services.orders.checkout import Cart, Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
-from services.orders.domain import Address, Order, OrderStatus, cancel
+from services.orders.decisions import Decisions
+from services.orders.domain import Order, cancel
+from services.orders.events import Address
 from services.orders.outbox import MongoOutbox
 from services.orders.reconciliation.clients import (
-    payments_over_grpc,
-    redemptions_over_grpc,
-    reservations_over_grpc,
+    build_payments_source,
+    build_redemptions_source,
+    build_reservations_source,
 )
 from services.orders.reconciliation.domain import Finding
-from services.orders.reconciliation.reconciler import Reconciler, Repairs
+from services.orders.reconciliation.reconciler import Reconciler, RepairActions
 from services.orders.reconciliation.repository import MongoReconciliationRepository
-from services.orders.repository import MongoOrdersRepository
-from services.orders.saga import Saga, Steps
+from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
+from services.orders.saga import SagaOrchestrator, SagaSteps
+from services.orders.states import OrderStatus
 from services.payments.repository import PostgresPaymentsRepository, payments
 from services.payments.sandbox import SandboxProvider
 from services.payments.sandbox_ledger import PostgresLedger
@@ -65,7 +68,7 @@ PROMOTIONS = "mamie_rosa.promotions.internal.v1.PromotionsService"
 
 
 class OrderShop:
-    """Everything that an order needs, and hands on every store."""
+    """The services that an order needs, and their stores."""
 
     def __init__(
         self, *, catalog_url: str, payments_url: str, promotions_url: str, orders_url: str
@@ -79,23 +82,24 @@ class OrderShop:
         self.promotions = RedisPromotionsRepository(self.redis)
         self.payments = PostgresPaymentsRepository(self.payments_engine)
         self.orders = MongoOrdersRepository(self.mongo)
+        self.sagas = MongoSagaRepository(self.mongo)
         self.database = self.mongo.get_default_database()
         self._server = self._build_server()
         self._channel = open_channel(f"127.0.0.1:{self._server.port}")
         self._wire()
 
     def start(self) -> None:
-        """Serve, with goods to sell and codes to use."""
+        """Serve, with products and promotion codes."""
         for number, product_id in enumerate(PRODUCTS, 1):
             self.products.add(_product(product_id, number))
         for code in CODES:
             self.promotions.add(_promotion(code, utc_now()), publish=False)
         self._server.start()
-        self.saga.start()
+        self.orchestrator.start()
 
     def stop(self) -> None:
-        """Let go of everything."""
-        self.saga.stop()
+        """Stop serving, and close the connections."""
+        self.orchestrator.stop()
         self._channel.close()
         self._server.stop(0)
         for engine in (self.catalog_engine, self.payments_engine):
@@ -113,16 +117,16 @@ class OrderShop:
         )
         return self.checkout.place(ALICE, cart, "")
 
-    def settled(self, placed: Sequence[Order]) -> list[Order]:
-        """Return orders when all of them are confirmed, or cancelled and settled."""
-        return [eventually(partial(self._at_rest, order), seconds=60) for order in placed]
+    def await_complete(self, placed: Sequence[Order]) -> list[Order]:
+        """Wait until orders are confirmed, or cancelled and compensated; return them."""
+        return [eventually(partial(self._find_complete, order), seconds=60) for order in placed]
 
     def cancel(self, order: Order) -> Order:
-        """Cancel an order and return its money."""
-        return self.saga.apply(order.order_id, lambda current: cancel(current, "CLIENT"))
+        """Cancel an order and refund its payment."""
+        return self.decisions.apply(order, lambda current: cancel(current, "CUSTOMER"))
 
     def age(self, by: timedelta) -> None:
-        """Let all that happened have happened that much earlier."""
+        """Move the times of all records into the past."""
         earlier = {"$subtract": ["$time", by // timedelta(milliseconds=1)]}
         self.database.events.update_many({}, [{"$set": {"time": earlier}}])
         with self.payments_engine.begin() as connection:
@@ -132,7 +136,7 @@ class OrderShop:
                 self.redis.hincrby(key, "at", -(by // timedelta(microseconds=1)))
 
     def publish(self) -> list[CloudEvent]:
-        """Empty the outbox and return what was in it, as the relay does."""
+        """Empty the outbox as the relay does, and return its events."""
         published: list[CloudEvent] = []
         while True:
             with MongoOutbox(self.mongo).take(1_000) as events:
@@ -141,16 +145,16 @@ class OrderShop:
                 published.extend(events)
 
     def reconcile(self) -> list[Finding]:
-        """Return what a whole comparison finds."""
+        """Reconcile all orders, and return the findings."""
         findings: list[Finding] = []
         first = ""
         while True:
             report = self.reconciler.reconcile(first, 100)
             findings.extend(report.findings)
-            if not (first := report.following):
+            if not (first := report.next_order_id):
                 return findings
 
-    def _at_rest(self, placed: Order) -> Order | None:
+    def _find_complete(self, placed: Order) -> Order | None:
         order = self.orders.load(placed.order_id)
         confirmed = order.status is OrderStatus.CONFIRMED
         return order if confirmed or order.stock_released else None
@@ -187,22 +191,27 @@ class OrderShop:
         catalog = self.catalog_client = CatalogOverGrpc(self._channel)
         promotions = self.promotions_client = PromotionsOverGrpc(self._channel)
         payments = self.payments_client = PaymentsOverGrpc(self._channel)
-        steps = Steps(catalog=catalog, promotions=promotions, payments=payments, sagas=self.orders)
-        self.saga = Saga(orders=self.orders, sagas=self.orders, steps=steps, instance="test")
+        steps = SagaSteps(
+            catalog=catalog, promotions=promotions, payments=payments, sagas=self.sagas
+        )
+        self.orchestrator = SagaOrchestrator(
+            orders=self.orders, sagas=self.sagas, steps=steps, instance="test"
+        )
         self.checkout = Checkout(
-            repository=self.orders,
+            orders=self.orders,
             catalog=catalog,
             promotions=promotions,
-            saga=self.saga,
+            orchestrator=self.orchestrator,
             hold_seconds=900,
         )
+        self.decisions = Decisions(orders=self.orders, orchestrator=self.orchestrator)
         repository = MongoReconciliationRepository(self.mongo)
-        repairs = Repairs(
+        repairs = RepairActions(
             catalog=catalog, promotions=promotions, payments=payments, repository=repository
         )
-        others = (payments_over_grpc, reservations_over_grpc, redemptions_over_grpc)
+        upstreams = (build_payments_source, build_reservations_source, build_redemptions_source)
         self.reconciler = Reconciler(
-            sources=[*repository.sources, *(source(self._channel) for source in others)],
+            sources=[*repository.sources, *(build(self._channel) for build in upstreams)],
             repairs=repairs,
             repository=repository,
         )

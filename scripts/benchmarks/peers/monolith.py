@@ -197,7 +197,7 @@ def app() -> FastAPI:
 
 
 def main() -> None:
-    """Serve on the port of the command line until told to stop."""
+    """Serve on the port of the command line until it is stopped."""
     import uvicorn  # noqa: PLC0415
 
     uvicorn.run(

@@ -97,7 +97,7 @@ def _memory_app(_store_url: str) -> FastAPI:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until it is stopped."""
     import uvicorn  # noqa: PLC0415
 
     kind, port = sys.argv[1:]

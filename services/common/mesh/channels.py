@@ -41,10 +41,14 @@ class Mesh:
     """Opens channels to the services of the mesh.
 
     `xds_servers` are control planes, "host:port", in order of preference. One is connected
-    when the first channel is opened, and another when it fails.
+    when the first channel is opened, and another when it fails. With `upstreams`, only channels
+    to these services can be opened: those that a manifest names.
     """
 
-    def __init__(self, *, xds_servers: Sequence[str], node_id: str) -> None:
+    def __init__(
+        self, *, xds_servers: Sequence[str], node_id: str, upstreams: Sequence[str] | None = None
+    ) -> None:
+        self._upstreams = upstreams
         # gRPC reads its bootstrap from the environment, once, with the first xds channel.
         os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = bootstrap(xds_servers, node_id)
 
@@ -56,6 +60,8 @@ class Mesh:
         It connects now, in the background, so that it has the endpoints by the first call,
         when the control plane may be unavailable.
         """
+        if self._upstreams is not None and service not in self._upstreams:
+            raise ValueError(f"{service} is not among the upstreams of the manifest")
         channel = grpc.insecure_channel(f"xds:///{service}", options=OPTIONS)
         connect(channel)
         return grpc.intercept_channel(channel, *interceptors, CallPropagation())

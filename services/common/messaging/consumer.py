@@ -1,13 +1,13 @@
-"""Hands the events of one queue to a handler: at least once, one after the other.
+"""The consumer of one queue: passes its events to a handler, at least once, one by one.
 
-The handler runs in a thread of its own, so that however long it takes the connection's
-heartbeats are answered. A message is acknowledged when its handler has returned. When the
-handler raises, the message is redelivered, `rabbitmq.MAX_DELIVERY_ATTEMPTS` times in all, and is
-then a dead letter; the rest of the queue goes on. A message that is no event is tried just as
-often: the reason may be ours.
+The handler runs in a thread of its own, so that the connection's heartbeats are answered
+while it works. A message is acknowledged when the handler has returned. When the handler
+raises, the message is redelivered, and after `rabbitmq.MAX_DELIVERY_ATTEMPTS` attempts it
+becomes a dead letter. A malformed message gets as many attempts, because the fault may be the
+consumer's.
 
-Handlers remember the ids of events, in the transaction of their effect: whatever is
-delivered twice has one effect.
+Handlers save the ids of processed events in the transaction of their effect, so that an event
+that is delivered twice has one effect.
 """
 
 import threading
@@ -28,13 +28,13 @@ POLL_SECONDS = 0.5
 RETRY_DELAY_SECONDS = 1.0
 
 Handler = Callable[[CloudEvent], object]
-"""Does what an event asks for. UnavailableError means "not now": it is waited for, not counted."""
+"""Processes an event. After UnavailableError it is retried, and the attempt does not count."""
 
 log = structlog.get_logger()
 
 
 class Consumer:
-    """Consumes one queue in the background, and waits out every absence of the broker."""
+    """Consumes one queue in the background; reconnects when the broker is unavailable."""
 
     def __init__(self, *, queue: rabbitmq.Queue, handler: Handler, url: str) -> None:
         self._queue = queue
@@ -45,11 +45,11 @@ class Consumer:
         self._thread = threading.Thread(target=self._run, name="consumer", daemon=True)
 
     def start(self) -> None:
-        """Begin to consume."""
+        """Start to consume."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the event that is being handled, and return; others get the rest."""
+        """Stop after the current event; other instances get the rest."""
         self._stopping.set()
         self._thread.join()
         self._worker.shutdown()
@@ -71,7 +71,7 @@ class Consumer:
             while not self._stopping.is_set():
                 connection.process_data_events(time_limit=POLL_SECONDS)
             self._worker.shutdown(wait=True)
-            connection.process_data_events(time_limit=0)  # the last acknowledgement leaves
+            connection.process_data_events(time_limit=0)  # sends the last acknowledgement
 
     def _receive(
         self,
@@ -89,37 +89,37 @@ class Consumer:
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        """Handle a message, in the handler's thread; settle it in the connection's."""
-        done = self._succeeds(properties, body)
+        """Process a message in the handler's thread, and ack or reject it in the connection's."""
+        succeeded = self._process(properties, body)
         attempts = (properties.headers or {}).get("x-delivery-count", 0) + 1
         last = attempts >= rabbitmq.MAX_DELIVERY_ATTEMPTS
 
-        def settle() -> None:
-            if done:
+        def acknowledge() -> None:
+            if succeeded:
                 channel.basic_ack(tag)
             else:
                 channel.basic_reject(tag, requeue=not last)
 
-        channel.connection.add_callback_threadsafe(settle)
+        channel.connection.add_callback_threadsafe(acknowledge)
 
-    def _succeeds(self, properties: pika.BasicProperties, body: bytes) -> bool:
+    def _process(self, properties: pika.BasicProperties, body: bytes) -> bool:
         try:
             event = rabbitmq.read_event(properties, body)
             with use(CallContext(request_id=event.id, traceparent=event.traceparent or None)):
-                self._handle_when_possible(event)
+                self._retry_while_unavailable(event)
         except Exception:
-            log.exception("event_refused", message_id=properties.message_id)
+            log.exception("event_failed", message_id=properties.message_id)
             return False
-        log.info("event_handled", event_id=event.id, type=event.type)
+        log.info("event_processed", event_id=event.id, type=event.type)
         return True
 
-    def _handle_when_possible(self, event: CloudEvent) -> None:
-        """Handle an event, as often as it takes while a store or a service is away."""
+    def _retry_while_unavailable(self, event: CloudEvent) -> None:
+        """Call the handler until no dependency is unavailable."""
         while True:
             try:
                 self._handler(event)
                 return
             except UnavailableError as error:
-                log.warning("handler_waits", event_id=event.id, reason=error.reason)
+                log.warning("handler_waiting", event_id=event.id, reason=error.reason)
                 if self._stopping.wait(RETRY_DELAY_SECONDS):
                     raise

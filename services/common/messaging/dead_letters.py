@@ -1,7 +1,7 @@
-"""Dead letters: what a consumer has given up, to be looked at, and to be handed to it again.
+"""Dead letters: list those of a consumer, and redrive them.
 
-Nothing here takes a message away before it is kept elsewhere. Whoever is killed in between
-leaves it in both places; consumers remember events and handle each once.
+A message is deleted only after its copy is on disk. A process that is killed in between leaves
+it in both queues; consumers process an event once.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from pika.adapters.blocking_connection import BlockingChannel
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
 
-BROKERS_OWN = "x-"
-"""What the names of headers begin with in which the broker keeps deaths and deliveries."""
-RETURNED = "x-delivery-count"
-MOST_RETURNS = 10
-"""How often a message is put back. Some brokers drop one that comes back too often: RabbitMQ 4
-does after 20 times."""
+BROKER_HEADER_PREFIX = "x-"
+"""The prefix of the headers in which the broker records deaths and deliveries."""
+DELIVERY_COUNT = "x-delivery-count"
+MAX_DELIVERY_COUNT = 10
+"""The delivery count at which listing replaces a message by a new copy. Brokers drop a message
+that was delivered too often: RabbitMQ 4 after 20 times."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class DeadLetter:
 
     @property
     def headers(self) -> dict[str, Any]:
-        """Return its headers, the broker's own among them."""
+        """The headers, including those of the broker."""
         return self.properties.headers or {}
 
     @property
     def event(self) -> CloudEvent | None:
-        """Return the event that it is, None when nobody can read it."""
+        """The event; None when the message is malformed."""
         try:
             return rabbitmq.read_event(self.properties, self.body)
         except rabbitmq.MalformedEventError:
@@ -48,12 +48,12 @@ class DeadLetter:
 
     @property
     def reason(self) -> str:
-        """Return why the broker took it out of its queue, in the broker's word; "" if untold."""
+        """The broker's reason for the death, such as "rejected"; "" if unknown."""
         return self._death.get("reason", "")
 
     @property
     def died_at(self) -> datetime | None:
-        """Return when it did, if that is told."""
+        """The time of the death, if known."""
         return self._death.get("time")
 
     @property
@@ -65,42 +65,42 @@ class DeadLetter:
 def list_dead_letters(
     connection: pika.BlockingConnection, queue: rabbitmq.Queue, limit: int | None = None
 ) -> list[DeadLetter]:
-    """Return the oldest dead letters of a consumer. They stay, but for this moment are hidden."""
+    """List the oldest dead letters of a consumer; they stay in the queue, hidden meanwhile."""
     with _confirming(connection) as channel:
         letters = list(_take(channel, queue.dead, limit))
         for letter in letters:
-            if letter.headers.get(RETURNED, 0) >= MOST_RETURNS:
-                _move(channel, letter, queue.dead, without=RETURNED)
+            if letter.headers.get(DELIVERY_COUNT, 0) >= MAX_DELIVERY_COUNT:
+                _move(channel, letter, queue.dead, without_prefix=DELIVERY_COUNT)
         return letters
 
 
 def redrive(
     connection: pika.BlockingConnection, queue: rabbitmq.Queue, limit: int | None = None
 ) -> int:
-    """Hand dead letters to their consumer again, the oldest first; return how many.
+    """Move dead letters back to their consumer's queue, the oldest first; return how many.
 
-    Each has all its tries again. Those that were there in the beginning are moved, and none
-    that dies meanwhile: what always dies would be moved for ever.
+    Each gets all its attempts again. Only messages that were dead at the start are moved, so
+    that a message that dies each time does not keep the loop running.
     """
     moved = 0
     with _confirming(connection) as channel:
         _count(channel, queue.name)
         for letter in _take(channel, queue.dead, limit):
-            _move(channel, letter, queue.name, without=BROKERS_OWN)
+            _move(channel, letter, queue.name, without_prefix=BROKER_HEADER_PREFIX)
             moved += 1
     return moved
 
 
 @contextmanager
 def _confirming(connection: pika.BlockingConnection) -> Iterator[BlockingChannel]:
-    """Yield a channel on which what was published is on disk; what was only taken goes back."""
+    """Open a channel with publisher confirms; closing it requeues unacknowledged messages."""
     with connection.channel() as channel:
         channel.confirm_delivery()
         yield channel
 
 
 def _take(channel: BlockingChannel, name: str, limit: int | None) -> Iterator[DeadLetter]:
-    """Yield the oldest of the messages that are in a queue now, until it has no more."""
+    """Yield the oldest of the messages that are in a queue now."""
     count = _count(channel, name)
     for _ in range(count if limit is None else min(limit, count)):
         method, properties, body = channel.basic_get(name)
@@ -110,15 +110,16 @@ def _take(channel: BlockingChannel, name: str, limit: int | None) -> Iterator[De
 
 
 def _count(channel: BlockingChannel, name: str) -> int:
-    """Return how many messages a queue has; ChannelClosedByBroker when there is no such queue."""
+    """Count the messages of a queue; ChannelClosedByBroker when it does not exist."""
     return channel.queue_declare(name, passive=True).method.message_count
 
 
-def _move(channel: BlockingChannel, letter: DeadLetter, name: str, *, without: str) -> None:
-    """Put a message into a queue, without some headers, and only then take it from its own."""
+def _move(channel: BlockingChannel, letter: DeadLetter, name: str, *, without_prefix: str) -> None:
+    """Publish a copy of a message to a queue, without some headers, then delete the message."""
     properties = copy(letter.properties)
-    headers = {key: value for key, value in letter.headers.items() if not key.startswith(without)}
-    properties.headers = headers
+    properties.headers = {
+        name: value for name, value in letter.headers.items() if not name.startswith(without_prefix)
+    }
     properties.delivery_mode = pika.DeliveryMode.Persistent.value
     channel.basic_publish("", name, letter.body, properties, mandatory=True)
     channel.basic_ack(letter.tag)

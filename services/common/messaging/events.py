@@ -1,6 +1,6 @@
-"""Events on their way to the bus: a CloudEvent around a message of mamie_rosa.events.v1.
+"""Integration events: a CloudEvent around a message of mamie_rosa.events.v1.
 
-A service writes an event into its outbox in the transaction that it tells about; a relay
+A service writes an event to its outbox in the transaction that changes its state; a relay
 publishes it afterwards, at least once, in order per subject.
 """
 
@@ -15,9 +15,9 @@ from services.common.context import current
 
 @dataclass(frozen=True)
 class CloudEvent:
-    """One event (CloudEvents 1.0): attributes, and the message as bytes.
+    """One event (CloudEvents 1.0): attributes, and the serialized message.
 
-    `type` is the message's full name; `subject` the id of what it is about.
+    `type` is the message's full name; `subject` is the id of the resource that it is about.
     """
 
     id: str
@@ -37,7 +37,7 @@ def build_event(
     now: datetime,
     new_id: Callable[[], str],
 ) -> CloudEvent:
-    """Return an event that belongs to the call that is being answered."""
+    """Build an event with the trace of the current call."""
     return CloudEvent(
         id=new_id(),
         type=data.DESCRIPTOR.full_name,

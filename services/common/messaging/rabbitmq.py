@@ -1,12 +1,12 @@
-"""The bus: RabbitMQ, as every publisher and consumer uses it.
+"""The bus: the topology of RabbitMQ and the format of its messages.
 
     exchange mamie_rosa.events (topic)
-      |-- queue of each consumer (quorum) --after 5 tries--> its dead-letter queue
-      '-- mamie_rosa.log (stream): every event, kept, to be read again from the start
+      |-- queue of each consumer (quorum) --after 5 attempts--> its dead-letter queue
+      '-- mamie_rosa.log (stream): every event, to be replayed from the start
 
-An event travels as a CloudEvent in binary mode: its attributes are headers with the prefix
-"cloudEvents_", its data is the body, its type is the routing key. Everything is declared by
-whoever needs it, again and again, so nothing has to be set up before.
+An event is sent as a CloudEvent in binary mode: its attributes are headers with the prefix
+"cloudEvents_", its data is the body, its type is the routing key. Publishers and consumers
+declare what they use each time they connect; declarations are idempotent.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ EXCHANGE = "mamie_rosa.events"
 EVENT_LOG = "mamie_rosa.log"
 DEAD_LETTERS = "mamie_rosa.dead"
 MAX_DELIVERY_ATTEMPTS = 5
-"""How often a message is handed to its consumer before it is a dead letter."""
+"""How often a message is delivered before it becomes a dead letter."""
 LOG_BYTES = 1024**3
 HEARTBEAT_SECONDS = 30
 CONTENT_TYPE = "application/protobuf"
@@ -34,24 +34,24 @@ ATTRIBUTES = ("id", "type", "source", "subject", "traceparent")
 
 
 class MalformedEventError(ValueError):
-    """A message lacks what makes it a CloudEvent."""
+    """A message is not a valid CloudEvent."""
 
 
 @dataclass(frozen=True)
 class Queue:
-    """What one consumer listens to: its name, and the types of the events it wants."""
+    """The queue of a consumer, and the event types that it subscribes to."""
 
     consumer: str
     types: Sequence[str]
 
     @property
     def name(self) -> str:
-        """Return the name of its queue."""
+        """The name of the queue."""
         return f"mamie_rosa.{self.consumer}"
 
     @property
     def dead(self) -> str:
-        """Return the name of its dead-letter queue."""
+        """The name of the dead-letter queue."""
         return dead_letter_queue(self.consumer)
 
 
@@ -62,7 +62,7 @@ def dead_letter_queue(consumer: str) -> str:
 
 @contextmanager
 def connection(url: str, name: str) -> Iterator[pika.BlockingConnection]:
-    """Yield a connection that shows `name` in the broker's pages; closed afterwards."""
+    """Open a connection that RabbitMQ's management pages show as `name`."""
     parameters = pika.URLParameters(url)
     parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.blocked_connection_timeout = HEARTBEAT_SECONDS
@@ -77,7 +77,7 @@ def connection(url: str, name: str) -> Iterator[pika.BlockingConnection]:
 
 
 def declare_log(channel: BlockingChannel) -> None:
-    """Declare the exchange, and the stream that keeps every event (the newest gigabyte)."""
+    """Declare the exchange and the event log, a stream that keeps the newest gigabyte."""
     channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
     stream = {"x-queue-type": "stream", "x-max-length-bytes": LOG_BYTES}
     channel.queue_declare(EVENT_LOG, durable=True, arguments=stream)
@@ -85,10 +85,10 @@ def declare_log(channel: BlockingChannel) -> None:
 
 
 def declare_queue(channel: BlockingChannel, queue: Queue) -> None:
-    """Declare a consumer's queue and its dead-letter queue, and bind the types it wants.
+    """Declare a consumer's queue and its dead-letter queue, and bind its event types.
 
-    One of a consumer's instances is handed messages at a time, one after the other, so that
-    events of one subject are handled in order.
+    Only one instance of a consumer gets messages at a time, so that the events of a subject
+    are processed in order.
     """
     declare_log(channel)
     channel.exchange_declare(DEAD_LETTERS, exchange_type="direct", durable=True)
@@ -97,7 +97,7 @@ def declare_queue(channel: BlockingChannel, queue: Queue) -> None:
     arguments = {
         "x-queue-type": "quorum",
         "x-single-active-consumer": True,
-        # A message that kills its consumer each time is counted by the broker.
+        # The broker counts deliveries, also of a message that kills its consumer each time.
         "x-delivery-limit": MAX_DELIVERY_ATTEMPTS - 1,
         "x-dead-letter-exchange": DEAD_LETTERS,
         "x-dead-letter-routing-key": queue.name,
@@ -110,7 +110,7 @@ def declare_queue(channel: BlockingChannel, queue: Queue) -> None:
 
 
 def declare(url: str, queue: Queue) -> None:
-    """Declare a consumer's queue, so that events are kept for it before it first runs.
+    """Declare a consumer's queue, so that it gets the events from before its first start.
 
     UnavailableError when the broker does not answer.
     """
@@ -122,9 +122,9 @@ def declare(url: str, queue: Queue) -> None:
 
 
 def publish(channel: BlockingChannel, event: CloudEvent) -> None:
-    """Publish an event; on a channel with confirms it is on the disks of the broker then.
+    """Publish an event; on a channel with confirms, wait until the broker has it on disk.
 
-    pika.exceptions.UnroutableError when nobody keeps it, NackError when the broker cannot.
+    pika.exceptions.UnroutableError when no queue takes it, NackError when the broker rejects it.
     """
     channel.basic_publish(
         EXCHANGE, event.type, event.data, properties=_properties(event), mandatory=True
@@ -143,7 +143,7 @@ def _properties(event: CloudEvent) -> pika.BasicProperties:
 
 
 def read_event(properties: pika.BasicProperties, body: bytes) -> CloudEvent:
-    """Return the event that a message carries; MalformedEventError when it is none."""
+    """Read an event from a message; MalformedEventError when it is invalid."""
     headers = properties.headers or {}
     try:
         attributes = {name: headers[PREFIX + name] for name in ATTRIBUTES}

@@ -1,9 +1,8 @@
-"""Publishes what a service's outbox holds: at least once, in order per subject.
+"""The outbox relay: publishes the events of an outbox at least once, in order per subject.
 
-The outbox is read and emptied by one relay at a time, as far as its store can see to that.
-Should two overlap, each begins with the oldest event of a subject that is still there and
-goes on in order, so what consumers hear first of each event is in order all the same; the
-second time they remember.
+One relay at a time takes events, as far as the store can ensure it. If two overlap, each
+starts with the oldest remaining event of a subject and goes on in order. So the first
+deliveries of a subject's events are in order, and consumers skip the second deliveries.
 """
 
 import threading
@@ -18,7 +17,7 @@ from services.common.errors import StoreUnavailableError
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
 
-BATCH = 100
+BATCH_SIZE = 100
 IDLE_SECONDS = 0.2
 RETRY_DELAY_SECONDS = 1.0
 TRANSIENT_ERRORS = (pika.exceptions.AMQPError, StoreUnavailableError, OSError)
@@ -27,18 +26,17 @@ log = structlog.get_logger()
 
 
 class Outbox(Protocol):
-    """Events that wait to be published, kept in the store of a service."""
+    """The events in a service's store that wait to be published."""
 
     def take(self, limit: int) -> AbstractContextManager[Sequence[CloudEvent]]:
-        """Yield the oldest events, those of one subject in order; drop them at the end.
+        """Yield the oldest events, in order per subject, and delete them at the end of the block.
 
-        What is raised inside leaves them where they are. Yields nothing while another relay
-        has taken some.
+        An exception in the block keeps them. Yields none while another relay has taken some.
         """
 
 
 class OutboxRelay:
-    """Publishes the events of an outbox in a thread of its own, and waits out every trouble."""
+    """Publishes the events of an outbox in a thread of its own; retries transient errors."""
 
     def __init__(self, *, outbox: Outbox, url: str, name: str) -> None:
         self._outbox = outbox
@@ -48,11 +46,11 @@ class OutboxRelay:
         self._thread = threading.Thread(target=self._run, name="outbox-relay", daemon=True)
 
     def start(self) -> None:
-        """Begin to publish."""
+        """Start to publish."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Publish the batch that was taken, and return."""
+        """Stop after the current batch."""
         self._stopping.set()
         self._thread.join()
 
@@ -71,13 +69,13 @@ class OutboxRelay:
             channel.confirm_delivery()
             while not self._stopping.is_set():
                 if not publish_batch(self._outbox, lambda event: rabbitmq.publish(channel, event)):
-                    # Heartbeats are answered while there is nothing to do.
+                    # While idle, this answers heartbeats.
                     connection.process_data_events(time_limit=IDLE_SECONDS)
 
 
 def publish_batch(outbox: Outbox, publish: Callable[[CloudEvent], None]) -> int:
-    """Publish the oldest events of an outbox and return how many that were."""
-    with outbox.take(BATCH) as events:
+    """Publish the oldest events of an outbox; return their number."""
+    with outbox.take(BATCH_SIZE) as events:
         for event in events:
             publish(event)
     if events:

@@ -49,5 +49,5 @@ def require_self_or_admin(user_id: str) -> Caller:
     """
     caller = require_user()
     if caller.user_id != user_id and not caller.is_admin:
-        raise NotYoursError("This belongs to somebody else.")
+        raise NotYoursError("This belongs to another user.")
     return caller

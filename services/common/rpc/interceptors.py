@@ -122,7 +122,7 @@ class ErrorResponse(NamedTuple):
 
 def error_response(error: errors.MamieRosaError) -> ErrorResponse:
     """Translate an error of this project."""
-    code, http = status.mapped(error)
+    code, http = status.mapped(type(error))
     info = status.error_info(error.reason, error.metadata)
     more = [error.bad_request] if isinstance(error, InvalidFieldsError) else []
     return ErrorResponse(code, status.build_status(code, error.message, info, *more), http)

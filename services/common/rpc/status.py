@@ -44,9 +44,9 @@ TABLE: Mapping[type[errors.MamieRosaError], Mapped] = {
 }
 
 
-def mapped(error: errors.MamieRosaError) -> Mapped:
-    """Look up an error by the nearest of its base classes in the table."""
-    return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+def mapped(error: type[errors.MamieRosaError]) -> Mapped:
+    """Look up an error class by the nearest of its base classes in the table."""
+    return next(TABLE[cls] for cls in error.__mro__ if cls in TABLE)
 
 
 def error_info(reason: str, metadata: Mapping[str, str]) -> error_details_pb2.ErrorInfo:

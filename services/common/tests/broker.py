@@ -1,4 +1,4 @@
-"""Messages for a real broker, and what is done with them."""
+"""Helpers for tests with a real broker."""
 
 import uuid
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from pika.adapters.blocking_connection import BlockingChannel
 from services.common.messaging.events import CloudEvent
 from services.common.runtime import Worker
 
-Running = TypeVar("Running", bound=Worker)
+AnyWorker = TypeVar("AnyWorker", bound=Worker)
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def build_event(type_name: str, number: int = 1, **changes) -> CloudEvent:
-    """Return an event that no other test knows."""
+def build_event(type_name: str, number: int = 1, **changes: Any) -> CloudEvent:
+    """Build an event with a unique id."""
     values: dict[str, Any] = {
         "id": str(uuid.uuid4()),
         "type": type_name,
@@ -31,8 +31,8 @@ def build_event(type_name: str, number: int = 1, **changes) -> CloudEvent:
 
 
 @contextmanager
-def running(worker: Running) -> Iterator[Running]:
-    """Run a consumer or a relay for a while."""
+def running(worker: AnyWorker) -> Iterator[AnyWorker]:
+    """Run a consumer or a relay inside the block."""
     worker.start()
     try:
         yield worker
@@ -41,5 +41,5 @@ def running(worker: Running) -> Iterator[Running]:
 
 
 def count(channel: BlockingChannel, name: str) -> int:
-    """Return how many messages wait in a queue."""
+    """Count the messages of a queue."""
     return channel.queue_declare(name, passive=True).method.message_count

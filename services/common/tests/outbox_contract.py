@@ -1,4 +1,4 @@
-"""What every outbox promises to the relay; each store's test is a subclass."""
+"""The contract of an Outbox; the test of each store's outbox is a subclass."""
 
 import pytest
 
@@ -7,9 +7,9 @@ from services.common.messaging.relay import publish_batch
 
 
 class OutboxContract:
-    """Subclasses give `outbox` (of a store with events in it) and `expected` (their subjects)."""
+    """Subclasses define fixtures: `outbox` with events, and `expected`, their subjects in order."""
 
-    def test_events_are_taken_oldest_first_and_then_gone(self, outbox, expected):
+    def test_events_are_taken_oldest_first_and_deleted(self, outbox, expected):
         with outbox.take(100) as events:
             assert [event.subject for event in events] == expected
         with outbox.take(100) as events:
@@ -26,10 +26,10 @@ class OutboxContract:
         assert publish_batch(outbox, published.append) == len(expected)
         assert [event.subject for event in published] == expected
 
-    def test_what_one_relay_has_taken_another_does_not_get(self, outbox):
-        with outbox.take(100) as mine, outbox.take(100) as yours:
-            assert mine
-            assert list(yours) == []
+    def test_a_second_relay_gets_no_events(self, outbox):
+        with outbox.take(100) as first, outbox.take(100) as second:
+            assert first
+            assert list(second) == []
 
     def expire_lock(self, outbox):
-        """Let the time pass that a relay may hold events, where that is a matter of time."""
+        """Expire the lock of a relay, for stores with a lock that expires."""

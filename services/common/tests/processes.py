@@ -1,4 +1,4 @@
-"""Processes that a test starts: the control plane, and clients of the mesh."""
+"""Processes of tests: the control plane, services, and clients of the mesh."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,15 +21,15 @@ from tests.support.waiting import eventually
 
 @contextmanager
 def running(module: str, *arguments: str, **variables: str) -> Iterator[subprocess.Popen]:
-    """Run a module as a process with MAMIE_ variables; its output is in `output`."""
+    """Run a module as a process with MAMIE_ variables; `output_of` reads its output."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "build" / "gen")))
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("MAMIE_")}
-    ours = {f"MAMIE_{name}": value for name, value in variables.items()}
+    own = {f"MAMIE_{name}": value for name, value in variables.items()}
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
-            env=inherited | ours | {"PYTHONPATH": path},
+            env=inherited | own | {"PYTHONPATH": path},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -42,13 +42,13 @@ def running(module: str, *arguments: str, **variables: str) -> Iterator[subproce
 
 
 def output_of(process: subprocess.Popen) -> str:
-    """Return what a process has printed."""
+    """Return the output of a process so far."""
     output = process.output  # type: ignore[attr-defined]
     return Path(f"/proc/self/fd/{output.fileno()}").read_text()
 
 
 class ControlPlane:
-    """A running control plane; `address` is where."""
+    """A running control plane at `address`."""
 
     def __init__(self, process: subprocess.Popen, port: int) -> None:
         self.process = process
@@ -56,18 +56,18 @@ class ControlPlane:
         self.address = f"127.0.0.1:{port}"
 
     def await_ready(self) -> None:
-        """Return when it can tell where services are."""
+        """Wait until it is SERVING."""
         with grpc.insecure_channel(self.address, OPTIONS) as channel:
-            eventually(lambda: serves(channel), seconds=30)
+            eventually(lambda: is_serving(channel), seconds=30)
 
-    def end(self) -> None:
-        """Kill it."""
+    def kill(self) -> None:
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
 
 
-def serves(channel: grpc.Channel) -> bool:
-    """Return whether a server says that it serves."""
+def is_serving(channel: grpc.Channel) -> bool:
+    """Check whether the health of a server is SERVING."""
     health = health_pb2_grpc.HealthStub(channel)
     try:
         answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True)
@@ -78,7 +78,7 @@ def serves(channel: grpc.Channel) -> bool:
 
 @contextmanager
 def control_plane(consul_url: str, port: int | None = None) -> Iterator[ControlPlane]:
-    """Run a control plane; it need not be ready."""
+    """Run a control plane, without waiting until it is ready."""
     port = port or free_port()
     variables = {"INSTANCE": "control_plane", "PORT": str(port), "CONSUL_URL": consul_url}
     with running("services.control_plane", **variables) as process:
@@ -86,34 +86,34 @@ def control_plane(consul_url: str, port: int | None = None) -> Iterator[ControlP
 
 
 class Client:
-    """A client of the mesh that calls without pause; `calls` are those that have ended."""
+    """A mesh_client process; `calls` are the calls that have ended."""
 
     def __init__(self, process: subprocess.Popen) -> None:
         self.calls: list[dict] = []
         self._reading = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
         self._reading.start()
 
-    def _read(self, lines) -> None:
+    def _read(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.calls.append(json.loads(line))
 
     def answered_by(self, *, since: float = 0.0) -> set[int]:
-        """Return the instances that have answered calls that ended after a moment."""
-        return {call["by"] for call in self.calls if call["at"] >= since and call["by"]}
+        """Return the instances that answered the calls that ended since a moment."""
+        return {call["instance"] for call in self.calls if call["at"] >= since and call["instance"]}
 
     def failed(self, *, since: float = 0.0) -> list[dict]:
-        """Return the calls that failed after a moment."""
+        """Return the failed calls that ended since a moment."""
         return [call for call in self.calls if call["at"] >= since and call["code"] != "OK"]
 
     def await_calls(self, count: int) -> None:
-        """Return when that many more calls have ended."""
+        """Wait until that many more calls have ended."""
         wanted = len(self.calls) + count
         eventually(lambda: len(self.calls) >= wanted, seconds=30)
 
 
 @contextmanager
 def client(service: str, *xds_servers: str) -> Iterator[Client]:
-    """Run a client that asks these control planes, in order."""
+    """Run a client with these control planes, in order of preference."""
     arguments: Sequence[str] = (service, ",".join(xds_servers))
     path = os.pathsep.join(map(str, (ROOT, ROOT / "build" / "gen")))
     process = subprocess.Popen(

@@ -1,16 +1,17 @@
-"""Streams without a socket, and with one: a call, a servicer, and what it draws from."""
+"""Helpers for tests of streams: a call without a socket, a scripted servicer, a source."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
 from mamie_rosa.orders.v1 import order_events_pb2, order_events_pb2_grpc
+from typing_extensions import override
 
 from services.common.rpc.server import ServiceBinding
-from services.common.rpc.streaming import Context, Handler, StreamingServer
+from services.common.rpc.streaming import Context, Handler, Source, StreamingServer
 from services.common.rpc.testing import ANONYMOUS, Answer
 
 STREAM = "mamie_rosa.orders.v1.OrderEventsService"
@@ -20,7 +21,7 @@ Parts = Callable[[Any, Any], AsyncIterator[HttpBody]]
 
 
 class StreamCall:
-    """A call of a stream; what is written to it is read with `next_part`."""
+    """A call of a streaming method; `next_part` reads the messages that are written to it."""
 
     def __init__(
         self, metadata: Mapping[str, str] = ANONYMOUS, *, remaining_seconds: float | None = None
@@ -28,35 +29,37 @@ class StreamCall:
         self._metadata = tuple(metadata.items())
         self._remaining_seconds = remaining_seconds
         self._parts: asyncio.Queue[Any] = asyncio.Queue()
-        self._refusal: Answer | None = None
+        self._error: Answer | None = None
         self.initial: dict[str, Any] = {}
 
     def begin(self, handler: Handler, request: Any) -> "StreamCall":
-        """Let a handler answer the call, in the background."""
-        answering: Any = handler(request, cast(Context, self))
-        self._answering: asyncio.Task[None] = asyncio.create_task(answering)
+        """Start the handler of the call in the background."""
+        handling: Any = handler(request, cast(Context, self))
+        self._task: asyncio.Task[None] = asyncio.create_task(handling)
         return self
 
     async def next_part(self) -> Any:
-        """Return the next part that is written; within seconds there must be one."""
+        """Return the next part; fail after 5 s."""
         return await asyncio.wait_for(self._parts.get(), 5)
 
     async def parts(self) -> list[Any]:
-        """Return the parts not read yet, as soon as the stream has ended."""
-        await asyncio.wait_for(asyncio.wait([self._answering]), 5)
+        """Wait for the end of the stream; return the parts that are not read yet."""
+        await asyncio.wait_for(asyncio.wait([self._task]), 5)
         return [self._parts.get_nowait() for _ in range(self._parts.qsize())]
 
     async def answer(self) -> Answer:
-        """Return how the stream ended, as soon as it has."""
-        await asyncio.wait_for(asyncio.wait([self._answering]), 5)
-        if self._refusal is None:
-            self._answering.result()
-        return self._refusal or Answer(grpc.StatusCode.OK, "")
+        """Wait for the end of the stream; return its outcome."""
+        await asyncio.wait_for(asyncio.wait([self._task]), 5)
+        if self._error is None:
+            self._task.result()
+            return Answer(grpc.StatusCode.OK, "")
+        assert self._task.exception()
+        return self._error
 
     async def leave(self) -> None:
-        """Go away, as a client does."""
-        self._answering.cancel()
-        await asyncio.wait([self._answering])
+        """Cancel the call, as a client that disconnects."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return self._metadata
@@ -64,48 +67,58 @@ class StreamCall:
     def time_remaining(self) -> float | None:
         return self._remaining_seconds
 
-    async def send_initial_metadata(self, metadata) -> None:
+    async def send_initial_metadata(self, metadata: Iterable[tuple[str, str]]) -> None:
         self.initial.update(metadata)
 
     async def write(self, part: Any) -> None:
         await self._parts.put(part)
 
-    async def abort(self, code, details="", trailing_metadata=()) -> None:
-        self._refusal = Answer(code, details, None, dict(trailing_metadata))
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: Iterable[tuple[str, str | bytes]] = (),
+    ) -> None:
+        self._error = Answer(code, details, None, dict(trailing_metadata))
         raise grpc.aio.AbortError
 
 
-class FakeSource:
-    """Tells whether it works, and whether it was closed; `closed` is for streams to await."""
+class FakeSource(Source):
+    """A source that only records whether it runs; streams can await `closed`."""
 
     def __init__(self) -> None:
-        self.works = False
+        self.running = False
         self.closed = asyncio.Event()
 
+    @override
     async def run(self) -> None:
-        self.works = True
+        self.running = True
         try:
             await asyncio.Event().wait()
         finally:
-            self.works = False
+            self.running = False
 
+    @override
     def close(self) -> None:
         self.closed.set()
 
 
 class ScriptedStream(order_events_pb2_grpc.OrderEventsServiceServicer):
-    """Streams whatever `parts` yields."""
+    """Streams what `parts` yields."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def WatchOrder(self, request, context):
+    @override
+    async def WatchOrder(
+        self, request: order_events_pb2.WatchOrderRequest, context: Context
+    ) -> AsyncIterator[HttpBody]:
         async for part in self._parts(request, context):
             yield part
 
 
 def scripted(parts: Parts) -> ServiceBinding:
-    """Return a service that streams whatever `parts` yields."""
+    """Bind a service that streams what `parts` yields."""
     add = order_events_pb2_grpc.add_OrderEventsServiceServicer_to_server
     return ServiceBinding(STREAM, ScriptedStream(parts), add)
 
@@ -123,7 +136,7 @@ def streaming(server: StreamingServer) -> Iterator[grpc.Channel]:
     server.stop(0)
 
 
-def watch(channel: grpc.Channel, request=WATCH, metadata: Mapping[str, str] = ANONYMOUS, **how):
-    """Begin to watch over a channel; return the call, to be iterated."""
+def watch(channel: grpc.Channel, metadata: Mapping[str, str] = ANONYMOUS) -> Any:
+    """Call WatchOrder over a channel; return the call, to be iterated."""
     stub = order_events_pb2_grpc.OrderEventsServiceStub(channel)
-    return stub.WatchOrder(request, metadata=tuple(metadata.items()), **({"timeout": 30} | how))
+    return stub.WatchOrder(WATCH, metadata=tuple(metadata.items()), timeout=30)

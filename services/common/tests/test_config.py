@@ -1,4 +1,4 @@
-"""A process whose configuration is missing or bad ends at once and names the variable."""
+"""A missing or invalid variable ends the process and is named."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ GOOD = {"MAMIE_INSTANCE": "catalog-1", "MAMIE_STORE_URL": "postgresql://127.0.0.
 
 @pytest.fixture
 def environment(monkeypatch):
-    """Return what sets the variables of this process; none of ours is set before."""
+    """Return a function that sets MAMIE_ variables; none is set before."""
     for name in [name for name in os.environ if name.startswith("MAMIE_")]:
         monkeypatch.delenv(name)
 
@@ -32,7 +32,7 @@ def read():
         return ServiceConfig.read(env)
 
 
-def test_what_is_not_said_has_a_default(environment):
+def test_variables_have_defaults(environment):
     environment(INSTANCE="catalog-1")
     config = read()
     assert (config.host, config.advertise_host, config.port) == ("127.0.0.1", "127.0.0.1", 0)
@@ -41,36 +41,36 @@ def test_what_is_not_said_has_a_default(environment):
     assert (config.worker_threads, config.queue_limit, config.log_level) == (16, 64, "info")
 
 
-def test_an_instance_is_announced_where_it_listens_unless_said_otherwise(environment):
+def test_an_instance_is_registered_with_its_host_by_default(environment):
     environment(INSTANCE="catalog-1", HOST="10.0.0.1")
     assert read().advertise_host == "10.0.0.1"
     environment(ADVERTISE_HOST="10.0.0.2")
     assert read().advertise_host == "10.0.0.2"
 
 
-def test_who_listens_everywhere_is_found_where_consul_sees_it(environment):
+def test_an_instance_that_listens_everywhere_has_no_configured_address(environment):
     environment(HOST="0.0.0.0")
     assert read().advertise_host == ""
 
 
-def test_an_instance_is_called_after_its_machine_unless_said_otherwise(environment):
+def test_an_instance_is_named_after_its_machine_by_default(environment):
     assert read().instance == socket.gethostname()
 
 
-def test_a_variable_may_be_in_a_file(environment, tmp_path):
+def test_a_variable_can_be_read_from_a_file(environment, tmp_path):
     (tmp_path / "bus-url").write_text("amqp://mamie:secret@rabbitmq/%2F\n")
     environment(BUS_URL_FILE=str(tmp_path / "bus-url"))
     assert read().bus_url == "amqp://mamie:secret@rabbitmq/%2F"
 
 
-def test_a_file_that_is_not_there_is_named(environment, capsys, tmp_path):
+def test_a_missing_file_is_named(environment, capsys, tmp_path):
     environment(BUS_URL_FILE=str(tmp_path / "none"))
     with pytest.raises(SystemExit):
         read()
     assert "MAMIE_BUS_URL_FILE" in capsys.readouterr().err
 
 
-def test_there_may_be_several_control_planes(environment):
+def test_there_can_be_several_control_planes(environment):
     environment(INSTANCE="catalog-1", XDS_SERVERS="a:1,b:2")
     assert read().xds_servers == ("a:1", "b:2")
 
@@ -94,10 +94,10 @@ def test_a_bad_variable_ends_the_process_and_is_named_in_one_line(
     environment(INSTANCE="catalog-1", **{variable: value})
     with pytest.raises(SystemExit) as caught:
         read()
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert caught.value.code == 2
-    assert f"MAMIE_{variable}" in said
-    assert said.count("\n") == 1
+    assert f"MAMIE_{variable}" in message
+    assert message.count("\n") == 1
 
 
 def test_a_missing_variable_is_named(environment, capsys):

@@ -1,4 +1,4 @@
-"""Dead letters on a real RabbitMQ: they are handed over again, and none is lost on the way."""
+"""Dead letters on a real RabbitMQ: listing and redriving, without losing one."""
 
 import signal
 import subprocess
@@ -35,34 +35,34 @@ def connection(broker_url):
         yield connection
 
 
-def refuse(_event):
+def fail(_event):
     raise ValueError("poison")
 
 
-def handling(queue, broker_url, handler):
+def consuming(queue, broker_url, handler):
     return running(Consumer(queue=queue, handler=handler, url=broker_url))
 
 
-def let_die(channel, queue, broker_url, number):
-    """Publish events and return them when all are dead letters."""
-    told = [build_event(queue.types[0], each) for each in range(number)]
-    with handling(queue, broker_url, refuse):
-        for event in told:
+def publish_and_fail(channel, queue, broker_url, number):
+    """Publish events, let a consumer fail them, and return them when all are dead letters."""
+    events = [build_event(queue.types[0], each) for each in range(number)]
+    with consuming(queue, broker_url, fail):
+        for event in events:
             rabbitmq.publish(channel, event)
         eventually(lambda: count(channel, queue.dead) == number, seconds=30)
-    return told
+    return events
 
 
-def bury(channel, queue, number):
-    """Put events into the dead-letter queue as they are, which is quicker; return their ids."""
-    told = [build_event(queue.types[0], each) for each in range(number)]
-    for event in told:
+def add_dead_letters(channel, queue, number):
+    """Publish events to the dead-letter queue directly, which is faster; return their ids."""
+    events = [build_event(queue.types[0], each) for each in range(number)]
+    for event in events:
         channel.basic_publish("", queue.dead, event.data, rabbitmq._properties(event))
-    return [event.id for event in told]
+    return [event.id for event in events]
 
 
 def take_all(channel, name):
-    """Take all messages out of a queue and return what they are without their bodies."""
+    """Consume all messages of a queue and return their properties."""
     consumed = channel.consume(name, auto_ack=True, inactivity_timeout=0.5)
     properties = [each for _, each, _ in iter(lambda: next(consumed), (None, None, None))]
     channel.cancel()
@@ -73,65 +73,65 @@ def ids_in(channel, name):
     return [properties.message_id for properties in take_all(channel, name)]
 
 
-def test_a_dead_letter_is_handled_when_it_can_be_as_the_event_that_it_was(
+def test_a_redriven_dead_letter_is_processed_as_the_original_event(
     channel, connection, queue, broker_url
 ):
-    told = let_die(channel, queue, broker_url, 3)
+    events = publish_and_fail(channel, queue, broker_url, 3)
     received: list[CloudEvent] = []
     assert dead_letters.redrive(connection, queue) == 3
-    with handling(queue, broker_url, received.append):
+    with consuming(queue, broker_url, received.append):
         eventually(lambda: len(received) == 3)
-    assert received == told
+    assert received == events
     assert count(channel, queue.dead) == 0
 
 
-def test_it_is_a_new_message_that_is_kept_on_disk(channel, connection, queue, broker_url):
-    (event,) = let_die(channel, queue, broker_url, 1)
-    channel.basic_publish("", queue.dead, b"", pika.BasicProperties(message_id="fleeting"))
+def test_a_redriven_dead_letter_is_a_new_persistent_message(channel, connection, queue, broker_url):
+    (event,) = publish_and_fail(channel, queue, broker_url, 1)
+    channel.basic_publish("", queue.dead, b"", pika.BasicProperties(message_id="transient"))
     dead_letters.redrive(connection, queue)
     properties, other = take_all(channel, queue.name)
     assert {each.delivery_mode for each in (properties, other)} == {
         pika.DeliveryMode.Persistent.value
     }
-    assert other.message_id == "fleeting"
+    assert other.message_id == "transient"
     assert (properties.message_id, properties.content_type) == (event.id, rabbitmq.CONTENT_TYPE)
-    # A broker that counts says 0 on its own, some only from the second time on.
-    assert properties.headers.pop(dead_letters.RETURNED, 0) == 0
+    # Some brokers count from the first delivery, some from the second.
+    assert properties.headers.pop(dead_letters.DELIVERY_COUNT, 0) == 0
     assert properties.headers == rabbitmq._properties(event).headers
 
 
-def test_it_has_all_its_tries_again(channel, connection, queue, broker_url):
-    tries = []
+def test_a_redriven_dead_letter_gets_all_attempts_again(channel, connection, queue, broker_url):
+    attempts = []
 
-    def refuse_again(event):
-        tries.append(event.id)
+    def fail_again(event):
+        attempts.append(event.id)
         raise ValueError("poison")
 
-    let_die(channel, queue, broker_url, 1)
+    publish_and_fail(channel, queue, broker_url, 1)
     dead_letters.redrive(connection, queue)
-    with handling(queue, broker_url, refuse_again):
+    with consuming(queue, broker_url, fail_again):
         eventually(lambda: count(channel, queue.dead) == 1)
-    assert len(tries) == rabbitmq.MAX_DELIVERY_ATTEMPTS
+    assert len(attempts) == rabbitmq.MAX_DELIVERY_ATTEMPTS
 
 
-def test_what_dies_again_meanwhile_is_not_moved_for_ever(channel, connection, queue, broker_url):
-    told = let_die(channel, queue, broker_url, 20)
-    with handling(queue, broker_url, refuse):
+def test_messages_that_die_again_are_not_moved_again(channel, connection, queue, broker_url):
+    events = publish_and_fail(channel, queue, broker_url, 20)
+    with consuming(queue, broker_url, fail):
         assert dead_letters.redrive(connection, queue) == 20
         eventually(lambda: count(channel, queue.dead) == 20, seconds=30)
-    assert sorted(ids_in(channel, queue.dead)) == sorted(event.id for event in told)
+    assert sorted(ids_in(channel, queue.dead)) == sorted(event.id for event in events)
 
 
-def test_no_more_than_asked_are_moved_the_oldest_first(channel, connection, queue):
-    ids = bury(channel, queue, 5)
+def test_a_limited_redrive_moves_the_oldest_first(channel, connection, queue):
+    ids = add_dead_letters(channel, queue, 5)
     assert dead_letters.redrive(connection, queue, 2) == 2
     assert ids_in(channel, queue.name) == ids[:2]
     assert dead_letters.redrive(connection, queue, 9) == 3
     assert ids_in(channel, queue.name) == ids[2:]
 
 
-def test_several_at_once_move_each_once(channel, queue, broker_url):
-    ids, moved = bury(channel, queue, 200), []
+def test_concurrent_redrives_move_each_message_once(channel, queue, broker_url):
+    ids, moved = add_dead_letters(channel, queue, 200), []
 
     def redrive():
         with rabbitmq.connection(broker_url, "test") as connection:
@@ -146,12 +146,12 @@ def test_several_at_once_move_each_once(channel, queue, broker_url):
     assert sorted(ids_in(channel, queue.name)) == sorted(ids)
 
 
-def test_whoever_is_killed_while_moving_loses_nothing(channel, connection, queue, broker_url):
-    ids, moved = bury(channel, queue, 1_000), []
-    for some in (1, 10, 50, 100):
+def test_a_redrive_that_is_killed_loses_nothing(channel, connection, queue, broker_url):
+    ids, moved = add_dead_letters(channel, queue, 1_000), []
+    for moved_before_kill in (1, 10, 50, 100):
         command = [sys.executable, "-c", REDRIVE, broker_url, queue.consumer]
         with subprocess.Popen(command, cwd=ROOT) as process:
-            eventually(partial(has_at_least, channel, queue.name, some), seconds=30)
+            eventually(partial(has_at_least, channel, queue.name, moved_before_kill), seconds=30)
             process.kill()
         assert process.returncode == -signal.SIGKILL
         moved.extend(ids_in(channel, queue.name))
@@ -163,7 +163,7 @@ def test_whoever_is_killed_while_moving_loses_nothing(channel, connection, queue
         return set(moved) == set(ids)
 
     eventually(all_moved, seconds=30)
-    assert len(moved) <= len(ids) + 4  # what it had in its hands may come twice
+    assert len(moved) <= len(ids) + 4  # one per kill may be in both queues
 
 
 def has_at_least(channel, name, number):
@@ -171,7 +171,7 @@ def has_at_least(channel, name, number):
 
 
 class DeletingConnection:
-    """A connection on which a queue is gone right before something is published to it."""
+    """A connection that deletes a queue right before a message is published to it."""
 
     def __init__(self, connection):
         self._connection = connection
@@ -180,60 +180,60 @@ class DeletingConnection:
         channel = self._connection.channel()
         publish = channel.basic_publish
 
-        def publish_too_late(exchange, name, *message, **how):
+        def delete_and_publish(exchange, name, *message, **how):
             channel.queue_delete(name)
             publish(exchange, name, *message, **how)
 
-        channel.basic_publish = publish_too_late
+        channel.basic_publish = delete_and_publish
         return channel
 
 
-def test_what_no_queue_has_taken_stays_dead(channel, connection, queue):
-    bury(channel, queue, 2)
+def test_a_message_that_cannot_be_routed_stays_a_dead_letter(channel, connection, queue):
+    add_dead_letters(channel, queue, 2)
     with pytest.raises(pika.exceptions.UnroutableError):
         dead_letters.redrive(DeletingConnection(connection), queue)
     eventually(lambda: count(channel, queue.dead) == 2)
 
 
-def test_those_that_are_looked_at_stay_and_tell_why_they_died(
+def test_listed_dead_letters_stay_and_have_a_reason_and_a_time(
     channel, connection, queue, broker_url
 ):
-    told = let_die(channel, queue, broker_url, 3)
+    events = publish_and_fail(channel, queue, broker_url, 3)
     letters = dead_letters.list_dead_letters(connection, queue)
-    assert [letter.event for letter in letters] == told
+    assert [letter.event for letter in letters] == events
     assert {letter.reason for letter in letters} == {"rejected"}
     a_minute_ago = datetime.now(UTC) - timedelta(minutes=1)
     assert all(letter.died_at and letter.died_at > a_minute_ago for letter in letters)
     (oldest,) = eventually(lambda: dead_letters.list_dead_letters(connection, queue, 1))
-    assert oldest.event == told[0]
+    assert oldest.event == events[0]
     eventually(lambda: count(channel, queue.dead) == 3)
 
 
-def test_what_is_no_event_is_shown_as_what_nobody_can_read(channel, connection, queue):
+def test_a_malformed_dead_letter_is_listed_without_an_event(channel, connection, queue):
     channel.basic_publish("", queue.dead, b"\xff")
     (letter,) = dead_letters.list_dead_letters(connection, queue)
     assert (letter.event, letter.reason, letter.died_at) == (None, "", None)
     assert letter.body == b"\xff"
 
 
-def test_what_is_looked_at_often_does_not_come_back_so_often_that_it_is_dropped(
+def test_listing_often_does_not_reach_the_delivery_limit_of_the_broker(
     channel, connection, queue, broker_url
 ):
-    told, returned = let_die(channel, queue, broker_url, 2), set()
-    for _ in range(3 * dead_letters.MOST_RETURNS):
+    events, delivery_counts = publish_and_fail(channel, queue, broker_url, 2), set()
+    for _ in range(3 * dead_letters.MAX_DELIVERY_COUNT):
         eventually(lambda: count(channel, queue.dead) == 2)
         letters = dead_letters.list_dead_letters(connection, queue)
-        assert sorted(letter.body for letter in letters) == [event.data for event in told]
-        returned |= {letter.headers[dead_letters.RETURNED] for letter in letters}
-    assert max(returned) == dead_letters.MOST_RETURNS
+        assert sorted(letter.body for letter in letters) == [event.data for event in events]
+        delivery_counts |= {letter.headers[dead_letters.DELIVERY_COUNT] for letter in letters}
+    assert max(delivery_counts) == dead_letters.MAX_DELIVERY_COUNT
     assert {letter.reason for letter in letters} == {"rejected"}
 
 
 @pytest.mark.parametrize("missing", ["name", "dead"])
-def test_without_one_of_the_queues_nothing_is_moved(channel, connection, queue, missing):
-    bury(channel, queue, 1)
+def test_when_a_queue_is_missing_nothing_is_moved(channel, connection, queue, missing):
+    add_dead_letters(channel, queue, 1)
     channel.queue_delete(getattr(queue, missing))
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="NOT_FOUND"):
         dead_letters.redrive(connection, queue)
-    left = {"name": queue.dead, "dead": queue.name}[missing]
-    assert count(channel, left) == int(missing == "name")
+    remaining = {"name": queue.dead, "dead": queue.name}[missing]
+    assert count(channel, remaining) == int(missing == "name")

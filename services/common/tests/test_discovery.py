@@ -1,4 +1,4 @@
-"""Calls find their way: Consul, the control plane and gRPC clients, all of them real."""
+"""Discovery with real parts: Consul, the control plane and gRPC clients."""
 
 import time
 import uuid
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 
 class MeshInstance:
-    """An instance of a service, in this process; it answers its number."""
+    """An instance of a service, in this process; it responds with its number."""
 
     def __init__(self, consul, service, number):
         self.server = build_server(lambda _request: available(number))
@@ -33,7 +33,7 @@ class MeshInstance:
             health_service=self.server.names[0],
             verify_seconds=3600,
         )
-        self.me = Instance(f"{service}-{number}", "127.0.0.1", self.server.port)
+        self.instance = Instance(f"{service}-{number}", "127.0.0.1", self.server.port)
 
     def start(self):
         self.server.start()
@@ -47,10 +47,10 @@ class MeshInstance:
 
 @contextmanager
 def instance(consul, service, number):
-    running = MeshInstance(consul, service, number)
-    running.start()
-    yield running
-    running.stop()
+    instance = MeshInstance(consul, service, number)
+    instance.start()
+    yield instance
+    instance.stop()
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def service():
 
 @pytest.fixture
 def two(consul, service):
-    """Yield two instances that Consul knows."""
+    """Yield two instances that are in the catalogue."""
     with instance(consul, service, 1) as first, instance(consul, service, 2) as second:
         for each in (first, second):
-            eventually(lambda: consul.is_in_catalogue(service, each.me))  # noqa: B023
+            eventually(lambda: consul.is_in_catalogue(service, each.instance))  # noqa: B023
         yield first, second
 
 
@@ -81,52 +81,52 @@ def plane(consul_url, two):
 
 @pytest.fixture
 def calls(service, plane):
-    """Yield a client whose calls go to both instances."""
+    """Yield a client whose calls reach both instances."""
     with client(service, plane.address) as calls:
         eventually(lambda: calls.answered_by() == {1, 2})
         yield calls
 
 
-def test_calls_spread_over_all_instances(calls):
+def test_calls_are_balanced_over_all_instances(calls):
     calls.await_calls(100)
-    by = [call["by"] for call in calls.calls[-100:]]
-    assert 30 <= by.count(1) <= 70
+    instances = [call["instance"] for call in calls.calls[-100:]]
+    assert 30 <= instances.count(1) <= 70
     assert calls.failed() == []
 
 
 def test_a_new_instance_is_used_in_under_a_second(consul, service, calls, record_property):
     with instance(consul, service, 3):
-        began = time.monotonic()
+        start = time.monotonic()
         eventually(lambda: 3 in calls.answered_by())
-        first = next(call for call in calls.calls if call["by"] == 3)
-        record_property("milliseconds", round((first["at"] - began) * 1000))
-        assert first["at"] - began < 1.0
-        assert calls.failed() == []  # before it goes, which it does without a service's pause
+        first = next(call for call in calls.calls if call["instance"] == 3)
+        record_property("milliseconds", round((first["at"] - start) * 1000))
+        assert first["at"] - start < 1.0
+        assert calls.failed() == []  # before the instance stops, without draining
 
 
-def test_an_instance_that_leaves_gets_no_more_calls_and_fails_none(two, calls):
+def test_an_instance_that_leaves_gets_no_more_calls_and_none_fails(two, calls):
     two[0].registration.leave()
     eventually(lambda: calls.answered_by(since=time.monotonic() - 0.2) == {2})
     assert calls.failed() == []
 
 
-def test_an_instance_that_dies_without_a_word_fails_no_calls(two, calls):
+def test_no_call_fails_when_an_instance_stops_without_leaving(two, calls):
     two[0].server.stop(5)
     calls.await_calls(200)
     assert calls.failed() == []
     assert calls.answered_by(since=calls.calls[-50]["at"]) == {2}
 
 
-def test_what_runs_goes_on_without_the_control_plane(plane, calls):
-    plane.end()
-    died = time.monotonic()
+def test_calls_succeed_without_the_control_plane(plane, calls):
+    plane.kill()
+    killed = time.monotonic()
     calls.await_calls(200)
     assert calls.failed() == []
-    assert calls.answered_by(since=died) == {1, 2}
+    assert calls.answered_by(since=killed) == {1, 2}
 
 
-def test_a_control_plane_that_comes_back_is_heard_again(consul, consul_url, service, plane, calls):
-    plane.end()
+def test_clients_reconnect_to_a_restarted_control_plane(consul, consul_url, service, plane, calls):
+    plane.kill()
     with ExitStack() as stack:
         stack.enter_context(instance(consul, service, 3))
         again = stack.enter_context(control_plane(consul_url, plane.port))
@@ -142,26 +142,26 @@ class TestWithTwoControlPlanes:
             second.await_ready()
             yield second
 
-    def test_a_new_client_asks_the_second_when_the_first_is_away(self, service, plane, second):
-        plane.end()
+    def test_a_new_client_uses_the_second_when_the_first_is_down(self, service, plane, second):
+        plane.kill()
         with client(service, plane.address, second.address) as calls:
             eventually(lambda: calls.answered_by() == {1, 2}, seconds=30)
         assert calls.failed() == []
 
-    def test_a_client_that_runs_hears_news_from_the_second_when_the_first_dies(
+    def test_a_running_client_gets_updates_from_the_second_when_the_first_dies(
         self, consul, service, plane, second, record_property
     ):
         with client(service, plane.address, second.address) as calls:
             eventually(lambda: calls.answered_by() == {1, 2}, seconds=30)
-            plane.end()
+            plane.kill()
             with instance(consul, service, 3):
-                began = time.monotonic()
+                start = time.monotonic()
                 eventually(lambda: 3 in calls.answered_by(), seconds=30)
-                record_property("seconds", round(time.monotonic() - began, 1))
+                record_property("seconds", round(time.monotonic() - start, 1))
                 assert calls.failed() == []
 
-    def test_a_new_client_finds_the_second_by_name_too(self, service, plane, second):
-        plane.end()
+    def test_a_new_client_uses_the_second_also_by_host_name(self, service, plane, second):
+        plane.kill()
         names = [f"localhost:{each.port}" for each in (plane, second)]
         with client(service, *names) as calls:
             eventually(lambda: calls.answered_by() == {1, 2}, seconds=30)

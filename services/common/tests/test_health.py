@@ -1,4 +1,4 @@
-"""Health says what is so about the things that a service cannot work without."""
+"""Health reflects the dependencies of a service."""
 
 import pytest
 from grpc_health.v1 import health_pb2
@@ -10,14 +10,12 @@ NAMES = ("", "a.B", "a.C")
 
 
 class Dependency:
-    """Something that a service needs; `error` is raised when it is asked."""
+    """A dependency whose check raises `error`, if it is set."""
 
     def __init__(self):
         self.error = None
-        self.asked = 0
 
     def __call__(self):
-        self.asked += 1
         if self.error:
             raise self.error
 
@@ -52,18 +50,18 @@ def states(servicer):
     return {servicer.Check(request, None).status for request in requests}
 
 
-def test_every_service_serves_while_all_dependencies_do(monitor, servicer):
+def test_every_service_serves_while_all_checks_pass(monitor, servicer):
     monitor.check_once()
     assert states(servicer) == {SERVING}
 
 
-def test_no_service_serves_while_one_dependency_fails(monitor, servicer, store):
+def test_no_service_serves_while_one_check_fails(monitor, servicer, store):
     store.error = ConnectionError()
     monitor.check_once()
     assert states(servicer) == {NOT_SERVING}
 
 
-def test_services_serve_again_when_the_dependency_does(monitor, servicer, store):
+def test_services_serve_again_when_the_check_passes(monitor, servicer, store):
     store.error = ConnectionError()
     monitor.check_once()
     store.error = None
@@ -72,13 +70,13 @@ def test_services_serve_again_when_the_dependency_does(monitor, servicer, store)
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), KeyError(), Exception(), TimeoutError()])
-def test_whatever_a_check_raises_means_that_it_fails(monitor, servicer, bus, error):
+def test_any_exception_of_a_check_is_a_failure(monitor, servicer, bus, error):
     bus.error = error
     monitor.check_once()
     assert states(servicer) == {NOT_SERVING}
 
 
-def test_a_change_is_logged_once_and_names_what_fails(monitor, store, log):
+def test_a_change_is_logged_once_with_the_failing_checks(monitor, store, log):
     store.error = ConnectionError("password=secret")
     for _ in range(3):
         monitor.check_once()
@@ -91,7 +89,7 @@ def test_without_dependencies_a_service_serves(servicer):
     assert states(servicer) == {SERVING}
 
 
-def test_it_goes_on_checking_by_itself(monitor, servicer, store):
+def test_it_checks_periodically(monitor, servicer, store):
     monitor.start()
     assert states(servicer) == {SERVING}
     store.error = ConnectionError()

@@ -1,4 +1,4 @@
-"""What happens around every call, without a socket."""
+"""The interceptors of unary calls, without a socket."""
 
 import grpc
 import pytest
@@ -21,7 +21,7 @@ class ShortError(errors.UnprocessableError):
     reason = "SHORT"
 
 
-def answer_of(behavior, metadata=None, request=ASK):
+def call(behavior, metadata=None, request=ASK):
     server = InMemoryServer(DESCRIPTOR, ScriptedServicer(behavior))
     return server.call("VerifyStock", request, metadata)
 
@@ -33,24 +33,24 @@ def raising(error):
     return behavior
 
 
-def call_seen(metadata):
-    seen = []
+def context_of(metadata):
+    contexts = []
 
     def behavior(_request):
-        seen.append(context.current())
+        contexts.append(context.current())
         return available(1)
 
-    answer_of(behavior, metadata)
-    return seen[0]
+    call(behavior, metadata)
+    return contexts[0]
 
 
-def test_an_answer_passes_as_it_is():
-    answer = answer_of(lambda _request: available(7))
+def test_a_response_is_returned_unchanged():
+    answer = call(lambda _request: available(7))
     assert (answer.code, answer.response) == (grpc.StatusCode.OK, available(7))
 
 
-def test_an_unexpected_error_is_neutral_and_names_the_request():
-    answer = answer_of(raising(RuntimeError("password=secret at db-1")), REQUEST_ID)
+def test_an_unexpected_exception_is_neutral_and_names_the_request():
+    answer = call(raising(RuntimeError("password=secret at db-1")), REQUEST_ID)
     assert (answer.code, answer.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "request-1" in answer.text
     assert answer.facts == {"requestId": "request-1"}
@@ -58,29 +58,29 @@ def test_an_unexpected_error_is_neutral_and_names_the_request():
     assert "secret" not in answer.text
 
 
-def test_the_text_of_an_unexpected_error_goes_to_the_log(log):
-    answer_of(raising(RuntimeError("password=secret at db-1")), REQUEST_ID)
+def test_the_text_of_an_unexpected_exception_goes_to_the_log(log):
+    call(raising(RuntimeError("password=secret at db-1")), REQUEST_ID)
     crashed = [entry for entry in log if entry["event"] == "call_crashed"]
     assert [(entry["log_level"], entry["exc_info"]) for entry in crashed] == [("error", True)]
 
 
-def test_a_failed_call_to_another_service_is_not_passed_on():
-    answer = answer_of(raising(grpc.RpcError("upstream text")))
+def test_the_text_of_a_failed_upstream_call_is_not_passed_on():
+    answer = call(raising(grpc.RpcError("upstream text")))
     assert (answer.code, "upstream" in answer.text) == (grpc.StatusCode.INTERNAL, False)
 
 
-def test_an_error_carries_its_reason_and_its_facts():
-    answer = answer_of(raising(ShortError("Too few.", productIds="a")))
+def test_an_error_carries_its_reason_and_metadata():
+    answer = call(raising(ShortError("Too few.", productIds="a")))
     assert (answer.code, answer.text) == (grpc.StatusCode.FAILED_PRECONDITION, "Too few.")
     assert (answer.http, answer.reason, answer.facts) == (422, "SHORT", {"productIds": "a"})
     assert answer.detail(error_details_pb2.ErrorInfo).domain == "mamie-rosa"
 
 
-def test_an_error_without_an_http_status_of_its_own_leaves_it_to_the_edge():
-    assert answer_of(raising(errors.NotFoundError("Nothing."))).http is None
+def test_an_error_without_its_own_http_status_leaves_it_to_the_edge():
+    assert call(raising(errors.NotFoundError("Nothing."))).http is None
 
 
-def test_what_was_created_is_told_to_rest_clients():
+def test_created_sets_the_http_status_201():
     class Creating:
         def VerifyStock(self, request, context):
             return rest_hints.created(context, available(1))
@@ -89,65 +89,72 @@ def test_what_was_created_is_told_to_rest_clients():
     assert answer.http == 201
 
 
-def test_a_request_that_breaks_the_rules_never_reaches_the_servicer():
+def test_an_invalid_request_does_not_reach_the_servicer():
     line = v1_pb2.StockLine(product_id="prod_001", quantity=1)
     request = v1_pb2.CheckStockRequest(items=[line, v1_pb2.StockLine(quantity=0)])
     answer = InMemoryServer(PUBLIC, AllMethods(PUBLIC)).call("CheckStock", request)
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
-    broken = answer.detail(error_details_pb2.BadRequest).field_violations
-    assert [violation.field for violation in broken] == ["items[1].productId", "items[1].quantity"]
-    assert all(violation.description for violation in broken)
+    violations = answer.detail(error_details_pb2.BadRequest).field_violations
+    assert [violation.field for violation in violations] == [
+        "items[1].productId",
+        "items[1].quantity",
+    ]
+    assert all(violation.description for violation in violations)
 
 
 class AllMethods:
-    """A servicer of any service; none of its methods may be reached."""
+    """A servicer of any service; its methods must not be called."""
 
     def __init__(self, service):
         for method in service.methods:
             setattr(self, method.name, raising(AssertionError("reached")))
 
 
-def test_a_nul_in_a_string_is_the_clients_mistake():
+def test_a_nul_in_a_string_is_an_invalid_argument():
     request = catalog_pb2.StockCheckRequest(product_id="prod\0", quantity=1)
-    answer = answer_of(raising(AssertionError("reached")), request=request)
+    answer = call(raising(AssertionError("reached")), request=request)
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     (violation,) = answer.detail(error_details_pb2.BadRequest).field_violations
     assert violation.field == "productId"
 
 
 def test_the_context_of_a_call_comes_from_its_metadata():
-    call = call_seen({**ALICE, **REQUEST_ID, "traceparent": TRACE, "idempotency-key": "k"})
-    assert (call.request_id, call.traceparent, call.idempotency_key) == ("request-1", TRACE, "k")
-    assert (call.caller.user_id, call.caller.role) == (ALICE["x-user-id"], "customer")
-    assert call.trace_id == "0af7651916cd43dd8448eb211c80319c"
-    assert 0 < call.remaining_seconds() <= 5
+    current = context_of({**ALICE, **REQUEST_ID, "traceparent": TRACE, "idempotency-key": "k"})
+    assert (current.request_id, current.traceparent, current.idempotency_key) == (
+        "request-1",
+        TRACE,
+        "k",
+    )
+    assert (current.caller.user_id, current.caller.role) == (ALICE["x-user-id"], "customer")
+    assert current.trace_id == "0af7651916cd43dd8448eb211c80319c"
+    assert 0 < current.remaining_seconds() <= 5
 
 
 def test_a_call_without_metadata_is_anonymous_and_gets_a_request_id():
-    first, second = call_seen({}), call_seen({})
+    first, second = context_of({}), context_of({})
     assert first.request_id
     assert first.request_id != second.request_id
     assert (first.caller, first.trace_id, first.idempotency_key) == (context.Caller(), "", "")
 
 
 def test_outside_of_a_call_the_context_is_empty():
-    call_seen(REQUEST_ID)
+    context_of(REQUEST_ID)
     assert context.current() == context.CallContext()
     assert context.current().remaining_seconds() is None
 
 
-def test_time_that_is_over_is_not_negative():
+def test_an_expired_deadline_has_no_remaining_seconds():
     assert context.CallContext(deadline=0.0).remaining_seconds() == 0.0
 
 
 @pytest.mark.parametrize("header", ["", "00-abc", "a-b-c-d-e"])
-def test_a_broken_trace_context_is_no_trace(header):
+def test_a_malformed_trace_context_has_no_trace_id(header):
     assert context.CallContext(traceparent=header).trace_id == ""
 
 
 def test_a_call_is_logged_once_without_its_content(log):
     request = catalog_pb2.StockCheckRequest(product_id="very-private", quantity=1)
-    answer_of(lambda _request: available(1), {**ALICE, **REQUEST_ID}, request)
+    call(lambda _request: available(1), {**ALICE, **REQUEST_ID}, request)
     (line,) = eventually(lambda: log)
     assert (line["event"], line["outcome"]) == ("call_answered", "OK")
     assert line["method"] == "/mamie_rosa.CatalogService/VerifyStock"
@@ -156,13 +163,13 @@ def test_a_call_is_logged_once_without_its_content(log):
     assert ALICE["x-user-id"] not in repr(line)
 
 
-def test_a_refused_call_is_logged_with_how_it_ended(log):
-    answer_of(raising(ShortError("Too few.")))
+def test_a_failed_call_is_logged_with_its_outcome(log):
+    call(raising(ShortError("Too few.")))
     assert [line["outcome"] for line in eventually(lambda: log)] == ["FAILED_PRECONDITION"]
 
 
 @pytest.mark.parametrize(
-    ("who", "ask", "reason"),
+    ("caller", "require", "reason"),
     [
         (ANONYMOUS, authorization.require_user, "NOT_SIGNED_IN"),
         (ALICE, authorization.require_user, ""),
@@ -170,11 +177,11 @@ def test_a_refused_call_is_logged_with_how_it_ended(log):
         (ALICE, authorization.require_admin, "ADMIN_ONLY"),
         (ADMIN, authorization.require_admin, ""),
         (ANONYMOUS, lambda: authorization.require_self_or_admin(""), "NOT_SIGNED_IN"),
-        (ALICE, lambda: authorization.require_self_or_admin("somebody"), "NOT_YOURS"),
+        (ALICE, lambda: authorization.require_self_or_admin("another"), "NOT_YOURS"),
         (ALICE, lambda: authorization.require_self_or_admin(ALICE["x-user-id"]), ""),
-        (ADMIN, lambda: authorization.require_self_or_admin("somebody"), ""),
+        (ADMIN, lambda: authorization.require_self_or_admin("another"), ""),
     ],
 )
-def test_who_may_do_what_is_decided_by_the_caller(who, ask, reason):
-    answer = answer_of(lambda _request: ask() and available(1), who)
+def test_authorization_depends_on_the_caller(caller, require, reason):
+    answer = call(lambda _request: require() and available(1), caller)
     assert (answer.reason if answer.code is not grpc.StatusCode.OK else "") == reason

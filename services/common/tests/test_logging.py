@@ -1,4 +1,4 @@
-"""One JSON object a line, whoever logs."""
+"""Every logger writes one JSON object a line."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from scripts.paths import ROOT
 
-# Logging is set up once for a process, so this is one of its own.
+# Logging is set up once per process, so this runs in one of its own.
 PROGRAM = """
 import logging, structlog
 from services.common.context import CallContext, use
@@ -24,9 +24,9 @@ with use(CallContext(request_id="r1", traceparent="00-0af7-b7ad-01")):
     except ZeroDivisionError:
         log.exception("crashed")
         logging.getLogger("library").exception("lost %s", "it")
-        logging.getLogger("pika.adapters").exception("what its user tells in a line")
+        logging.getLogger("pika.adapters").exception("an error that our code logs itself")
 logging.getLogger("library").info("chatter")
-logging.getLogger("pika.adapters").critical("what nobody can handle")
+logging.getLogger("pika.adapters").critical("a critical error")
 """
 
 
@@ -49,24 +49,24 @@ def test_every_event_is_one_line_of_json(lines):
     assert [line["event"] for line in lines] == events
 
 
-def test_every_line_says_who_when_and_how_grave(lines):
+def test_every_line_has_service_instance_time_and_level(lines):
     for line in lines:
         assert (line["service"], line["instance"]) == ("catalog", "catalog-1")
         assert line["timestamp"].endswith("Z")
     assert [line["level"] for line in lines] == ["info", "info", "error", "error", "critical"]
 
 
-def test_the_ids_of_the_call_are_on_the_lines_of_the_call_alone(lines):
+def test_lines_of_a_call_have_its_ids_and_no_other_line(lines):
     assert [line.get("request_id") for line in lines] == [None, "r1", "r1", "r1", None]
     assert [line.get("trace_id") for line in lines] == [None, "0af7", "0af7", "0af7", None]
 
 
-def test_text_is_kept_and_what_json_does_not_know_is_told_somehow(lines):
+def test_text_is_kept_and_any_object_is_rendered(lines):
     assert lines[1]["text"] == "Böse\n{zeile}"
     assert "object" in lines[1]["odd"]
 
 
-def test_an_exception_is_told_with_where_it_came_from(lines):
+def test_an_exception_has_its_traceback(lines):
     for line in lines[2:4]:
         assert line["exception"].startswith("Traceback")
         assert "ZeroDivisionError" in line["exception"]
@@ -76,6 +76,6 @@ def test_libraries_log_the_same_way(lines):
     assert (lines[3]["logger"], lines[3]["message"]) == ("library", "lost it")
 
 
-def test_the_client_of_the_bus_speaks_only_when_it_is_critical(lines):
-    told = [line["level"] for line in lines if line.get("logger", "").startswith("pika")]
-    assert told == ["critical"]
+def test_the_rabbitmq_client_logs_critical_errors_only(lines):
+    levels = [line["level"] for line in lines if line.get("logger", "").startswith("pika")]
+    assert levels == ["critical"]

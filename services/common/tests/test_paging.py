@@ -1,4 +1,4 @@
-"""Pages that begin with the order that their token names."""
+"""Pages of items keyed by order id."""
 
 from dataclasses import dataclass
 
@@ -14,39 +14,39 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Item:
     order_id: str
 
 
-ALL = [Kept(f"{number:03}a") for number in range(150)]
+ALL = [Item(f"{number:03}a") for number in range(150)]
 
 
 def list_from(order_id, limit):
-    return [kept for kept in ALL if kept.order_id >= order_id][:limit]
+    return [item for item in ALL if item.order_id >= order_id][:limit]
 
 
 @pytest.mark.parametrize("size", [1, 7, 149, 150, 151])
-def test_the_pages_are_everything_once(size):
+def test_the_pages_have_every_item_once(size):
     pages, token = [], ""
     while True:
         page, token = read_page(Request(size, token), list_from)
         pages.append(page)
         if not token:
             break
-    assert [kept for page in pages for kept in page] == ALL
+    assert [item for page in pages for item in page] == ALL
     assert {len(page) for page in pages[:-1]} <= {size}
     assert pages[-1]
 
 
-def test_a_page_has_a_size_when_none_is_asked_for():
+def test_a_request_without_a_size_gets_the_default():
     page, token = read_page(Request(), list_from)
     assert (len(page), token) == (DEFAULT_PAGE_SIZE, ALL[DEFAULT_PAGE_SIZE].order_id)
 
 
-def test_orders_are_compared_without_case():
+def test_page_tokens_are_case_insensitive():
     page, _ = read_page(Request(page_size=1, page_token="149A"), list_from)
     assert page == [ALL[149]]
 
 
-def test_nothing_is_one_empty_page():
+def test_no_items_are_one_empty_page():
     assert read_page(Request(), lambda _order_id, _limit: []) == ([], "")

@@ -1,4 +1,4 @@
-"""The bus on a real RabbitMQ: at least once, in order, five tries, nothing lost."""
+"""The bus on a real RabbitMQ: at least once, in order, five attempts, nothing lost."""
 
 import threading
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from services.common.errors import StoreUnavailableError, UnavailableError
 from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Consumer
 from services.common.messaging.events import CloudEvent
-from services.common.messaging.relay import OutboxRelay
+from services.common.messaging.relay import Outbox, OutboxRelay
 from services.common.tests.broker import build_event, count, running
 from tests.support.waiting import eventually
 
@@ -22,7 +22,7 @@ def events() -> list[CloudEvent]:
     return []
 
 
-def test_an_event_arrives_as_it_left(channel, queue, broker_url):
+def test_an_event_is_received_as_it_was_published(channel, queue, broker_url):
     sent, received = build_event(queue.types[0], traceparent="00-a-b-01"), events()
     with running(Consumer(queue=queue, handler=received.append, url=broker_url)):
         rabbitmq.publish(channel, sent)
@@ -30,7 +30,7 @@ def test_an_event_arrives_as_it_left(channel, queue, broker_url):
     assert received == [sent]
 
 
-def test_every_event_is_kept_in_the_log(channel, queue):
+def test_every_event_is_in_the_event_log(channel, queue):
     sent = build_event(queue.types[0])
     rabbitmq.publish(channel, sent)
     channel.basic_qos(prefetch_count=100)
@@ -45,29 +45,29 @@ def test_every_event_is_kept_in_the_log(channel, queue):
     channel.cancel()
 
 
-def test_a_message_that_is_refused_is_a_dead_letter_after_exactly_five_tries(
+def test_an_event_that_fails_is_a_dead_letter_after_exactly_five_attempts(
     channel, queue, broker_url
 ):
-    tries, good = [], []
+    attempts, processed = [], []
 
     def handle(event):
         if event.data == b"poison":
-            tries.append(event.id)
+            attempts.append(event.id)
             raise ValueError("poison")
-        good.append(event.data)
+        processed.append(event.data)
 
     with running(Consumer(queue=queue, handler=handle, url=broker_url)):
         rabbitmq.publish(channel, build_event(queue.types[0], data=b"poison"))
         for number in range(20):
             rabbitmq.publish(channel, build_event(queue.types[0], number))
         eventually(lambda: count(channel, queue.dead) == 1)
-        eventually(lambda: len(good) == 20)
-    assert len(tries) == 5
-    assert good == [str(number).encode() for number in range(20)]
+        eventually(lambda: len(processed) == 20)
+    assert len(attempts) == 5
+    assert processed == [str(number).encode() for number in range(20)]
     assert count(channel, queue.name) == 0
 
 
-def test_a_message_that_is_no_event_is_a_dead_letter_too(channel, queue, broker_url):
+def test_a_malformed_message_becomes_a_dead_letter(channel, queue, broker_url):
     properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
     with running(Consumer(queue=queue, handler=lambda _event: None, url=broker_url)):
         channel.basic_publish(
@@ -76,7 +76,7 @@ def test_a_message_that_is_no_event_is_a_dead_letter_too(channel, queue, broker_
         eventually(lambda: count(channel, queue.dead) == 1)
 
 
-def test_a_consumer_that_dies_each_time_does_so_five_times(channel, queue, broker_url):
+def test_a_message_that_kills_its_consumer_is_delivered_five_times(channel, queue, broker_url):
     rabbitmq.publish(channel, build_event(queue.types[0]))
     deaths = 0
     while count(channel, queue.dead) == 0:
@@ -86,27 +86,29 @@ def test_a_consumer_that_dies_each_time_does_so_five_times(channel, queue, broke
     assert deaths == 5
 
 
-def test_what_is_away_is_waited_for_and_not_counted_as_a_try(channel, queue, broker_url):
-    handled = []
+def test_an_unavailable_dependency_is_waited_for_and_not_counted_as_an_attempt(
+    channel, queue, broker_url
+):
+    attempts = []
 
     def handle(event):
-        handled.append(event.id)
-        if len(handled) == 1:
+        attempts.append(event.id)
+        if len(attempts) == 1:
             raise StoreUnavailableError
 
     with running(Consumer(queue=queue, handler=handle, url=broker_url)):
         rabbitmq.publish(channel, build_event(queue.types[0]))
-        eventually(lambda: len(handled) == 2)
+        eventually(lambda: len(attempts) == 2)
     assert count(channel, queue.dead) == 0
 
 
-def test_an_event_that_nobody_keeps_is_not_confirmed(channel):
+def test_a_message_without_a_queue_is_not_confirmed(channel):
     with pytest.raises(pika.exceptions.UnroutableError):
-        channel.basic_publish("", "nobody-has-this-queue", b"", mandatory=True)
+        channel.basic_publish("", "no-such-queue", b"", mandatory=True)
 
 
-class InMemoryOutbox:
-    """An outbox in a list, exclusive as a store's own."""
+class InMemoryOutbox(Outbox):
+    """An outbox in a list, which one relay at a time can take from."""
 
     def __init__(self, events):
         self.events = list(events)
@@ -139,14 +141,14 @@ def test_two_relays_publish_every_event_once_and_in_order(queue, broker_url):
     assert outbox.events == []
 
 
-def test_a_relay_waits_for_a_broker_that_is_away_and_loses_nothing(queue):
+def test_a_relay_keeps_the_events_while_the_broker_is_unavailable(queue):
     outbox = InMemoryOutbox([build_event(queue.types[0])])
     relay = OutboxRelay(outbox=outbox, url="amqp://guest:guest@127.0.0.1:1/%2F", name="test")
     with running(relay):
         assert len(outbox.events) == 1
 
 
-def test_a_queue_cannot_be_declared_where_nobody_answers():
+def test_declaring_a_queue_at_an_unavailable_broker_is_unavailable():
     nowhere = "amqp://guest:guest@127.0.0.1:1/%2F"
     with pytest.raises(UnavailableError):
-        rabbitmq.declare(nowhere, rabbitmq.Queue("nobody", []))
+        rabbitmq.declare(nowhere, rabbitmq.Queue("test", []))

@@ -140,9 +140,7 @@ class TestWithARealAgent:
     def instance(self):
         return Instance(f"test-{uuid.uuid4().hex[:8]}", "127.0.0.1", 1)
 
-    def test_an_instance_that_another_client_deregistered_is_registered_again(
-        self, consul_url, instance
-    ):
+    def test_after_a_deregistration_it_is_registered_again(self, consul_url, instance):
         consul = ConsulClient(consul_url)
         registration = start_registration(consul, instance, name=instance.instance_id)
         registered = lambda: consul.is_in_catalogue(instance.instance_id, instance)  # noqa: E731

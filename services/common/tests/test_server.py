@@ -1,4 +1,4 @@
-"""A server of ours, on a real socket: admission, health, reflection, ports, and its end."""
+"""The server on a real socket: admission, health, reflection, ports, stop."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -39,14 +39,14 @@ def health(channel, service=""):
 
 
 def begin(channel, slow):
-    """Begin a call and return when it is being answered."""
+    """Start a call and return when the servicer has it."""
     call = stub(channel).VerifyStock.future(ASK, timeout=30)
     assert slow.entered.wait(10)
     return call
 
 
 class TestAdmission:
-    """One thread and two places to wait."""
+    """With one thread and a queue of two."""
 
     @pytest.fixture
     def server(self, slow):
@@ -54,17 +54,17 @@ class TestAdmission:
         HealthMonitor(servicer=server.health, names=server.names, checks={}).check_once()
         return server
 
-    def test_beyond_the_limit_calls_are_refused_at_once(self, server, slow):
+    def test_calls_beyond_the_limit_are_rejected_at_once(self, server, slow):
         with serving(server) as channel:
             calls = [begin(channel, slow)]
             calls += [stub(channel).VerifyStock.future(ASK, timeout=30) for _ in range(9)]
-            refused = eventually(lambda: done if len(done := finished(calls)) == 7 else None)
-            assert {call.code() for call in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-            assert {read_status(call)[0] for call in refused} == {"OVERLOADED"}
+            rejected = eventually(lambda: done if len(done := finished(calls)) == 7 else None)
+            assert {call.code() for call in rejected} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+            assert {read_status(call)[0] for call in rejected} == {"OVERLOADED"}
             slow.release.set()
             assert sum(call.code() is grpc.StatusCode.OK for call in calls) == 3
 
-    def test_an_overloaded_server_still_tells_its_health(self, server, slow):
+    def test_an_overloaded_server_still_answers_health_checks(self, server, slow):
         with serving(server) as channel:
             begin(channel, slow)
             for _ in range(9):
@@ -73,7 +73,7 @@ class TestAdmission:
             assert health(channel, SERVICE) == SERVING
             slow.release.set()
 
-    def test_when_the_load_is_gone_calls_are_answered_again(self, server, slow):
+    def test_after_an_overload_calls_succeed_again(self, server, slow):
         with serving(server) as channel:
             begin(channel, slow)
             calls = [stub(channel).VerifyStock.future(ASK, timeout=30) for _ in range(9)]
@@ -86,13 +86,13 @@ def finished(calls):
     return [call for call in calls if call.done()]
 
 
-def test_two_servers_on_one_port_are_one_too_many():
+def test_a_second_server_cannot_listen_on_the_same_port():
     first = build_server(lambda _request: available(1))
     with serving(first), pytest.raises(CannotListenError, match=f"127.0.0.1:{first.port}"):
         build_server(lambda _request: available(2), port=first.port)
 
 
-def test_the_port_of_a_server_that_stopped_is_free():
+def test_the_port_of_a_stopped_server_is_free():
     first = build_server(lambda _request: available(1))
     with serving(first):
         pass
@@ -102,10 +102,10 @@ def test_the_port_of_a_server_that_stopped_is_free():
 
 def test_reflection_lists_all_services():
     with serving(build_server(lambda _request: available(1))) as channel:
-        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
         reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
-        (answer,) = reflection.ServerReflectionInfo(asked, timeout=5)
-    assert {service.name for service in answer.list_services_response.service} == {
+        (response,) = reflection.ServerReflectionInfo(requests, timeout=5)
+    assert {service.name for service in response.list_services_response.service} == {
         SERVICE,
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
@@ -122,27 +122,27 @@ def test_an_unknown_method_is_unimplemented():
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_graceful_stop_finishes_the_calls_in_flight_and_takes_no_more(slow):
+def test_a_graceful_stop_finishes_the_calls_in_flight_and_accepts_no_more(slow):
     server = build_server(slow)
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         call = begin(channel, slow)
         with ThreadPoolExecutor(1) as stopper:
             stopped = stopper.submit(server.stop, 30)
-            eventually(lambda: refuses(channel))
+            eventually(lambda: is_unavailable(channel))
             assert not stopped.done()
             slow.release.set()
             assert call.result(timeout=10) == available(1)
             stopped.result(timeout=10)
 
 
-def refuses(channel):
+def is_unavailable(channel):
     future = stub(channel).VerifyStock.future(ASK, timeout=0.2)
     future.exception()
     return future.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_stop_without_patience_cuts_calls_off(slow):
+def test_a_stop_without_grace_cancels_calls(slow):
     server = build_server(slow)
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -158,7 +158,7 @@ class ShortError(UnprocessableError):
     reason = "SHORT"
 
 
-def test_an_error_arrives_with_its_reason_its_facts_and_its_http_status():
+def test_an_error_arrives_with_its_reason_metadata_and_http_status():
     def behavior(_request):
         raise ShortError("Zu wenig für alle.", productIds="a")
 
@@ -170,7 +170,7 @@ def test_an_error_arrives_with_its_reason_its_facts_and_its_http_status():
     assert (HTTP_CODE, "422") in caught.value.trailing_metadata()
 
 
-def test_a_bug_arrives_without_its_text():
+def test_an_unexpected_exception_arrives_without_its_text():
     def behavior(_request):
         raise RuntimeError("secret")
 

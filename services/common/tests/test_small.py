@@ -1,4 +1,4 @@
-"""Money, time, ids, events and what is done again and again."""
+"""Money, clock, ids, events and the periodic worker."""
 
 import threading
 import uuid
@@ -28,22 +28,22 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
         ("99999999.995", "100000000.00"),
     ],
 )
-def test_amounts_are_rounded_to_the_cent_halves_up_wherever_it_happens(amount, rounded):
+def test_every_function_rounds_amounts_to_the_cent_halves_up(amount, rounded):
     assert str(money.round_amount(Decimal(amount))) == rounded
     assert str(money.parse_amount(amount)) == rounded
     assert money.format_amount(Decimal(amount)) == rounded
 
 
 @pytest.mark.parametrize("text", ["12.90", "0.00", "1234567.89"])
-def test_an_amount_travels_there_and_back(text):
+def test_parsing_and_formatting_an_amount_is_lossless(text):
     assert money.format_amount(money.parse_amount(text)) == text
 
 
-def test_the_present_is_in_utc():
+def test_the_current_time_is_in_utc():
     assert clock.utc_now().utcoffset() == timedelta(0)
 
 
-def test_ids_are_uuids_and_never_the_same():
+def test_ids_are_unique_uuids():
     ids = {clock.new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(str(uuid.UUID(each)) == each for each in ids)
@@ -54,7 +54,7 @@ def built_event():
     return build_event(data, source="catalog", subject="p1", now=NOW, new_id=lambda: "id-1")
 
 
-def test_an_event_belongs_to_the_call_that_is_being_answered():
+def test_an_event_has_the_trace_of_the_current_call():
     with use(CallContext(traceparent="00-a-b-01")):
         event = built_event()
     assert (event.id, event.time, event.subject) == ("id-1", NOW, "p1")
@@ -67,8 +67,8 @@ def test_an_event_outside_of_a_call_has_no_trace():
     assert built_event().traceparent == ""
 
 
-class Rounds:
-    """Work that counts its rounds, fails in the first and tells when it has done three."""
+class Calls:
+    """Work that counts its calls, fails in the first, and sets `three` in the third."""
 
     def __init__(self):
         self.count = 0
@@ -82,17 +82,17 @@ class Rounds:
             self.three.set()
 
 
-def test_work_goes_on_after_a_round_that_failed(log):
-    rounds = Rounds()
-    worker = PeriodicWorker(name="sweeper", work=rounds, interval_seconds=0.001)
+def test_work_goes_on_after_an_exception(log):
+    calls = Calls()
+    worker = PeriodicWorker(name="sweeper", work=calls, interval_seconds=0.001)
     worker.start()
-    assert rounds.three.wait(10)
+    assert calls.three.wait(10)
     worker.stop()
     failed = [line for line in log if line["event"] == "periodic_work_failed"]
     assert [(line["worker"], line["exc_info"]) for line in failed] == [("sweeper", True)]
 
 
-def test_stopping_waits_for_the_round_that_is_being_done():
+def test_stopping_waits_for_a_running_call():
     began, finish, done = threading.Event(), threading.Event(), []
 
     def work():

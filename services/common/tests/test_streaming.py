@@ -1,4 +1,4 @@
-"""A server of streams, with and without a socket."""
+"""The streaming server, with and without a socket."""
 
 import asyncio
 import threading
@@ -43,8 +43,8 @@ class ShortError(UnprocessableError):
     reason = "SHORT"
 
 
-def answering(behavior, metadata=None, request=WATCH):
-    """Return how a stream that behaves so ends, and what it wrote."""
+def run_stream(behavior, metadata=None, request=WATCH):
+    """Run a stream to its end; return its outcome and its parts."""
 
     async def call():
         begun = StreamCall(metadata or {}).begin(with_interceptors(behavior, METHOD), request)
@@ -68,43 +68,43 @@ async def crashing(_request, _context):
     yield
 
 
-class TestAroundAStream:
-    def test_its_parts_pass_as_they_are(self):
-        answer, parts = answering(two)
+class TestInterceptors:
+    def test_parts_are_written_unchanged(self):
+        answer, parts = run_stream(two)
         assert (answer.code, parts) == (grpc.StatusCode.OK, [part("1"), part("2")])
 
-    def test_an_error_of_ours_ends_it_with_its_reason(self):
-        answer, parts = answering(failing)
+    def test_an_error_ends_the_stream_with_its_reason(self):
+        answer, parts = run_stream(failing)
         assert (answer.code, answer.http) == (grpc.StatusCode.FAILED_PRECONDITION, 422)
         assert (answer.reason, answer.facts, parts) == ("SHORT", {"productIds": "a"}, [part("1")])
 
-    def test_a_bug_ends_it_without_its_text(self, log):
-        answer, _ = answering(crashing, {"x-request-id": "request-1"})
+    def test_an_unexpected_exception_ends_the_stream_without_its_text(self, log):
+        answer, _ = run_stream(crashing, {"x-request-id": "request-1"})
         assert (answer.code, answer.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
         assert answer.facts == {"requestId": "request-1"}
         assert "secret" not in answer.text
         assert [entry["event"] for entry in log] == ["call_crashed", "stream_ended"]
 
-    def test_a_request_that_breaks_the_rules_never_reaches_the_servicer(self):
-        answer, _ = answering(crashing, request=order_events_pb2.WatchOrderRequest(id=""))
+    def test_an_invalid_request_does_not_reach_the_servicer(self):
+        answer, _ = run_stream(crashing, request=order_events_pb2.WatchOrderRequest(id=""))
         assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
 
-    def test_the_caller_is_known_from_the_first_part_to_the_last(self):
+    def test_the_caller_is_in_the_context_until_the_last_part(self):
         async def naming(_request, _context):
             for _ in range(2):
                 yield part(authorization.require_user().user_id)
                 await asyncio.sleep(0)
 
-        _, parts = answering(naming, ALICE)
+        _, parts = run_stream(naming, ALICE)
         assert parts == [part(ALICE["x-user-id"])] * 2
 
-    def test_its_end_is_logged_once(self, log):
-        answering(failing)
+    def test_the_end_of_a_stream_is_logged_once(self, log):
+        run_stream(failing)
         (line,) = log
         assert (line["event"], line["outcome"]) == ("stream_ended", "FAILED_PRECONDITION")
         assert line["method"] == METHOD
 
-    def test_a_client_that_leaves_ends_the_servicers_work_in_the_calls_own_context(self, log):
+    def test_a_disconnect_closes_the_generator_in_the_context_of_the_call(self, log):
         ended = []
 
         async def endless(_request, _context):
@@ -150,7 +150,7 @@ class TestOnASocket:
 
         return parts
 
-    def test_parts_arrive_as_they_are_made(self, build, until_closed, source):
+    def test_parts_arrive_when_they_are_yielded(self, build, until_closed, source):
         server = build(until_closed)
         with streaming(server) as channel:
             call = watch(channel)
@@ -158,20 +158,20 @@ class TestOnASocket:
             server._loop.call_soon_threadsafe(source.close)
             assert list(call) == [part("2")]
 
-    def test_an_error_arrives_with_its_reason_its_facts_and_its_http_status(self, build):
+    def test_an_error_arrives_with_its_reason_metadata_and_http_status(self, build):
         with streaming(build(failing)) as channel, pytest.raises(grpc.RpcError) as caught:
             list(watch(channel))
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert read_status(caught.value) == ("SHORT", {"productIds": "a"})
         assert (HTTP_CODE, "422") in caught.value.trailing_metadata()
 
-    def test_a_bug_arrives_without_its_text(self, build):
+    def test_an_unexpected_exception_arrives_without_its_text(self, build):
         with streaming(build(crashing)) as channel, pytest.raises(grpc.RpcError) as caught:
             list(watch(channel))
         assert read_status(caught.value)[0] == "INTERNAL"
         assert "secret" not in repr(caught.value)
 
-    def test_hundreds_of_streams_take_no_thread_each(self, build, until_closed):
+    def test_streams_share_one_thread(self, build, until_closed):
         with streaming(build(until_closed)) as channel:
             assert next(watch(channel)) == part("1")
             before = threading.active_count()
@@ -181,7 +181,7 @@ class TestOnASocket:
             for call in calls:
                 call.cancel()
 
-    def test_beyond_the_limit_streams_are_refused_until_others_end(self, build, until_closed):
+    def test_streams_beyond_the_limit_are_rejected_until_one_ends(self, build, until_closed):
         with streaming(build(until_closed, stream_limit=1)) as channel:
             first = watch(channel)
             next(first)
@@ -192,13 +192,13 @@ class TestOnASocket:
             first.cancel()
             assert eventually(lambda: is_admitted(channel))
 
-    def test_the_source_works_from_start_to_end(self, build, source):
+    def test_the_source_runs_from_start_to_stop(self, build, source):
         with streaming(build(two)) as channel:
             list(watch(channel))
-            assert source.works
-        assert not source.works
+            assert source.running
+        assert not source.running
 
-    def test_a_graceful_stop_lets_the_streams_end_by_themselves(self, build, until_closed):
+    def test_a_graceful_stop_lets_the_streams_end(self, build, until_closed):
         server = build(until_closed)
         server.start()
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -209,7 +209,7 @@ class TestOnASocket:
                 assert [list(call) for call in calls] == [[part("2")]] * 20
                 stopped.result(timeout=10)
 
-    def test_a_stream_that_does_not_end_is_cut_off(self, build):
+    def test_a_stream_that_does_not_end_is_cancelled(self, build):
         async def endless(_request, _context):
             yield part("1")
             await asyncio.Event().wait()
@@ -223,7 +223,7 @@ class TestOnASocket:
             with pytest.raises(grpc.RpcError):
                 next(call)
 
-    def test_its_health_is_what_a_monitor_says(self, build):
+    def test_its_health_is_set_by_a_monitor(self, build):
         server = build(two)
         monitor = HealthMonitor(servicer=server.health, names=server.names, checks={})
         with streaming(server) as channel:
@@ -235,10 +235,10 @@ class TestOnASocket:
 
     def test_reflection_lists_all_services(self, build):
         with streaming(build(two)) as channel:
-            asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+            requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
             reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
-            (answer,) = reflection.ServerReflectionInfo(asked, timeout=5)
-        assert {service.name for service in answer.list_services_response.service} == {
+            (response,) = reflection.ServerReflectionInfo(requests, timeout=5)
+        assert {service.name for service in response.list_services_response.service} == {
             STREAM,
             "grpc.health.v1.Health",
             "grpc.reflection.v1alpha.ServerReflection",
@@ -266,7 +266,7 @@ def health(channel, service=""):
 
 
 class TestWrongServer:
-    def test_a_stream_is_not_let_onto_the_server_for_unary_methods(self):
+    def test_the_server_for_unary_methods_rejects_a_streaming_service(self):
         with pytest.raises(WrongServerError, match="has stream methods"):
             GrpcServer(
                 bindings=[scripted(two)],
@@ -276,7 +276,7 @@ class TestWrongServer:
                 queue_limit=1,
             )
 
-    def test_a_unary_method_is_not_let_onto_the_server_for_streams(self):
+    def test_the_streaming_server_rejects_a_unary_service(self):
         add = catalog_pb2_grpc.add_CatalogServiceServicer_to_server
         unary = ServiceBinding(SERVICE, ScriptedServicer(lambda _request: available(1)), add)
         with pytest.raises(WrongServerError, match="has unary methods"):

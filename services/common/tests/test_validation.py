@@ -1,4 +1,4 @@
-"""No string of a request holds a NUL, wherever in it the string is."""
+"""No string of a request may contain a NUL."""
 
 import pytest
 from google.protobuf import any_pb2, struct_pb2, wrappers_pb2
@@ -22,7 +22,7 @@ def test_a_nul_is_found_in_a_field():
     assert fields(catalog_pb2.GetProductRequest(id="prod\0_001")) == ["id"]
 
 
-def test_a_nul_is_found_in_a_list_of_messages_and_named_by_its_place():
+def test_a_nul_is_found_in_a_list_of_messages_with_its_index():
     request = catalog_pb2.CheckStockRequest(items=[line("a"), line("b\0"), line("\0")])
     assert fields(request) == ["items[1].productId", "items[2].productId"]
 
@@ -39,14 +39,14 @@ def test_a_nul_is_found_in_the_keys_and_the_values_of_maps():
     assert fields(info) == ["metadata"]
 
 
-def test_a_nul_is_found_deep_inside():
+def test_a_nul_is_found_in_nested_messages():
     request = struct_pb2.Struct()
     request.update({"a": [{"b": "c\0"}]})
     path = "fields[a].listValue.values[0].structValue.fields[b].stringValue"
     assert fields(request) == [path]
 
 
-def test_broken_rules_and_nuls_are_told_together():
+def test_rule_violations_and_nuls_are_reported_together():
     request = catalog_pb2.CheckStockRequest(items=[line("a\0", quantity=0)])
     assert sorted(fields(request)) == ["items[0].productId", "items[0].quantity"]
 
@@ -61,5 +61,5 @@ def test_broken_rules_and_nuls_are_told_together():
         catalog_pb2.ListProductsRequest(),
     ],
 )
-def test_zero_bytes_that_are_not_in_strings_are_fine(request_):
+def test_zero_bytes_outside_of_strings_are_valid(request_):
     validate(request_)

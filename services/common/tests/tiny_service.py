@@ -1,53 +1,76 @@
-"""The smallest service there is, as a process.
+"""A minimal service as a process.
 
-`python -m services.common.tests.tiny_service NAME [away] [streams]`: under that name, with a
-store that may be away, and with streams that go on until the service leaves.
+`python -m services.common.tests.tiny_service NAME [no-store] [streams]`: with this name, with
+or without a store that is unavailable, and with or without streams that last until the stop.
 """
 
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
+from google.api.httpbody_pb2 import HttpBody
 from mamie_rosa import catalog_pb2_grpc
 
 from services.common import runtime
 from services.common.config import ServiceConfig, reading_environment
+from services.common.manifest import Manifest
 from services.common.rpc.server import ServiceBinding
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available
 from services.common.tests.streams import FakeSource, part, scripted
 
 
-def store_is_away() -> None:
-    """Fail as a store does."""
-    raise ConnectionError("away")
+def fail_check() -> None:
+    """Fail as the check of an unavailable store."""
+    raise ConnectionError("no store")
 
 
 def streaming(name: str) -> runtime.Streaming:
-    """Return streams that say that they have begun, and wait for their source to be closed."""
+    """Build streams that send one part and end when their source is closed."""
     source = FakeSource()
 
-    async def parts(_request, _context):
-        yield part("begun")
+    async def parts(_request: object, _context: object) -> AsyncIterator[HttpBody]:
+        yield part("started")
         await source.closed.wait()
 
     return runtime.Streaming(name=f"{name}-streams", bindings=[scripted(parts)], source=source)
 
 
-def serve(name: str, config: ServiceConfig, *, away: bool, streams: bool) -> None:
-    """Serve until told to stop."""
+def serve(name: str, config: ServiceConfig, *, has_store: bool, has_streams: bool) -> None:
+    """Serve until SIGTERM."""
     servicer = ScriptedServicer(lambda _request: available(1))
     add = catalog_pb2_grpc.add_CatalogServiceServicer_to_server
     runtime.serve(
         name=name,
         config=config,
         bindings=[ServiceBinding(SERVICE, servicer, add)],
-        checks={"store": store_is_away} if away else {},
-        streaming=streaming(name) if streams else None,
+        checks={} if has_store else {"store": fail_check},
+        streaming=streaming(name) if has_streams else None,
     )
 
 
-if __name__ == "__main__":
-    name, *how = sys.argv[1:]
+@dataclass(frozen=True)
+class TinyConfig:
+    """Settings of the process."""
+
+    service: ServiceConfig
+
+
+def read_config() -> TinyConfig:
+    """Read the environment."""
     with reading_environment() as env:
-        config = ServiceConfig.read(env)
+        return TinyConfig(ServiceConfig.read(env))
+
+
+if __name__ == "__main__":
+    name, *options = sys.argv[1:]
     sys.argv = sys.argv[:1]
-    wanted = {option: option in how for option in ("away", "streams")}
-    runtime.main(name, config, verbs={"serve": lambda: serve(name, config, **wanted)})
+    runtime.run(
+        Manifest(name=name, port=0),
+        read_config,
+        serve=lambda config: serve(
+            name,
+            config.service,
+            has_store="no-store" not in options,
+            has_streams="streams" in options,
+        ),
+    )

@@ -12,7 +12,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, Discov
 
 from services.common.mesh.consul import ConsulClient
 from services.common.tests.fakes import available, build_server, serving
-from services.common.tests.processes import control_plane, output_of, running, serves
+from services.common.tests.processes import control_plane, is_serving, output_of, running
 from services.control_plane.ads import METHOD, SERVICE, DiscoveryServer
 from services.control_plane.policy import read_policy
 from services.control_plane.resources import ENDPOINTS, build
@@ -76,7 +76,7 @@ def test_without_consul_it_runs_and_is_not_ready():
         with grpc.insecure_channel(plane.address) as channel:
             grpc.channel_ready_future(channel).result(timeout=30)
             with pytest.raises(AssertionError):
-                eventually(lambda: serves(channel), seconds=0.5)
+                eventually(lambda: is_serving(channel), seconds=0.5)
         assert plane.process.poll() is None
 
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from services.common.clock import new_id
 from services.common.messaging.events import CloudEvent, build_event
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.notifications.domain import (
     Audience,
     Channel,

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from mamie_rosa.events.v1 import events_pb2
 
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.notifications.consumer import QUEUE, EventHandler, InvalidEventError, to_effect
 from services.notifications.domain import (
     MAX_EVENT_AGE,

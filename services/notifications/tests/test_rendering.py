@@ -6,7 +6,7 @@ import pytest
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.languages import Language
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.notifications import domain
 from services.notifications.consumer import to_effect
 from services.notifications.domain import Channel, NotSentError, Recipient

@@ -1,4 +1,4 @@
-"""What the other services keep by order, read page after page over gRPC."""
+"""The records of the upstreams, read page by page over gRPC."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
@@ -11,31 +11,40 @@ from mamie_rosa.promotions.internal.v1 import promotions_pb2, promotions_pb2_grp
 from services.common.mesh.channels import Mesh
 from services.common.money import parse_amount
 from services.orders.clients import translate_errors
-from services.orders.reconciliation.records import Part, Payment, Redemption, Reservation, Source
+from services.orders.reconciliation.records import (
+    Payment,
+    PaymentState,
+    Record,
+    Redemption,
+    RedemptionState,
+    Reservation,
+    ReservationState,
+    Source,
+)
 
 PAGE_TIMEOUT_SECONDS = 5.0
 
-FetchPage = Callable[[str, int], tuple[Iterator[Part], str]]
-"""Given a token and a number, returns so many at most, and the token of the next page."""
+FetchPage = Callable[[str, int], tuple[Iterator[Record], str]]
+"""Given a page token and a page size, returns a page and the token of the next one."""
 
 
-def sources_over(mesh: Mesh) -> Sequence[Source]:
-    """Return what the other services keep, as they are found in the mesh.
+def build_sources(mesh: Mesh) -> Sequence[Source]:
+    """Build the sources of all upstreams.
 
-    The channels are their own: a slow page never opens the circuit that sales depend on.
+    They have channels of their own: a slow page never opens the circuit breaker of the saga.
     """
     return [
-        payments_over_grpc(mesh.channel("payments")),
-        reservations_over_grpc(mesh.channel("catalog")),
-        redemptions_over_grpc(mesh.channel("promotions")),
+        build_payments_source(mesh.channel("payments")),
+        build_reservations_source(mesh.channel("catalog")),
+        build_redemptions_source(mesh.channel("promotions")),
     ]
 
 
-def payments_over_grpc(channel: grpc.Channel) -> Source:
-    """Return the payments, as the payments service lists them."""
+def build_payments_source(channel: grpc.Channel) -> Source:
+    """Build the source of payments."""
     stub = payments_pb2_grpc.PaymentsServiceStub(channel)
 
-    def fetch(token: str, size: int) -> tuple[Iterator[Part], str]:
+    def fetch(token: str, size: int) -> tuple[Iterator[Record], str]:
         request = payments_pb2.ListPaymentsRequest(page_token=token, page_size=size)
         with translate_errors("payments"):
             page = stub.ListPayments(request, timeout=PAGE_TIMEOUT_SECONDS)
@@ -44,11 +53,11 @@ def payments_over_grpc(channel: grpc.Channel) -> Source:
     return _paged(fetch)
 
 
-def reservations_over_grpc(channel: grpc.Channel) -> Source:
-    """Return the reservations, as the catalog service lists them."""
+def build_reservations_source(channel: grpc.Channel) -> Source:
+    """Build the source of reservations."""
     stub = catalog_pb2_grpc.CatalogServiceStub(channel)
 
-    def fetch(token: str, size: int) -> tuple[Iterator[Part], str]:
+    def fetch(token: str, size: int) -> tuple[Iterator[Record], str]:
         request = catalog_pb2.ListReservationsRequest(page_token=token, page_size=size)
         with translate_errors("catalog"):
             page = stub.ListReservations(request, timeout=PAGE_TIMEOUT_SECONDS)
@@ -57,11 +66,11 @@ def reservations_over_grpc(channel: grpc.Channel) -> Source:
     return _paged(fetch)
 
 
-def redemptions_over_grpc(channel: grpc.Channel) -> Source:
-    """Return the redemptions, as the promotions service lists them."""
+def build_redemptions_source(channel: grpc.Channel) -> Source:
+    """Build the source of redemptions."""
     stub = promotions_pb2_grpc.PromotionsServiceStub(channel)
 
-    def fetch(token: str, size: int) -> tuple[Iterator[Part], str]:
+    def fetch(token: str, size: int) -> tuple[Iterator[Record], str]:
         request = promotions_pb2.ListRedemptionsRequest(page_token=token, page_size=size)
         with translate_errors("promotions"):
             page = stub.ListRedemptions(request, timeout=PAGE_TIMEOUT_SECONDS)
@@ -71,7 +80,7 @@ def redemptions_over_grpc(channel: grpc.Channel) -> Source:
 
 
 def _paged(fetch: FetchPage) -> Source:
-    def read(order_id: str, size: int) -> Iterator[Part]:
+    def read(order_id: str, size: int) -> Iterator[Record]:
         page, token = fetch(order_id, size)
         yield from page
         while token:
@@ -84,7 +93,7 @@ def _paged(fetch: FetchPage) -> Source:
 def _to_payment(payment: payments_pb2.Payment) -> Payment:
     return Payment(
         order_id=payment.order_id,
-        status=payments_pb2.Payment.Status.Name(payment.status),
+        state=PaymentState(payments_pb2.Payment.Status.Name(payment.status)),
         amount=parse_amount(payment.amount),
         refunded=parse_amount(payment.refunded_amount),
         currency=payment.currency,
@@ -95,18 +104,18 @@ def _to_payment(payment: payments_pb2.Payment) -> Payment:
 def _to_reservation(reservation: catalog_pb2.Reservation) -> Reservation:
     return Reservation(
         order_id=reservation.order_id,
-        state=catalog_pb2.Reservation.State.Name(reservation.state),
+        state=ReservationState(catalog_pb2.Reservation.State.Name(reservation.state)),
         lines={line.product_id: line.quantity for line in reservation.lines},
         expires_at=reservation.expire_time.ToDatetime(tzinfo=UTC),
     )
 
 
 def _to_redemption(redemption: promotions_pb2.Redemption) -> Redemption:
-    redeemed = redemption.HasField("redeem_time")
+    has_time = redemption.HasField("redeem_time")
     return Redemption(
         order_id=redemption.order_id,
-        state=promotions_pb2.Redemption.State.Name(redemption.state),
+        state=RedemptionState(promotions_pb2.Redemption.State.Name(redemption.state)),
         code=redemption.promo_code,
         user_id=redemption.user_id,
-        redeemed_at=redemption.redeem_time.ToDatetime(tzinfo=UTC) if redeemed else None,
+        redeemed_at=redemption.redeem_time.ToDatetime(tzinfo=UTC) if has_time else None,
     )

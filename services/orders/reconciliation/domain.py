@@ -1,9 +1,9 @@
-"""Where the services do not agree about an order, and what may be done about it.
+"""Discrepancies between the services about an order, and their repairs.
 
-An order that has come to rest has its money, its stock and its promotion code in one of
-two states: all taken, or all given back. Whatever else the services say is a discrepancy;
-so is what belongs to no order, and an order that nobody carries on. docs/reconciliation.md
-tells what each kind means to a person.
+An order whose saga is complete has its money, its stock and its promotion code in one of two
+states: captured, committed and redeemed, or refunded and released. Everything else is a
+discrepancy; so is a record without an order, and an order whose saga does not progress.
+docs/reconciliation.md explains each kind to the platform team.
 """
 
 from collections import Counter
@@ -12,17 +12,26 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.orders.domain import NOTHING, Order, OrderStatus, next_step
-from services.orders.reconciliation.records import Records, Redemption, SagaEntry, describe
+from services.orders.domain import ZERO, Order, next_step
+from services.orders.reconciliation.records import (
+    OrderRecords,
+    PaymentState,
+    Redemption,
+    Reservation,
+    ReservationState,
+    SagaEntry,
+    describe,
+)
+from services.orders.states import OrderStatus
 
-GRACE = timedelta(seconds=60)
-"""What changed less long ago may be on its way, and is left alone."""
-PATIENCE = timedelta(minutes=10)
-"""How long an order may need for a step before somebody has to look."""
+GRACE_PERIOD = timedelta(seconds=60)
+"""What changed less long ago may still be in progress, and is skipped."""
+STALL_TIMEOUT = timedelta(minutes=10)
+"""How long an order may wait for a step before it is reported as stalled."""
 
 
 class Repair(StrEnum):
-    """What mends a discrepancy; each may be done twice, and too late, without harm."""
+    """A repair of a discrepancy; each is idempotent, and harmless when it comes too late."""
 
     REFUND_PAYMENT = "REFUND_PAYMENT"
     COMMIT_STOCK = "COMMIT_STOCK"
@@ -35,7 +44,7 @@ class Repair(StrEnum):
 
 
 class Kind(StrEnum):
-    """On what the services do not agree."""
+    """A kind of discrepancy; the names are part of the internal contract."""
 
     HISTORY_LOST = "HISTORY_LOST"
     HISTORY_BROKEN = "HISTORY_BROKEN"
@@ -78,15 +87,12 @@ REPAIRS: Mapping[Kind, Repair] = {
     Kind.PROMO_NOT_RELEASED: Repair.RELEASE_PROMO,
     Kind.PROMO_WITHOUT_ORDER: Repair.RELEASE_PROMO,
 }
-"""What is safe to do; the other kinds are for a person to decide."""
-
-
-# What does not agree ---------------------------------------------------------------------
+"""The safe repairs; the other kinds are for a person to decide."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Discrepancy:
-    """Something that does not agree; `facts` are what the services say."""
+    """A disagreement about an order; `facts` describe the records of the services."""
 
     kind: Kind
     order_id: str = ""
@@ -94,119 +100,125 @@ class Discrepancy:
 
     @property
     def repair(self) -> Repair | None:
-        """Return what mends it; None when only a person can."""
+        """Return its repair; None when a person has to decide."""
         return REPAIRS.get(self.kind)
 
 
-def compare(records: Records, now: datetime) -> list[Discrepancy]:
-    """Return all on which the services do not agree about an order."""
+def compare(records: OrderRecords, now: datetime) -> list[Discrepancy]:
+    """Return the discrepancies of an order."""
     return [
         Discrepancy(kind=kind, order_id=records.order_id, facts=describe(records))
-        for kind in _judge(records, now)
+        for kind in _find_kinds(records, now)
     ]
 
 
-def _judge(records: Records, now: datetime) -> Iterator[Kind]:
+def _find_kinds(records: OrderRecords, now: datetime) -> Iterator[Kind]:
     if records.broken:
         yield Kind.HISTORY_BROKEN
     elif records.order is None:
-        yield from _judge_lost(records, now)
-    elif _is_over(records.order.updated_at, now):
-        yield from _judge_order(records, records.order, now)
+        yield from _check_without_order(records, now)
+    elif _is_past_grace(records.order.updated_at, now):
+        yield from _check_order(records, records.order, now)
 
 
-def _judge_lost(records: Records, now: datetime) -> Iterator[Kind]:
-    """Judge what is there without an order; if there was one, its goods are not touched."""
+def _check_without_order(records: OrderRecords, now: datetime) -> Iterator[Kind]:
+    """Check records without an order; nothing is repaired if the order's history was lost."""
     if records.index or records.saga:
         yield Kind.HISTORY_LOST
         return
-    payment, reservation, redemption = records.payment, records.reservation, records.redemption
-    if payment and payment.may_have_money and _is_over(payment.created_at, now):
+    payment, redemption = records.payment, records.redemption
+    if payment and payment.may_have_money and _is_past_grace(payment.created_at, now):
         yield Kind.PAYMENT_WITHOUT_ORDER
-    if reservation and reservation.state == "COMMITTED":
-        yield Kind.STOCK_WITHOUT_ORDER
-    if reservation and reservation.state == "HELD" and _is_over(reservation.expires_at, now):
-        yield Kind.HOLD_OVERDUE
-    if redemption and redemption.is_used and _is_over(redemption.redeemed_at, now):
+    if records.reservation:
+        yield from _check_unordered_stock(records.reservation, now)
+    if redemption and redemption.is_redeemed and _is_past_grace(redemption.redeemed_at, now):
         yield Kind.PROMO_WITHOUT_ORDER
 
 
-def _is_over(moment: datetime | None, now: datetime) -> bool:
-    """Return whether something is too long ago to be on its way."""
-    return moment is None or now - moment >= GRACE
+def _check_unordered_stock(reservation: Reservation, now: datetime) -> Iterator[Kind]:
+    if reservation.state is ReservationState.COMMITTED:
+        yield Kind.STOCK_WITHOUT_ORDER
+    elif reservation.state is ReservationState.HELD and _is_past_grace(reservation.expires_at, now):
+        yield Kind.HOLD_OVERDUE
 
 
-def _judge_order(records: Records, order: Order, now: datetime) -> Iterator[Kind]:
+def _is_past_grace(moment: datetime | None, now: datetime) -> bool:
+    """Return whether something is too long ago to be still in progress."""
+    return moment is None or now - moment >= GRACE_PERIOD
+
+
+def _check_order(records: OrderRecords, order: Order, now: datetime) -> Iterator[Kind]:
     if records.index is None:
         yield Kind.INDEX_MISSING
     if next_step(order, now):
-        yield from _judge_motion(records.saga, order, now)
+        yield from _check_running_saga(records.saga, order, now)
         return
-    yield from _judge_rest(records.saga)
+    yield from _check_complete_saga(records.saga)
     cancelled = order.status is OrderStatus.CANCELLED
-    yield from _judge_given_back(records, order) if cancelled else _judge_taken(records, order)
+    check = _check_compensated if cancelled else _check_purchased
+    yield from check(records, order)
 
 
-def _judge_motion(saga: SagaEntry | None, order: Order, now: datetime) -> Iterator[Kind]:
+def _check_running_saga(saga: SagaEntry | None, order: Order, now: datetime) -> Iterator[Kind]:
     if saga is None:
         yield Kind.SAGA_MISSING
     elif saga.due_at is None:
         yield Kind.SAGA_NOT_DUE
-    elif now - _last_chance(order) >= PATIENCE:
+    elif now - _may_wait_until(order) >= STALL_TIMEOUT:
         yield Kind.ORDER_STALLED
 
 
-def _last_chance(order: Order) -> datetime:
-    """Return until when an order may wait for another service, as far as it can be known."""
+def _may_wait_until(order: Order) -> datetime:
+    """Return until when an order may wait for an upstream."""
     if order.status is OrderStatus.CANCELLED:
         return order.updated_at
     return max(order.updated_at, order.placed.hold_expires_at)
 
 
-def _judge_rest(saga: SagaEntry | None) -> Iterator[Kind]:
+def _check_complete_saga(saga: SagaEntry | None) -> Iterator[Kind]:
     if saga is None:
         yield Kind.SAGA_MISSING
     elif saga.due_at is not None:
         yield Kind.SAGA_DUE_IN_VAIN
 
 
-def _judge_taken(records: Records, order: Order) -> Iterator[Kind]:
-    """Judge an order that was bought."""
+def _check_purchased(records: OrderRecords, order: Order) -> Iterator[Kind]:
+    """Check an order that was purchased."""
     payment, reservation = records.payment, records.reservation
-    if payment is None or payment.status != "CAPTURED":
+    if payment is None or payment.state is not PaymentState.CAPTURED:
         yield Kind.ORDER_NOT_PAID
-    elif (payment.amount, payment.currency) != (order.final, order.placed.currency):
+    elif (payment.amount, payment.currency) != (order.final_amount, order.placed.currency):
         yield Kind.PAYMENT_DIFFERS
-    if reservation is None or reservation.state == "RELEASED":
+    if reservation is None or reservation.state is ReservationState.RELEASED:
         yield Kind.STOCK_NOT_SOLD
     elif reservation.lines != _lines(order):
         yield Kind.STOCK_DIFFERS
-    elif reservation.state != "COMMITTED":
+    elif reservation.state is not ReservationState.COMMITTED:
         yield Kind.STOCK_NOT_SOLD
-    yield from _judge_promo_taken(records.redemption, order)
+    yield from _check_redeemed(records.redemption, order)
 
 
-def _judge_promo_taken(redemption: Redemption | None, order: Order) -> Iterator[Kind]:
-    is_used = redemption is not None and redemption.is_used
+def _check_redeemed(redemption: Redemption | None, order: Order) -> Iterator[Kind]:
+    is_redeemed = redemption is not None and redemption.is_redeemed
     if not order.placed.promo_code:
-        if is_used:
+        if is_redeemed:
             yield Kind.PROMO_UNEXPECTED
-    elif redemption is None or not is_used:
+    elif redemption is None or not is_redeemed:
         yield Kind.PROMO_NOT_REDEEMED
     elif (redemption.code, redemption.user_id) != (order.placed.promo_code, order.user_id):
         yield Kind.PROMO_DIFFERS
 
 
-def _judge_given_back(records: Records, order: Order) -> Iterator[Kind]:
-    """Judge an order that was cancelled and settled."""
+def _check_compensated(records: OrderRecords, order: Order) -> Iterator[Kind]:
+    """Check an order that was cancelled and compensated."""
     payment = records.payment
     if payment and payment.may_have_money:
         yield Kind.PAYMENT_NOT_RETURNED
-    elif (payment.refunded if payment else NOTHING) < order.refunded:
+    elif (payment.refunded if payment else ZERO) < order.refunded:
         yield Kind.REFUND_TOO_SMALL
     if records.reservation and records.reservation.has_stock:
         yield Kind.STOCK_NOT_RELEASED
-    if records.redemption and records.redemption.is_used:
+    if records.redemption and records.redemption.is_redeemed:
         yield Kind.PROMO_NOT_RELEASED
 
 
@@ -219,7 +231,7 @@ def _lines(order: Order) -> Mapping[str, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A discrepancy and what became of it; `failure` is why its repair failed, if it was tried."""
+    """A discrepancy and the outcome of its repair; `failure` is why that failed, if it did."""
 
     discrepancy: Discrepancy
     is_repaired: bool = False

@@ -1,10 +1,9 @@
-"""Compares what the services know of each order, repairs what is safe and reports the rest.
+"""Compares the records of each order, repairs what is safe, and reports the rest.
 
-Orders are compared some thousand at a time, side by side in the order of their ids, so the
-whole shop is never in memory. The stores are not read at one moment, so what looks wrong is
-looked at again right before it is repaired or reported; and every repair is a call that may
-come twice, or too late. So any number of instances may compare at once, beside any number
-of sagas.
+Orders are compared in batches, by order id, so memory use does not grow with the shop. The
+stores are not read at one moment, so a discrepancy is checked again right before it is
+repaired or reported; and every repair is idempotent. So any number of instances may reconcile
+at once, while sagas run.
 """
 
 from collections import Counter
@@ -18,43 +17,41 @@ import structlog
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.context import CallContext, use
 from services.common.errors import UnavailableError
-from services.orders.clients import (
+from services.orders.ports import (
     Catalog,
     Payments,
     Promotions,
-    RefusedError,
     ServiceUnavailableError,
+    UpstreamRejectedError,
 )
 from services.orders.reconciliation.domain import (
-    GRACE,
+    GRACE_PERIOD,
     Discrepancy,
     Finding,
     Kind,
     Repair,
     compare,
 )
-from services.orders.reconciliation.records import Records, Source, merge
+from services.orders.reconciliation.records import OrderRecords, Source, merge
 from services.orders.reconciliation.repository import ReconciliationRepository
 
 INTERVAL_SECONDS = 60.0
-TURN = timedelta(seconds=55)
-"""How long others are kept from comparing; a little less than the interval."""
-SLICE = 1_000
-SLICES_PER_TURN = 10
+LOCK_DURATION = timedelta(seconds=55)
+"""How long other instances are kept from reconciling; a little less than the interval."""
+BATCH_SIZE = 1_000
+BATCHES_PER_RUN = 10
 PAGE_SIZE = 500
-MOST_REPAIRS = 100
-"""More discrepancies than this in one slice are a store that was lost, or set back, and
-no accidents of single orders: then nothing is repaired and a person has to look."""
+MAX_REPAIRS_PER_BATCH = 100
+"""More repairable orders than this in one batch mean that a store was lost or restored from a
+backup: then nothing is repaired, and a person has to look."""
 
-Action = Callable[[Records], object]
-Suspects = dict[str, Sequence[Discrepancy]]
-"""What seems wrong, by order."""
+Action = Callable[[OrderRecords], object]
 
 log = structlog.get_logger()
 
 
-class Repairs:
-    """How each repair is done: one call, which may be repeated."""
+class RepairActions:
+    """The action of each repair: one idempotent call."""
 
     def __init__(
         self,
@@ -66,53 +63,51 @@ class Repairs:
     ) -> None:
         self._promotions = promotions
         self._actions: Mapping[Repair, Action] = {
-            Repair.REFUND_PAYMENT: lambda known: payments.settle(known.order_id, "RECONCILED"),
-            Repair.COMMIT_STOCK: lambda known: catalog.commit(known.order_id),
-            Repair.RELEASE_STOCK: lambda known: catalog.release(known.order_id),
+            Repair.REFUND_PAYMENT: lambda records: payments.refund(records.order_id, "RECONCILED"),
+            Repair.COMMIT_STOCK: lambda records: catalog.commit(records.order_id),
+            Repair.RELEASE_STOCK: lambda records: catalog.release(records.order_id),
             Repair.REDEEM_PROMO: self._redeem_promo,
             Repair.RELEASE_PROMO: self._release_promo,
             Repair.RESTORE_INDEX: repository.restore_index,
             Repair.RESTORE_SAGA: repository.restore_saga,
-            Repair.REST_SAGA: repository.rest_saga,
+            Repair.REST_SAGA: repository.complete_saga,
         }
 
-    def do(self, repair: Repair, records: Records) -> str:
-        """Do a repair; return why it cannot be done, or nothing."""
+    def execute(self, repair: Repair, records: OrderRecords) -> str:
+        """Execute a repair; return the reason of its failure, empty after a success."""
         try:
             self._actions[repair](records)
-        except RefusedError as refusal:
-            return refusal.reason
-        except ServiceUnavailableError as error:
+        except (UpstreamRejectedError, ServiceUnavailableError) as error:
             return error.reason
         return ""
 
-    def _redeem_promo(self, records: Records) -> None:
+    def _redeem_promo(self, records: OrderRecords) -> None:
         assert records.order is not None
         placed = records.order.placed
         self._promotions.redeem(records.order_id, placed.promo_code, placed.user_id)
 
-    def _release_promo(self, records: Records) -> None:
+    def _release_promo(self, records: OrderRecords) -> None:
         assert records.redemption is not None
         self._promotions.release(records.order_id, records.redemption.code)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a comparison found among `checked` orders; the next begins with `following`."""
+    """The findings of a batch; the next batch begins with `next_order_id`, empty after the last."""
 
     findings: Sequence[Finding]
-    checked: int
-    following: str
+    checked_count: int
+    next_order_id: str
 
 
 class Reconciler:
-    """Compares, repairs, reports. `counts` says how often each kind was repaired, and not."""
+    """Compares, repairs and reports; `counts` are the findings by kind and whether repaired."""
 
     def __init__(
         self,
         *,
         sources: Sequence[Source],
-        repairs: Repairs,
+        repairs: RepairActions,
         repository: ReconciliationRepository,
         clock: Clock = utc_now,
     ) -> None:
@@ -122,111 +117,119 @@ class Reconciler:
         self._clock = clock
         self.counts: Counter[tuple[Kind, bool]] = Counter()
 
-    def reconcile(self, first: str = "", limit: int = SLICE) -> Report:
-        """Compare so many orders, beginning with `first`; "" is before all.
+    def reconcile(self, first: str = "", limit: int = BATCH_SIZE) -> Report:
+        """Reconcile a batch of `limit` orders from `first` on; "" is before all.
 
-        ServiceUnavailableError or StoreUnavailableError when somebody does not answer: what was
-        repaired until then stays so.
+        ServiceUnavailableError or StoreUnavailableError when a source is unavailable; repairs
+        done until then remain.
         """
-        suspects, checked, following = self._suspects(first, limit)
-        is_safe = sum(map(_is_repairable, suspects.values())) <= MOST_REPAIRS
-        findings = [*self._look_at_outbox()] if not first else []
+        suspects, checked_count, next_order_id = self._compare_batch(first, limit)
+        repairable = sum(map(_is_repairable, suspects.values()))
+        findings = [*self._check_outbox()] if not first else []
         for order_id in suspects:
-            findings.extend(self._look_again(order_id, is_safe=is_safe))
+            may_repair = repairable <= MAX_REPAIRS_PER_BATCH
+            findings.extend(self._recheck(order_id, may_repair=may_repair))
         for finding in findings:
             self._report(finding)
-        still_open = [finding for finding in findings if not finding.is_repaired]
-        self._repository.remember(still_open, first=first, following=following)
-        return Report(findings=findings, checked=checked, following=following)
+        open_findings = [finding for finding in findings if not finding.is_repaired]
+        self._repository.save_open_findings(open_findings, first=first, next_order_id=next_order_id)
+        return Report(findings=findings, checked_count=checked_count, next_order_id=next_order_id)
 
-    def _suspects(self, first: str, limit: int) -> tuple[Suspects, int, str]:
-        """Return what seems wrong, how many orders were compared, and where to go on."""
-        now, suspects, checked = self._clock(), Suspects(), 0
+    def _compare_batch(
+        self, first: str, limit: int
+    ) -> tuple[dict[str, Sequence[Discrepancy]], int, str]:
+        """Return (discrepancies by order, number of orders compared, first of the next batch)."""
+        now, checked_count = self._clock(), 0
+        suspects: dict[str, Sequence[Discrepancy]] = {}
         for records in merge(read(first, PAGE_SIZE) for read in self._sources):
-            if checked == limit:
-                return suspects, checked, records.order_id
-            checked += 1
-            if found := compare(records, now):
-                suspects[records.order_id] = found
-        return suspects, checked, ""
+            if checked_count == limit:
+                return suspects, checked_count, records.order_id
+            checked_count += 1
+            if discrepancies := compare(records, now):
+                suspects[records.order_id] = discrepancies
+        return suspects, checked_count, ""
 
-    def _look_again(self, order_id: str, *, is_safe: bool) -> Sequence[Finding]:
-        """Return what is wrong with an order by now, each repaired if it can be."""
+    def _recheck(self, order_id: str, *, may_repair: bool) -> Sequence[Finding]:
+        """Compare an order again, and repair what still is a discrepancy."""
         records = self._load(order_id)
-        found = compare(records, self._clock())
-        return [self._repair(each, records, is_safe=is_safe) for each in found]
+        discrepancies = compare(records, self._clock())
+        return [self._repair(each, records, may_repair=may_repair) for each in discrepancies]
 
-    def _load(self, order_id: str) -> Records:
-        parts = merge(islice(read(order_id, 1), 1) for read in self._sources)
-        loaded = next(parts, None)
-        is_there = loaded is not None and loaded.order_id == order_id
-        return loaded if loaded and is_there else Records(order_id=order_id)
+    def _load(self, order_id: str) -> OrderRecords:
+        first_of_each = merge(islice(read(order_id, 1), 1) for read in self._sources)
+        loaded = next(first_of_each, None)
+        if loaded is None or loaded.order_id != order_id:
+            return OrderRecords(order_id=order_id)
+        return loaded
 
-    def _repair(self, found: Discrepancy, records: Records, *, is_safe: bool) -> Finding:
-        if found.repair is None:
-            return Finding(discrepancy=found)
-        failure = self._repairs.do(found.repair, records) if is_safe else "TOO_MANY_AT_ONCE"
-        return Finding(discrepancy=found, is_repaired=not failure, failure=failure)
+    def _repair(
+        self, discrepancy: Discrepancy, records: OrderRecords, *, may_repair: bool
+    ) -> Finding:
+        repair = discrepancy.repair
+        if repair is None:
+            return Finding(discrepancy=discrepancy)
+        failure = self._repairs.execute(repair, records) if may_repair else "TOO_MANY_AT_ONCE"
+        return Finding(discrepancy=discrepancy, is_repaired=not failure, failure=failure)
 
-    def _look_at_outbox(self) -> Sequence[Finding]:
-        waiting = self._repository.waiting_since(self._clock() - GRACE)
+    def _check_outbox(self) -> Sequence[Finding]:
+        waiting = self._repository.count_unpublished(before=self._clock() - GRACE_PERIOD)
         facts = {"waitingEvents": str(waiting)}
         stuck = Discrepancy(kind=Kind.OUTBOX_STUCK, facts=facts)
         return [Finding(discrepancy=stuck)] if waiting else []
 
     def _report(self, finding: Finding) -> None:
-        found = finding.discrepancy
-        self.counts[found.kind, finding.is_repaired] += 1
+        discrepancy = finding.discrepancy
+        self.counts[discrepancy.kind, finding.is_repaired] += 1
         log.warning(
             "discrepancy_found",
-            kind=found.kind,
-            order_id=found.order_id,
-            repair=found.repair,
+            kind=discrepancy.kind,
+            order_id=discrepancy.order_id,
+            repair=discrepancy.repair,
             repaired=finding.is_repaired,
             failure=finding.failure,
-            facts=found.facts,
+            facts=discrepancy.facts,
         )
 
 
-def _is_repairable(found: Sequence[Discrepancy]) -> bool:
-    return any(each.repair for each in found)
+def _is_repairable(discrepancies: Sequence[Discrepancy]) -> bool:
+    return any(each.repair for each in discrepancies)
 
 
-class ReconciliationTurns:
-    """Compares in turns: of all instances one a minute, each going on where the last ended."""
+class ReconciliationJob:
+    """Reconciles some batches a run, on one instance at a time, each run after the last one."""
 
     def __init__(
         self,
         *,
         reconcile: Callable[[str], Report],
         repository: ReconciliationRepository,
-        slices: int = SLICES_PER_TURN,
+        batches_per_run: int = BATCHES_PER_RUN,
         clock: Clock = utc_now,
         new_id: NewId = new_id,
     ) -> None:
         self._reconcile = reconcile
         self._repository = repository
-        self._slices = slices
+        self._batches_per_run = batches_per_run
         self._clock = clock
         self._new_id = new_id
 
-    def take(self) -> None:
-        """Compare some thousand orders, unless another instance does."""
+    def run(self) -> None:
+        """Reconcile the next batches, unless another instance does."""
         with use(CallContext(request_id=self._new_id())):
             try:
-                self._take()
+                self._run()
             except UnavailableError as error:
                 log.warning("reconciliation_interrupted", reason=error.reason, **error.metadata)
 
-    def _take(self) -> None:
+    def _run(self) -> None:
         now = self._clock()
-        first = self._repository.take_turn(now=now, until=now + TURN)
+        first = self._repository.acquire_lock(now=now, until=now + LOCK_DURATION)
         if first is None:
             return
-        for _ in range(self._slices):
+        for _ in range(self._batches_per_run):
             report = self._reconcile(first)
-            first = report.following
-            self._repository.go_on(first, until=self._clock() + TURN)
-            log.info("orders_reconciled", checked=report.checked, found=len(report.findings))
+            first = report.next_order_id
+            self._repository.save_progress(first, until=self._clock() + LOCK_DURATION)
+            log.info("orders_reconciled", checked=report.checked_count, found=len(report.findings))
             if not first:
                 return

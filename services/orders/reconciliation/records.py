@@ -1,10 +1,11 @@
-"""What the services know of each order, side by side: the material of the reconciliation."""
+"""The records that the services keep of each order, side by side: input of the reconciliation."""
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -12,23 +13,49 @@ from typing import Any
 from services.orders.domain import Order
 
 
+class PaymentState(StrEnum):
+    """The state of a payment, as in the payments' internal contract."""
+
+    PENDING = "PENDING"
+    CAPTURED = "CAPTURED"
+    DECLINED = "DECLINED"
+    REFUNDED = "REFUNDED"
+    VOIDED = "VOIDED"
+
+
+class ReservationState(StrEnum):
+    """The state of a reservation, as in the catalog's internal contract."""
+
+    HELD = "HELD"
+    COMMITTED = "COMMITTED"
+    EXPIRED = "EXPIRED"
+    RELEASED = "RELEASED"
+
+
+class RedemptionState(StrEnum):
+    """The state of a redemption, as in the promotions' internal contract."""
+
+    REDEEMED = "REDEEMED"
+    RELEASED = "RELEASED"
+
+
 @dataclass(frozen=True, kw_only=True)
 class BrokenHistory:
-    """The events of an order do not begin with its placing, or one is missing."""
+    """The events of an order do not begin with OrderPlaced, or one is missing."""
 
     order_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexEntry:
-    """The order is in the lists of its client."""
+    """The order is in its customer's list."""
 
     order_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class SagaEntry:
-    """From when on anybody may carry the order on; None when it is at rest."""
+    """The end of the saga's lease, `due_at`; None once the saga is complete."""
 
     order_id: str
     due_at: datetime | None
@@ -36,10 +63,10 @@ class SagaEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Payment:
-    """What payments say. `status` is that of the internal contract."""
+    """The record of payments."""
 
     order_id: str
-    status: str
+    state: PaymentState
     amount: Decimal
     refunded: Decimal
     currency: str
@@ -47,50 +74,51 @@ class Payment:
 
     @property
     def may_have_money(self) -> bool:
-        """Return whether money of the client's is with us, or may yet be."""
-        return self.status in ("PENDING", "CAPTURED")
+        """Return whether money of the customer's was captured, or may be yet."""
+        return self.state in (PaymentState.PENDING, PaymentState.CAPTURED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
-    """What the catalog says; `lines` maps products to units."""
+    """The record of the catalog; `lines` maps products to units."""
 
     order_id: str
-    state: str
+    state: ReservationState
     lines: Mapping[str, int]
     expires_at: datetime
 
     @property
     def has_stock(self) -> bool:
         """Return whether its units are off sale."""
-        return self.state in ("HELD", "COMMITTED")
+        return self.state in (ReservationState.HELD, ReservationState.COMMITTED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Redemption:
-    """What promotions say."""
+    """The record of promotions."""
 
     order_id: str
-    state: str
+    state: RedemptionState
     code: str
     user_id: str
     redeemed_at: datetime | None
 
     @property
-    def is_used(self) -> bool:
+    def is_redeemed(self) -> bool:
         """Return whether a use of the code is counted."""
-        return self.state == "REDEEMED"
+        return self.state is RedemptionState.REDEEMED
 
 
-Part = Order | BrokenHistory | IndexEntry | SagaEntry | Payment | Reservation | Redemption
-Source = Callable[[str, int], Iterator[Part]]
-"""Given an order, yields what one store has by order, beginning with that one ("" is before
-all); loads so many at a time."""
+Record = Order | BrokenHistory | IndexEntry | SagaEntry | Payment | Reservation | Redemption
+
+Source = Callable[[str, int], Iterator[Record]]
+"""Given an order id and a page size, yields the records of one store, sorted by order id,
+beginning with that one ("" is before all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Records:
-    """All that is known of one order, wherever it is known."""
+class OrderRecords:
+    """All records of one order."""
 
     order_id: str
     order: Order | None = None
@@ -102,7 +130,7 @@ class Records:
     redemption: Redemption | None = None
 
 
-PLACES: Mapping[type, str] = {
+FIELD_BY_TYPE: Mapping[type, str] = {
     Order: "order",
     BrokenHistory: "broken",
     IndexEntry: "index",
@@ -113,16 +141,16 @@ PLACES: Mapping[type, str] = {
 }
 
 
-def merge(sources: Iterable[Iterator[Part]]) -> Iterator[Records]:
-    """Yield what is known of each order, by order; each source yields its parts by order."""
+def merge(sources: Iterable[Iterator[Record]]) -> Iterator[OrderRecords]:
+    """Merge sources, each sorted by order id, into the records of each order, so sorted too."""
     by_order = attrgetter("order_id")
-    for order_id, parts in groupby(heapq.merge(*sources, key=by_order), by_order):
-        known: dict[str, Any] = {PLACES[type(part)]: part for part in parts}
-        yield Records(order_id=order_id, **known)
+    for order_id, records in groupby(heapq.merge(*sources, key=by_order), by_order):
+        fields: dict[str, Any] = {FIELD_BY_TYPE[type(record)]: record for record in records}
+        yield OrderRecords(order_id=order_id, **fields)
 
 
-def describe(records: Records) -> dict[str, str]:
-    """Return what the services say of an order, by names that people read; nothing personal."""
+def describe(records: OrderRecords) -> dict[str, str]:
+    """Describe the records of an order as facts for a report, without personal data."""
     return {
         **(_describe_order(records.order) if records.order else {}),
         **(_describe_payment(records.payment) if records.payment else {}),
@@ -132,14 +160,14 @@ def describe(records: Records) -> dict[str, str]:
 
 
 def _describe_order(order: Order) -> dict[str, str]:
-    amounts = {"orderAmount": str(order.final), "orderRefund": str(order.refunded)}
+    amounts = {"orderAmount": str(order.final_amount), "orderRefund": str(order.refunded)}
     promo = {"orderPromoCode": order.placed.promo_code} if order.placed.promo_code else {}
     return {"orderStatus": order.status, **amounts, **promo}
 
 
 def _describe_payment(payment: Payment) -> dict[str, str]:
     amounts = {"paymentAmount": str(payment.amount), "paymentRefund": str(payment.refunded)}
-    return {"paymentStatus": payment.status, **amounts}
+    return {"paymentStatus": payment.state, **amounts}
 
 
 def _describe_redemption(redemption: Redemption) -> dict[str, str]:

@@ -1,28 +1,32 @@
-"""Orders in memory, and the services that they need as obedient doubles."""
+"""In-memory implementations of the ports of orders, and orders to use them with."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from services.common.errors import StoreUnavailableError
-from services.orders.clients import Captured, Declined, Offer, RefusedError, ServiceUnavailableError
-from services.orders.domain import (
-    Address,
-    Event,
-    Item,
-    Order,
+from typing_extensions import override
+
+from services.orders.domain import Order, Step, fold, next_step
+from services.orders.errors import (
     OrderChangedError,
     OrderNotFoundError,
-    OrderPlaced,
     OutOfStockError,
     PromoInvalidError,
-    Recorded,
-    Step,
-    fold,
-    next_step,
+)
+from services.orders.events import Address, Event, Item, OrderPlaced, RecordedEvent
+from services.orders.ports import (
+    Captured,
+    Catalog,
+    Declined,
+    Offer,
+    Orchestrator,
+    OrdersRepository,
+    Payments,
+    Promotions,
+    SagaRepository,
+    ServiceUnavailableError,
+    UpstreamRejectedError,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -45,7 +49,7 @@ KIBBLE = Item(
 
 
 def build_placed(**changes) -> OrderPlaced:
-    """Return an order's first event, changed as told."""
+    """Build the first event of an order, with some fields changed."""
     placed = OrderPlaced(
         user_id="alice",
         items=(KIBBLE,),
@@ -72,78 +76,33 @@ class FakeClock:
         self.now += timedelta(**by)
 
 
-class InMemoryOrdersRepository:
-    """Histories and sagas in dictionaries; keeps both promises of the store's repository."""
+class InMemorySagaRepository(SagaRepository):
+    """Leases and tokens in dictionaries; `steps` are those that were recorded."""
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
-        self._clock = clock
-        self._histories: dict[str, list[Recorded]] = {}
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
         self._due: dict[str, datetime | None] = {}
         self._tokens: dict[str, str] = {}
-        self.begun: list[Step] = []
 
-    def find(self, order_id: str) -> Order | None:
-        history = self.history(order_id)
-        return fold(order_id, history) if history else None
+    @override
+    def record_step(self, order_id: str, step: Step, *, instance: str, now: datetime) -> None:
+        self.steps.append(step)
 
-    def load(self, order_id: str) -> Order:
-        if order := self.find(order_id):
-            return order
-        raise OrderNotFoundError(order_id)
-
-    def history(self, order_id: str) -> Sequence[Recorded]:
-        return list(self._histories.get(order_id, []))
-
-    def list_of(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
-        mine = [order for order in map(self.load, self._histories) if order.user_id == user_id]
-        mine.sort(key=lambda order: order.order_id)
-        mine.sort(key=lambda order: order.created_at, reverse=True)
-        return mine[(page - 1) * limit : page * limit], len(mine)
-
-    def with_product(self, user_id: str, product_id: str) -> Sequence[Order]:
-        return [
-            order
-            for order in map(self.load, self._histories)
-            if order.user_id == user_id
-            and product_id in {item.product_id for item in order.placed.items}
-        ]
-
-    def place(
-        self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
-    ) -> Order:
-        if order_id in self._histories:
-            raise OrderChangedError(order_id)
-        self._histories[order_id] = [Recorded(sequence=1, time=self._clock(), event=placed)]
-        self._due[order_id], self._tokens[order_id] = due_at, payment_token
-        return self.load(order_id)
-
-    def append(self, order: Order, events: Sequence[Event], *, due_at: datetime) -> Order:
-        history = self._histories[order.order_id]
-        if len(history) != order.sequence:
-            raise OrderChangedError(order.order_id)
-        for event in events:
-            history.append(Recorded(sequence=len(history) + 1, time=self._clock(), event=event))
-        after = self.load(order.order_id)
-        at_rest = next_step(after, self._clock()) is None
-        self._due[order.order_id] = None if at_rest else due_at
-        if at_rest:
-            self._tokens[order.order_id] = ""
-        return after
-
-    def begin_step(self, order_id: str, step: Step, *, by: str, now: datetime) -> None:
-        self.begun.append(step)
-
+    @override
     def payment_token(self, order_id: str) -> str:
         return self._tokens.get(order_id, "")
 
-    def postpone(self, order_id: str, *, due_at: datetime, why: str) -> None:
+    @override
+    def postpone(self, order_id: str, *, due_at: datetime, cause: str) -> None:
         self._due[order_id] = due_at
 
-    def extend(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
+    @override
+    def extend_leases(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
         for order_id in order_ids:
             if self._due.get(order_id) is not None:
                 self._due[order_id] = due_at
 
+    @override
     def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
         waiting = {order_id: due for order_id, due in self._due.items() if due and due <= now}
         if not waiting:
@@ -152,139 +111,179 @@ class InMemoryOrdersRepository:
         self._due[first] = due_at
         return first
 
-    def ping(self) -> None:
-        pass
+    def start(self, order_id: str, *, payment_token: str, due_at: datetime) -> None:
+        self._due[order_id], self._tokens[order_id] = due_at, payment_token
+
+    def update(self, order_id: str, *, due_at: datetime | None) -> None:
+        self._due[order_id] = due_at
+        if due_at is None:
+            self._tokens[order_id] = ""
 
 
-class InMemoryFeedRepository:
-    """The histories of an orders repository; `tell` says that one has grown.
+class InMemoryOrdersRepository(OrdersRepository):
+    """Histories in a dictionary; `loads` are the ids of the orders that were read."""
 
-    `is_away` makes it fail; `reads` are the orders that were asked for.
-    """
+    def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
+        self.sagas = InMemorySagaRepository()
+        self.loads: list[str] = []
+        self._clock = clock
+        self._histories: dict[str, list[RecordedEvent]] = {}
 
-    def __init__(self, orders: InMemoryOrdersRepository) -> None:
-        self._orders = orders
-        self._listening: asyncio.Queue[str] | None = None
-        self.is_away = False
-        self.is_closed = False
-        self.reads: list[str] = []
+    @override
+    def find(self, order_id: str) -> Order | None:
+        history = self.history(order_id)
+        return fold(order_id, history) if history else None
 
-    @property
-    def is_listened_to(self) -> bool:
-        return self._listening is not None
+    @override
+    def load(self, order_id: str) -> Order:
+        if order := self.find(order_id):
+            return order
+        raise OrderNotFoundError(order_id)
 
-    async def history(self, order_id: str, *, after: int = 0) -> Sequence[Recorded]:
-        self.reads.append(order_id)
-        if self.is_away:
-            raise StoreUnavailableError
-        return self._orders.history(order_id)[after:]
+    @override
+    def history(self, order_id: str) -> Sequence[RecordedEvent]:
+        self.loads.append(order_id)
+        return list(self._histories.get(order_id, []))
 
-    @asynccontextmanager
-    async def added(self) -> AsyncIterator[AsyncIterator[str]]:
-        self._listening = asyncio.Queue()
-        try:
-            yield self._order_ids(self._listening)
-        finally:
-            self._listening = None
+    @override
+    def list_by_user(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
+        mine = [order for order in map(self.load, self._histories) if order.user_id == user_id]
+        mine.sort(key=lambda order: order.order_id)
+        mine.sort(key=lambda order: order.created_at, reverse=True)
+        return mine[(page - 1) * limit : page * limit], len(mine)
 
-    async def _order_ids(self, added: asyncio.Queue[str]) -> AsyncIterator[str]:
-        while order_id := await added.get():
-            yield order_id
-        raise StoreUnavailableError
+    @override
+    def list_by_product(self, user_id: str, product_id: str) -> Sequence[Order]:
+        return [
+            order
+            for order in map(self.load, self._histories)
+            if order.user_id == user_id
+            and product_id in {item.product_id for item in order.placed.items}
+        ]
 
-    async def close(self) -> None:
-        self.is_closed = True
+    @override
+    def place(
+        self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
+    ) -> Order:
+        if order_id in self._histories:
+            raise OrderChangedError(order_id)
+        self._histories[order_id] = [RecordedEvent(sequence=1, time=self._clock(), event=placed)]
+        self.sagas.start(order_id, payment_token=payment_token, due_at=due_at)
+        return fold(order_id, self._histories[order_id])
 
-    def append(self, order_id: str, *events: Event) -> None:
-        """Add events to an order, and tell so to who listens."""
-        self._orders.append(self._orders.load(order_id), events, due_at=NOW)
-        if self._listening:
-            for _ in events:
-                self._listening.put_nowait(order_id)
-
-    def place(self, order_id: str, placed: OrderPlaced) -> None:
-        """Keep one more order."""
-        self._orders.place(order_id, placed, payment_token="t", due_at=NOW)
-
-    def deafen(self) -> None:
-        """Tell nothing any more, and do not say so."""
-        self._listening = asyncio.Queue()
-
-    def interrupt(self) -> None:
-        """Stop telling what is added, until somebody listens again."""
-        if self._listening:
-            self._listening.put_nowait("")
-            self._listening = None
+    @override
+    def append(self, order: Order, events: Sequence[Event], *, due_at: datetime) -> Order:
+        history = self._histories[order.order_id]
+        if len(history) != order.sequence:
+            raise OrderChangedError(order.order_id)
+        now = self._clock()
+        for sequence, event in enumerate(events, order.sequence + 1):
+            history.append(RecordedEvent(sequence=sequence, time=now, event=event))
+        after = fold(order.order_id, history)
+        is_complete = next_step(after, now) is None
+        self.sagas.update(order.order_id, due_at=None if is_complete else due_at)
+        return after
 
 
-class FakeShop:
-    """Catalog, promotions and payments in one: does what the test says, remembers what was asked.
+class RecordingOrchestrator(Orchestrator):
+    """Drives nothing; `submitted` are the orders that it was given."""
 
-    `away` names the calls that find nobody; `refuses` maps calls to the reason of a refusal.
+    def __init__(self) -> None:
+        self.submitted: list[Order] = []
+
+    @override
+    def submit(self, order: Order) -> None:
+        self.submitted.append(order)
+
+    @override
+    def drive(self, order: Order) -> Order:
+        return order
+
+
+class FakeUpstream:
+    """An upstream with scripted failures; `calls` are the methods that were called.
+
+    `unavailable` are the methods that fail with ServiceUnavailableError; `rejections` maps
+    methods to the reason of an UpstreamRejectedError.
     """
 
     def __init__(self) -> None:
-        self.away: set[str] = set()
-        self.refuses: dict[str, str] = {}
+        self.unavailable: set[str] = set()
+        self.rejections: dict[str, str] = {}
         self.calls: list[str] = []
-        self.declines = ""
-        self.on_sale = 10
-        self.refund = Decimal("0.00")
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
-        if name in self.away:
+        if name in self.unavailable:
             raise ServiceUnavailableError(name)
-        if reason := self.refuses.get(name):
-            raise RefusedError(reason)
+        if reason := self.rejections.get(name):
+            raise UpstreamRejectedError(reason)
 
 
-class FakeCatalog(FakeShop):
-    """A catalog that sells one product."""
+class FakeCatalog(FakeUpstream, Catalog):
+    """A catalog with one product, of which `on_sale` units are left."""
 
-    def offer(self, product: str, quantity: int) -> Offer | None:
-        self._called("offer")
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_sale = 10
+
+    @override
+    def get_offer(self, product: str, quantity: int) -> Offer | None:
+        self._called("get_offer")
         if product not in (KIBBLE.sku, KIBBLE.product_id):
             return None
         return Offer(replace(KIBBLE, quantity=quantity), self.on_sale)
 
+    @override
     def reserve(self, order_id: str, items: Sequence[Item], *, hold_seconds: int) -> None:
         self._called("reserve")
         if items[0].quantity > self.on_sale:
             raise OutOfStockError([items[0].sku], [self.on_sale])
 
+    @override
     def commit(self, order_id: str) -> None:
         self._called("commit")
 
+    @override
     def release(self, order_id: str) -> None:
         self._called("release")
 
 
-class FakePromotions(FakeShop):
-    """Promotions with one code, which takes ten percent off."""
+class FakePromotions(FakeUpstream, Promotions):
+    """Promotions with one code, for ten percent."""
 
-    def discount(self, promo_code: str, user_id: str, items: Sequence[Item]) -> Decimal:
-        self._called("discount")
+    @override
+    def get_discount(self, promo_code: str, user_id: str, items: Sequence[Item]) -> Decimal:
+        self._called("get_discount")
         if promo_code != "WELCOME10":
             raise PromoInvalidError(promo_code, "CODE_UNKNOWN")
         return sum((item.total for item in items), Decimal(0)) / 10
 
+    @override
     def redeem(self, order_id: str, promo_code: str, user_id: str) -> None:
         self._called("redeem")
 
+    @override
     def release(self, order_id: str, promo_code: str) -> None:
         self._called("release")
 
 
-class FakePayments(FakeShop):
-    """Payments that are captured, unless `declines` has a reason."""
+class FakePayments(FakeUpstream, Payments):
+    """Payments that are captured, unless `decline_reason` is set; refunds are of `refunded`."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.decline_reason = ""
+        self.refunded = Decimal("0.00")
+
+    @override
     def capture(
         self, order_id: str, user_id: str, amount: Decimal, currency: str, token: str
     ) -> Captured | Declined:
         self._called("capture")
-        return Declined(self.declines) if self.declines else Captured("payment")
+        return Declined(self.decline_reason) if self.decline_reason else Captured("payment")
 
-    def settle(self, order_id: str, reason: str) -> Decimal:
-        self._called("settle")
-        return self.refund
+    @override
+    def refund(self, order_id: str, reason: str) -> Decimal:
+        self._called("refund")
+        return self.refunded

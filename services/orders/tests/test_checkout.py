@@ -1,36 +1,34 @@
-"""What a client gets for a cart, and what is left behind when it is nothing."""
+"""Placing orders, and rejecting carts without any effect."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from services.orders import domain
+from services.orders import errors
 from services.orders.checkout import Cart, Checkout
+from services.orders.ports import LEASE_DURATION
 from services.orders.tests.fakes import (
     ADDRESS,
     NOW,
     FakeCatalog,
     FakePromotions,
     InMemoryOrdersRepository,
+    RecordingOrchestrator,
 )
 
 CART = Cart(lines=[("sku_001", 2)], promo_code="WELCOME10", address=ADDRESS, payment_token="tok_ok")
 
 
-class StillSaga:
-    """Keeps orders and does not drive them."""
-
-    def __init__(self, repository):
-        self._repository = repository
-
-    def begin(self, order_id, placed, *, payment_token):
-        return self._repository.place(order_id, placed, payment_token=payment_token, due_at=NOW)
+@pytest.fixture
+def orders():
+    return InMemoryOrdersRepository()
 
 
 @pytest.fixture
-def repository():
-    return InMemoryOrdersRepository()
+def orchestrator():
+    return RecordingOrchestrator()
 
 
 @pytest.fixture
@@ -39,21 +37,29 @@ def catalog():
 
 
 @pytest.fixture
-def checkout(repository, catalog):
+def checkout(orders, orchestrator, catalog):
     return Checkout(
-        repository=repository,
+        orders=orders,
         catalog=catalog,
         promotions=FakePromotions(),
-        saga=StillSaga(repository),
+        orchestrator=orchestrator,
         hold_seconds=900,
         clock=lambda: NOW,
     )
 
 
-def test_a_cart_becomes_an_order_at_todays_prices(checkout):
+def test_a_placed_order_is_stored_with_a_lease_and_submitted(checkout, orders, orchestrator):
+    order = checkout.place("alice", CART, "")
+    assert orchestrator.submitted == [order] == [orders.load(order.order_id)]
+    lease_end = NOW + LEASE_DURATION
+    assert orders.sagas.claim_due(now=lease_end - timedelta.resolution, due_at=lease_end) is None
+    assert orders.sagas.claim_due(now=lease_end, due_at=lease_end) == order.order_id
+
+
+def test_a_cart_becomes_an_order_at_current_prices(checkout):
     order = checkout.place("alice", CART, "")
     assert order.status == "PENDING"
-    assert (order.total, order.placed.discount) == (Decimal("25.80"), Decimal("2.58"))
+    assert (order.total_amount, order.placed.discount) == (Decimal("25.80"), Decimal("2.58"))
 
 
 def test_lines_of_one_product_are_added_up(checkout):
@@ -62,50 +68,54 @@ def test_lines_of_one_product_are_added_up(checkout):
 
 
 def test_unknown_products_are_named(checkout, catalog):
-    with pytest.raises(domain.UnknownProductsError) as caught:
-        checkout.place("alice", replace(CART, lines=[("nothing", 1), ("sku_001", 1)]), "")
-    assert caught.value.metadata["productIds"] == "nothing"
+    with pytest.raises(errors.UnknownProductsError) as caught:
+        checkout.place("alice", replace(CART, lines=[("unknown", 1), ("sku_001", 1)]), "")
+    assert caught.value.metadata["productIds"] == "unknown"
     assert "reserve" not in catalog.calls
 
 
-def test_short_products_are_named_with_what_is_on_sale(checkout, catalog):
+def test_out_of_stock_products_are_named_with_the_available_quantities(checkout, catalog):
     catalog.on_sale = 1
-    with pytest.raises(domain.OutOfStockError) as caught:
+    with pytest.raises(errors.OutOfStockError) as caught:
         checkout.place("alice", CART, "")
     assert caught.value.metadata == {"productIds": "sku_001", "availableQuantities": "1"}
     assert "reserve" not in catalog.calls
 
 
-def test_a_code_that_does_not_apply_holds_nothing(checkout, catalog):
-    with pytest.raises(domain.PromoInvalidError) as caught:
+def test_an_invalid_code_reserves_nothing(checkout, catalog):
+    with pytest.raises(errors.PromoInvalidError) as caught:
         checkout.place("alice", replace(CART, promo_code="EXPIRED20"), "")
     assert caught.value.metadata["promoReason"] == "CODE_UNKNOWN"
     assert "reserve" not in catalog.calls
 
 
-def test_without_a_key_each_request_is_an_order(checkout):
+def test_without_a_key_each_request_places_an_order(checkout):
     assert checkout.place("alice", CART, "").order_id != checkout.place("alice", CART, "").order_id
 
 
-def test_with_a_key_a_repeat_gets_the_first_order(checkout, catalog):
+def test_with_a_key_a_repeat_gets_the_first_order(checkout, catalog, orchestrator):
     first = checkout.place("alice", CART, "key")
     assert checkout.place("alice", CART, "key") == first
     assert catalog.calls.count("reserve") == 1
+    assert orchestrator.submitted == [first]
 
 
-def test_a_repeat_that_was_overtaken_gets_the_first_order(checkout, repository):
+def test_of_two_concurrent_repeats_the_slower_one_gets_the_first_order(
+    checkout, orders, orchestrator
+):
     first = checkout.place("alice", CART, "key")
     answers = iter([None, first])
-    repository.find = lambda _order_id: next(answers)
+    orders.find = lambda _order_id: next(answers)
     assert checkout.place("alice", CART, "key").order_id == first.order_id
+    assert orchestrator.submitted == [first]
 
 
-def test_a_key_is_not_for_another_cart(checkout):
+def test_a_key_that_was_used_for_another_cart_is_rejected(checkout):
     checkout.place("alice", CART, "key")
-    with pytest.raises(domain.IdempotencyKeyReusedError):
+    with pytest.raises(errors.IdempotencyKeyReusedError):
         checkout.place("alice", replace(CART, lines=[("sku_001", 3)]), "key")
 
 
-def test_the_same_key_of_another_client_is_another_order(checkout):
-    mine, yours = checkout.place("alice", CART, "key"), checkout.place("bob", CART, "key")
-    assert mine.order_id != yours.order_id
+def test_the_same_key_of_another_customer_places_another_order(checkout):
+    alices, bobs = checkout.place("alice", CART, "key"), checkout.place("bob", CART, "key")
+    assert alices.order_id != bobs.order_id

@@ -1,30 +1,30 @@
-"""An order's life, as its events tell it."""
+"""The business rules of an order."""
 
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from services.orders import domain
-from services.orders.domain import (
+from services.orders import domain, errors
+from services.orders.domain import Step
+from services.orders.events import (
     Event,
     OrderCancelled,
     OrderConfirmed,
     OrderDelivered,
+    OrderPlaced,
     OrderPreparationStarted,
     OrderShipped,
-    OrderStatus,
     PaymentCaptured,
     PaymentDeclined,
     PaymentSettled,
     PaymentStarted,
-    PaymentStatus,
     PromoRedeemed,
     PromoReleased,
-    Recorded,
-    Step,
+    RecordedEvent,
     StockReleased,
 )
+from services.orders.states import OrderStatus, PaymentStatus
 from services.orders.tests.fakes import NOW, build_placed
 
 REDEEMED = PromoRedeemed()
@@ -42,14 +42,15 @@ PAID = (REDEEMED, STARTED, CAPTURED)
 def order(*events: Event, **placed):
     history = [build_placed(**placed), *events]
     return domain.fold(
-        "o", [Recorded(sequence=n, time=NOW, event=event) for n, event in enumerate(history, 1)]
+        "o",
+        [RecordedEvent(sequence=n, time=NOW, event=event) for n, event in enumerate(history, 1)],
     )
 
 
-def test_an_order_begins_pending_with_its_amounts():
+def test_a_placed_order_is_pending_and_has_its_amounts():
     placed = order()
     assert (placed.status, placed.payment_status) == (OrderStatus.PENDING, PaymentStatus.PENDING)
-    assert (placed.total, placed.final) == (Decimal("25.80"), Decimal("23.22"))
+    assert (placed.total_amount, placed.final_amount) == (Decimal("25.80"), Decimal("23.22"))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_an_order_begins_pending_with_its_amounts():
         ((CANCELLED,), "CANCELLED"),
     ],
 )
-def test_each_event_moves_the_order_on(events, status):
+def test_each_event_leads_to_a_status(events, status):
     after = order(*events)
     assert after.status == status
     assert after.sequence == 1 + len(events)
@@ -81,9 +82,9 @@ def test_each_event_moves_the_order_on(events, status):
         ((STARTED, CANCELLED, PaymentSettled(refunded=Decimal("23.22"))), "REFUNDED", "23.22"),
     ],
 )
-def test_a_cancelled_order_tells_where_its_money_is(events, status, refund):
+def test_a_cancelled_order_has_a_payment_status_and_a_refund(events, status, refund):
     after = order(*events)
-    assert (after.payment_status, after.refund) == (status, Decimal(refund))
+    assert (after.payment_status, after.refund_amount) == (status, Decimal(refund))
 
 
 @pytest.mark.parametrize(
@@ -91,11 +92,11 @@ def test_a_cancelled_order_tells_where_its_money_is(events, status, refund):
     [
         ((), Step.REDEEM_PROMO),
         ((REDEEMED,), Step.START_PAYMENT),
-        ((REDEEMED, STARTED), Step.TAKE_PAYMENT),
-        (PAID, Step.SELL_STOCK),
+        ((REDEEMED, STARTED), Step.CAPTURE_PAYMENT),
+        (PAID, Step.COMMIT_STOCK),
         ((*PAID, CONFIRMED), None),
         ((*PAID, CONFIRMED, PREPARING, SHIPPED, DELIVERED), None),
-        ((CANCELLED,), Step.SETTLE_PAYMENT),
+        ((CANCELLED,), Step.REFUND_PAYMENT),
         ((CANCELLED, PaymentSettled(refunded=Decimal(0))), Step.RELEASE_PROMO),
         ((CANCELLED, PaymentSettled(refunded=Decimal(0)), PromoReleased()), Step.RELEASE_STOCK),
         (
@@ -104,7 +105,7 @@ def test_a_cancelled_order_tells_where_its_money_is(events, status, refund):
         ),
     ],
 )
-def test_what_has_to_be_done_next_follows_from_the_events(events, step):
+def test_the_next_step_follows_from_the_events(events, step):
     assert domain.next_step(order(*events), NOW) is step
 
 
@@ -120,7 +121,7 @@ def test_an_unpaid_order_expires_with_its_hold(events):
 
 
 def test_a_paid_order_does_not_expire():
-    assert domain.next_step(order(*PAID), NOW + timedelta(days=1)) is Step.SELL_STOCK
+    assert domain.next_step(order(*PAID), NOW + timedelta(days=1)) is Step.COMMIT_STOCK
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_an_order_can_be_cancelled_until_it_is_shipped(events):
 
 @pytest.mark.parametrize("last", [(SHIPPED,), (SHIPPED, DELIVERED)])
 def test_a_shipped_order_cannot_be_cancelled(last):
-    with pytest.raises(domain.OrderNotCancellableError):
+    with pytest.raises(errors.OrderNotCancellableError):
         domain.cancel(order(*PAID, CONFIRMED, PREPARING, *last), "why")
 
 
@@ -140,17 +141,17 @@ def test_cancelling_again_changes_nothing():
     assert domain.cancel(order(CANCELLED), "again") == []
 
 
-def test_an_order_moves_on_one_state_at_a_time():
+def test_an_order_is_fulfilled_one_state_at_a_time():
     confirmed = (*PAID, CONFIRMED)
-    assert domain.move_on(order(*confirmed), OrderStatus.PROCESSING) == [PREPARING]
+    assert domain.change_status(order(*confirmed), OrderStatus.PROCESSING) == [PREPARING]
     packed = order(*confirmed, PREPARING)
-    assert domain.move_on(packed, OrderStatus.SHIPPED, "TRACK") == [SHIPPED]
+    assert domain.change_status(packed, OrderStatus.SHIPPED, "TRACK") == [SHIPPED]
     shipped = order(*confirmed, PREPARING, SHIPPED)
-    assert domain.move_on(shipped, OrderStatus.DELIVERED) == [DELIVERED]
+    assert domain.change_status(shipped, OrderStatus.DELIVERED) == [DELIVERED]
 
 
-def test_moving_an_order_where_it_stands_changes_nothing():
-    assert domain.move_on(order(*PAID, CONFIRMED, PREPARING), OrderStatus.PROCESSING) == []
+def test_changing_to_the_current_status_changes_nothing():
+    assert domain.change_status(order(*PAID, CONFIRMED, PREPARING), OrderStatus.PROCESSING) == []
 
 
 @pytest.mark.parametrize(
@@ -163,15 +164,16 @@ def test_moving_an_order_where_it_stands_changes_nothing():
         ((CANCELLED,), OrderStatus.PROCESSING),
     ],
 )
-def test_states_are_neither_skipped_nor_gone_back_to(events, wanted):
-    with pytest.raises(domain.WrongTransitionError):
-        domain.move_on(order(*events), wanted)
+def test_states_are_neither_skipped_nor_repeated(events, wanted):
+    with pytest.raises(errors.WrongTransitionError):
+        domain.change_status(order(*events), wanted)
 
 
-def test_every_kind_of_event_is_understood():
-    for kind in Event.__subclasses__():
-        if kind is not domain.OrderPlaced:
+def test_every_event_type_is_applied():
+    for event_type in Event.__subclasses__():
+        if event_type is not OrderPlaced:
             blank = {
-                name: Decimal(0) if name == "refunded" else "" for name in kind.__annotations__
+                name: Decimal(0) if name == "refunded" else ""
+                for name in event_type.__annotations__
             }
-            assert order(kind(**blank)).sequence == 2
+            assert order(event_type(**blank)).sequence == 2

@@ -1,4 +1,4 @@
-"""The promises of an orders repository, kept by the fake and by the real store."""
+"""The contracts of the orders and the saga repository, in memory and in MongoDB."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,9 @@ import pytest
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.errors import StoreUnavailableError
-from services.orders import domain, store
-from services.orders.domain import OrderCancelled, PaymentSettled, PromoReleased, StockReleased
-from services.orders.repository import TRAIL_LENGTH, MongoOrdersRepository
+from services.orders import domain, errors, events, states, store
+from services.orders.events import OrderCancelled, PaymentSettled, PromoReleased, StockReleased
+from services.orders.repository import TRAIL_LENGTH, MongoOrdersRepository, MongoSagaRepository
 from services.orders.tests.fakes import (
     KIBBLE,
     NOW,
@@ -24,7 +24,7 @@ from tests.support.waiting import eventually
 
 LATER = NOW + timedelta(seconds=2)
 REFUNDED = PaymentSettled(refunded=Decimal("23.22"))
-BACKWARD = [OrderCancelled(reason="why"), REFUNDED, PromoReleased(), StockReleased()]
+COMPENSATION = [OrderCancelled(reason="why"), REFUNDED, PromoReleased(), StockReleased()]
 
 
 @pytest.fixture
@@ -39,11 +39,37 @@ def client(mongodb_url):
         yield client
 
 
+class InMemory:
+    """Orders and sagas in memory."""
+
+    def __init__(self, clock):
+        self.orders = InMemoryOrdersRepository(clock)
+        self.sagas = self.orders.sagas
+
+
+class InMongo:
+    """Orders and sagas in MongoDB."""
+
+    def __init__(self, client, clock):
+        self.orders = MongoOrdersRepository(client, clock=clock)
+        self.sagas = MongoSagaRepository(client)
+
+
 @pytest.fixture(params=["memory", pytest.param("mongodb", marks=pytest.mark.integration)])
-def orders(request, clock):
+def repositories(request, clock):
     if request.param == "memory":
-        return InMemoryOrdersRepository(clock)
-    return MongoOrdersRepository(request.getfixturevalue("client"), clock=clock)
+        return InMemory(clock)
+    return InMongo(request.getfixturevalue("client"), clock)
+
+
+@pytest.fixture
+def orders(repositories):
+    return repositories.orders
+
+
+@pytest.fixture
+def sagas(repositories):
+    return repositories.sagas
 
 
 def place(orders, order_id=None, **changes):
@@ -59,181 +85,181 @@ def test_an_order_is_found_as_it_was_placed(orders):
 
 
 def test_an_unknown_order_is_not_found(orders):
-    assert orders.find("nothing") is None
-    assert orders.history("nothing") == []
-    with pytest.raises(domain.OrderNotFoundError):
-        orders.load("nothing")
+    assert orders.find("unknown") is None
+    assert orders.history("unknown") == []
+    with pytest.raises(errors.OrderNotFoundError):
+        orders.load("unknown")
 
 
 def test_an_order_is_placed_once(orders):
     order = place(orders)
-    with pytest.raises(domain.OrderChangedError):
+    with pytest.raises(errors.OrderChangedError):
         place(orders, order.order_id)
 
 
-def test_events_are_added_in_order_and_the_order_is_their_fold(orders):
+def test_events_are_appended_in_order_and_the_order_is_their_fold(orders):
     order = place(orders)
-    after = orders.append(order, BACKWARD, due_at=LATER)
+    after = orders.append(order, COMPENSATION, due_at=LATER)
     history = orders.history(order.order_id)
     assert [recorded.sequence for recorded in history] == [1, 2, 3, 4, 5]
-    assert [recorded.event for recorded in history[1:]] == BACKWARD
+    assert [recorded.event for recorded in history[1:]] == COMPENSATION
     assert domain.fold(order.order_id, history) == after == orders.load(order.order_id)
 
 
-def test_of_two_decisions_on_the_same_state_one_is_refused(orders):
+def test_of_two_appends_to_the_same_state_one_conflicts(orders):
     order = place(orders)
-    orders.append(order, BACKWARD[:1], due_at=LATER)
-    with pytest.raises(domain.OrderChangedError):
-        orders.append(order, BACKWARD[:1], due_at=LATER)
+    orders.append(order, COMPENSATION[:1], due_at=LATER)
+    with pytest.raises(errors.OrderChangedError):
+        orders.append(order, COMPENSATION[:1], due_at=LATER)
     assert len(orders.history(order.order_id)) == 2
 
 
-def test_a_client_lists_their_own_orders_newest_first(orders, clock):
+def test_the_orders_of_a_customer_are_listed_newest_first(orders, clock):
     ids = []
     for _ in range(3):
         clock.move(seconds=1)
         ids.append(place(orders).order_id)
     place(orders, user_id="bob")
-    page, total = orders.list_of("alice", page=1, limit=2)
+    page, total = orders.list_by_user("alice", page=1, limit=2)
     assert ([order.order_id for order in page], total) == (ids[:0:-1], 3)
-    page, _ = orders.list_of("alice", page=2, limit=2)
+    page, _ = orders.list_by_user("alice", page=2, limit=2)
     assert [order.order_id for order in page] == ids[:1]
 
 
-def test_the_orders_of_a_client_that_have_a_product_are_found(orders):
+def test_the_orders_of_a_customer_with_a_product_are_found(orders):
     other = replace(KIBBLE, product_id="other")
     both = place(orders, items=(other, KIBBLE))
     one = place(orders)
     place(orders, items=(other,))
     place(orders, user_id="bob")
-    found = orders.with_product("alice", KIBBLE.product_id)
+    found = orders.list_by_product("alice", KIBBLE.product_id)
     assert {order.order_id: order for order in found} == {both.order_id: both, one.order_id: one}
-    assert list(orders.with_product("alice", "nothing")) == []
+    assert list(orders.list_by_product("alice", "unknown")) == []
 
 
-def test_a_new_order_is_due_when_its_lease_is_over(orders):
+def test_a_new_order_is_due_when_its_lease_ends(orders, sagas):
     order = place(orders)
-    assert orders.claim_due(now=NOW, due_at=LATER) is None
-    assert orders.claim_due(now=LATER, due_at=LATER + timedelta(1)) == order.order_id
-    assert orders.claim_due(now=LATER, due_at=LATER) is None
+    assert sagas.claim_due(now=NOW, due_at=LATER) is None
+    assert sagas.claim_due(now=LATER, due_at=LATER + timedelta(1)) == order.order_id
+    assert sagas.claim_due(now=LATER, due_at=LATER) is None
 
 
-def test_a_lease_is_extended_and_shortened(orders):
+def test_a_lease_is_extended_and_given_up(orders, sagas):
     order = place(orders)
-    orders.extend([order.order_id], due_at=LATER + timedelta(seconds=2))
-    assert orders.claim_due(now=LATER, due_at=LATER) is None
-    orders.postpone(order.order_id, due_at=NOW, why="payments")
-    assert orders.claim_due(now=NOW, due_at=LATER) == order.order_id
+    sagas.extend_leases([order.order_id], due_at=LATER + timedelta(seconds=2))
+    assert sagas.claim_due(now=LATER, due_at=LATER) is None
+    sagas.postpone(order.order_id, due_at=NOW, cause="payments")
+    assert sagas.claim_due(now=NOW, due_at=LATER) == order.order_id
 
 
-def test_an_order_at_rest_is_never_due_and_forgets_its_token(orders):
+def test_a_complete_saga_is_never_due_and_has_no_payment_token(orders, sagas):
     order = place(orders)
-    assert orders.payment_token(order.order_id) == "tok_ok"
-    orders.append(order, BACKWARD, due_at=LATER)
-    orders.extend([order.order_id], due_at=NOW)
-    assert orders.claim_due(now=LATER + timedelta(days=1), due_at=LATER) is None
-    assert orders.payment_token(order.order_id) == ""
+    assert sagas.payment_token(order.order_id) == "tok_ok"
+    orders.append(order, COMPENSATION, due_at=LATER)
+    sagas.extend_leases([order.order_id], due_at=NOW)
+    assert sagas.claim_due(now=LATER + timedelta(days=1), due_at=LATER) is None
+    assert sagas.payment_token(order.order_id) == ""
 
 
 @pytest.mark.integration
-class TestInTheStore:
+class TestInMongo:
     @pytest.fixture
-    def orders(self, client, clock):
-        return MongoOrdersRepository(client, clock=clock)
+    def repositories(self, client, clock):
+        return InMongo(client, clock)
 
-    def test_of_many_writers_at_once_one_wins(self, orders):
+    def test_of_many_concurrent_appends_one_succeeds(self, orders):
         order = place(orders)
 
         def cancel(_):
             try:
-                return bool(orders.append(order, BACKWARD[:1], due_at=LATER))
-            except domain.OrderChangedError:
+                return bool(orders.append(order, COMPENSATION[:1], due_at=LATER))
+            except errors.OrderChangedError:
                 return False
 
         with ThreadPoolExecutor(8) as writers:
             assert sum(writers.map(cancel, range(20))) == 1
         assert len(orders.history(order.order_id)) == 2
 
-    def test_an_order_that_is_due_is_claimed_by_one(self, orders):
+    def test_a_due_order_is_claimed_by_one_instance(self, orders, sagas):
         ids = {place(orders).order_id for _ in range(5)}
-        claim = lambda _: orders.claim_due(now=LATER, due_at=LATER + timedelta(1))  # noqa: E731
-        with ThreadPoolExecutor(8) as drivers:
-            claimed = [order_id for order_id in drivers.map(claim, range(20)) if order_id]
+        claim = lambda _: sagas.claim_due(now=LATER, due_at=LATER + timedelta(1))  # noqa: E731
+        with ThreadPoolExecutor(8) as instances:
+            claimed = [order_id for order_id in instances.map(claim, range(20)) if order_id]
         assert sorted(claimed) == sorted(ids)
 
-    def test_what_the_bus_has_to_hear_is_kept_with_the_event(self, orders, client):
+    def test_an_integration_event_is_stored_with_its_domain_event(self, orders, client):
         order = place(orders)
-        orders.append(order, BACKWARD, due_at=LATER)
-        (told,) = client.get_default_database().outbox.find()
-        assert (told["type"], told["subject"]) == (
+        orders.append(order, COMPENSATION, due_at=LATER)
+        (stored,) = client.get_default_database().outbox.find()
+        assert (stored["type"], stored["subject"]) == (
             "mamie_rosa.events.v1.OrderCancelled",
             order.order_id,
         )
-        cancelled = events_pb2.OrderCancelled.FromString(told["data"])
+        cancelled = events_pb2.OrderCancelled.FromString(stored["data"])
         assert (cancelled.refund_amount, cancelled.reason) == ("23.22", "why")
 
-    def test_nothing_is_told_of_a_decision_that_was_refused(self, orders, client):
+    def test_a_conflicting_append_stores_no_integration_event(self, orders, client):
         order = place(orders)
-        orders.append(order, BACKWARD[:1], due_at=LATER)
-        with pytest.raises(domain.OrderChangedError):
-            orders.append(order, BACKWARD, due_at=LATER)
+        orders.append(order, COMPENSATION[:1], due_at=LATER)
+        with pytest.raises(errors.OrderChangedError):
+            orders.append(order, COMPENSATION, due_at=LATER)
         assert client.get_default_database().outbox.count_documents({}) == 0
 
-    def test_who_bought_what_is_found_without_reading_every_event(self, orders, client):
+    def test_orders_with_a_product_are_found_by_an_index(self, orders, client):
         for number in range(50):
-            place(orders, user_id=f"client-{number}")
+            place(orders, user_id=f"customer-{number}")
         database = client.get_default_database()
         find = {
             "distinct": "events",
             "key": "order_id",
             "query": {
                 "type": "OrderPlaced",
-                "data.user_id": "client-1",
+                "data.user_id": "customer-1",
                 "data.items.product_id": KIBBLE.product_id,
             },
         }
         explained = database.command("explain", find, verbosity="executionStats")
         assert explained["executionStats"]["totalDocsExamined"] == 1
 
-    def test_what_was_tried_and_done_is_recorded(self, orders, client):
+    def test_steps_and_events_are_recorded_in_the_trail(self, orders, sagas, client):
         order = place(orders)
-        orders.begin_step(order.order_id, domain.Step.EXPIRE, by="orders-1", now=NOW)
-        orders.append(order, BACKWARD[:1], due_at=LATER)
+        sagas.record_step(order.order_id, domain.Step.EXPIRE, instance="orders-1", now=NOW)
+        orders.append(order, COMPENSATION[:1], due_at=LATER)
         trail = client.get_default_database().sagas.find_one({"_id": order.order_id})["trail"]
         assert [entry.get("began") or entry.get("did") for entry in trail] == [
             "EXPIRE",
             "OrderCancelled",
         ]
 
-    def test_of_an_order_that_is_tried_for_long_the_last_tries_are_kept(self, orders, client):
+    def test_the_trail_keeps_the_last_entries(self, orders, sagas, client):
         order = place(orders)
         for number in range(TRAIL_LENGTH + 1):
-            orders.begin_step(order.order_id, domain.Step.EXPIRE, by=f"try-{number}", now=NOW)
+            sagas.record_step(order.order_id, domain.Step.EXPIRE, instance=f"try-{number}", now=NOW)
         trail = client.get_default_database().sagas.find_one({"_id": order.order_id})["trail"]
         assert (len(trail), trail[-1]["by"]) == (TRAIL_LENGTH, f"try-{TRAIL_LENGTH}")
 
 
 @pytest.mark.integration
-def test_who_died_in_the_middle_of_a_transaction_is_not_in_the_way_for_long(client, clock):
+def test_an_abandoned_transaction_blocks_an_order_for_seconds_only(client, clock):
     orders = MongoOrdersRepository(client, clock=clock)
     order = place(orders)
-    events = client.get_default_database().events
+    collection = client.get_default_database().events
     dead = client.start_session()
-    dead.start_transaction()  # and nobody ever commits it or gives it up
-    events.insert_one({"order_id": order.order_id, "sequence": 2}, session=dead)
+    dead.start_transaction()  # which is never committed nor aborted
+    collection.insert_one({"order_id": order.order_id, "sequence": 2}, session=dead)
 
-    def go_on():
+    def append():
         try:
-            return orders.append(order, [domain.PaymentStarted()], due_at=LATER)
-        except StoreUnavailableError:  # the saga tries again, too
+            return orders.append(order, [events.PaymentStarted()], due_at=LATER)
+        except StoreUnavailableError:  # as the saga does: try again
             return None
 
-    after = eventually(go_on, seconds=8)
-    assert after.status is domain.OrderStatus.PAYMENT_PROCESSING
+    after = eventually(append, seconds=8)
+    assert after.status is states.OrderStatus.PAYMENT_PROCESSING
 
 
 @pytest.mark.integration
-def test_a_store_that_is_away_is_said_so(monkeypatch):
+def test_an_unavailable_store_is_reported(monkeypatch):
     monkeypatch.setattr(store, "TIMEOUT_MS", 200)
     with (
         store.connect("mongodb://127.0.0.1:1/none?replicaSet=rs0") as client,

@@ -1,12 +1,14 @@
-"""The saga: forward, backward, interrupted."""
+"""The saga: forward, compensation, failures, takeover."""
 
 from decimal import Decimal
 
 import pytest
 
 from services.orders import domain
-from services.orders.domain import OrderStatus, PaymentStatus, Step
-from services.orders.saga import LEASE, PAUSE, Saga, Steps
+from services.orders.domain import Step
+from services.orders.ports import LEASE_DURATION
+from services.orders.saga import RETRY_DELAY, SagaOrchestrator, SagaSteps
+from services.orders.states import OrderStatus, PaymentStatus
 from services.orders.tests.fakes import (
     FakeCatalog,
     FakeClock,
@@ -18,42 +20,43 @@ from services.orders.tests.fakes import (
 
 
 class World:
-    """One shop, and any number of orders instances."""
+    """One store, its upstreams, and any number of instances of orders."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.catalog, self.promotions, self.payments = (
-            FakeCatalog(),
-            FakePromotions(),
-            FakePayments(),
-        )
-        self.repository = InMemoryOrdersRepository(self.clock)
+        self.catalog = FakeCatalog()
+        self.promotions = FakePromotions()
+        self.payments = FakePayments()
+        self.orders = InMemoryOrdersRepository(self.clock)
+        self.sagas = self.orders.sagas
 
-    def saga(self, instance: str = "orders-1") -> Saga:
-        steps = Steps(
+    def orchestrator(self, instance: str = "orders-1") -> SagaOrchestrator:
+        steps = SagaSteps(
             catalog=self.catalog,
             promotions=self.promotions,
             payments=self.payments,
-            sagas=self.repository,
+            sagas=self.sagas,
         )
-        return Saga(
-            orders=self.repository,
-            sagas=self.repository,
+        return SagaOrchestrator(
+            orders=self.orders,
+            sagas=self.sagas,
             steps=steps,
             instance=instance,
             clock=self.clock,
         )
 
-    def place(self, **changes) -> str:
-        due_at = self.clock() + LEASE
-        self.repository.place("o", build_placed(**changes), payment_token="tok_ok", due_at=due_at)
-        return "o"
+    def place(self, **changes) -> domain.Order:
+        due_at = self.clock() + LEASE_DURATION
+        placed = build_placed(**changes)
+        return self.orders.place("o", placed, payment_token="tok_ok", due_at=due_at)
 
-    def due(self) -> str | None:
-        return self.repository.claim_due(now=self.clock(), due_at=self.clock() + LEASE)
+    def claim_due(self) -> domain.Order | None:
+        due_at = self.clock() + LEASE_DURATION
+        order_id = self.sagas.claim_due(now=self.clock(), due_at=due_at)
+        return self.orders.load(order_id) if order_id else None
 
     def types(self) -> list[str]:
-        return [type(recorded.event).__name__ for recorded in self.repository.history("o")]
+        return [type(recorded.event).__name__ for recorded in self.orders.history("o")]
 
 
 @pytest.fixture
@@ -61,177 +64,160 @@ def world():
     return World()
 
 
-def change_of_mind(order):
-    return domain.cancel(order, "changed my mind")
-
-
 FORWARD = ["OrderPlaced", "PromoRedeemed", "PaymentStarted", "PaymentCaptured", "OrderConfirmed"]
-BACKWARD = ["OrderCancelled", "PaymentSettled", "PromoReleased", "StockReleased"]
+COMPENSATION = ["OrderCancelled", "PaymentSettled", "PromoReleased", "StockReleased"]
 
 
-def test_an_order_goes_forward_to_confirmed(world):
-    world.saga().drive(world.place())
+def test_an_order_is_driven_forward_to_confirmed(world):
+    order = world.orchestrator().drive(world.place())
+    assert order == world.orders.load("o")
+    assert order.status is OrderStatus.CONFIRMED
     assert world.types() == FORWARD
-    assert world.repository.load("o").status is OrderStatus.CONFIRMED
 
 
-def test_every_step_is_recorded_before_it_is_done(world):
-    world.saga().drive(world.place())
-    assert world.repository.begun == [
+def test_driving_an_order_loads_nothing(world):
+    order = world.place()
+    world.orders.loads.clear()
+    world.orchestrator().drive(order)
+    assert world.orders.loads == []
+
+
+def test_every_step_is_recorded_before_it_is_executed(world):
+    world.orchestrator().drive(world.place())
+    assert world.sagas.steps == [
         Step.REDEEM_PROMO,
         Step.START_PAYMENT,
-        Step.TAKE_PAYMENT,
-        Step.SELL_STOCK,
+        Step.CAPTURE_PAYMENT,
+        Step.COMMIT_STOCK,
     ]
 
 
-def test_an_order_at_rest_is_due_no_more_and_forgets_its_token(world):
-    world.saga().drive(world.place())
+def test_a_complete_saga_has_no_lease_and_no_payment_token(world):
+    world.orchestrator().drive(world.place())
     world.clock.move(days=1)
-    assert world.due() is None
-    assert world.repository.payment_token("o") == ""
+    assert world.claim_due() is None
+    assert world.sagas.payment_token("o") == ""
 
 
-def test_a_declined_payment_cancels_the_order_and_gives_everything_back(world):
-    world.payments.declines = "CARD_DECLINED"
-    world.saga().drive(world.place())
-    assert world.types() == [*FORWARD[:3], "PaymentDeclined", *BACKWARD]
-    assert world.repository.load("o").payment_status is PaymentStatus.DECLINED
+def test_a_declined_payment_cancels_the_order_and_compensates(world):
+    world.payments.decline_reason = "CARD_DECLINED"
+    order = world.orchestrator().drive(world.place())
+    assert world.types() == [*FORWARD[:3], "PaymentDeclined", *COMPENSATION]
+    assert order.payment_status is PaymentStatus.DECLINED
     assert "release" in world.catalog.calls
     assert "release" in world.promotions.calls
 
 
-def test_a_code_that_was_used_up_meanwhile_cancels_the_order(world):
-    world.promotions.refuses["redeem"] = "CODE_EXHAUSTED"
-    world.saga().drive(world.place())
-    assert world.types() == ["OrderPlaced", *BACKWARD]
-    assert world.repository.load("o").cancel_reason == "CODE_EXHAUSTED"
+def test_a_rejected_redemption_cancels_the_order(world):
+    world.promotions.rejections["redeem"] = "CODE_EXHAUSTED"
+    order = world.orchestrator().drive(world.place())
+    assert world.types() == ["OrderPlaced", *COMPENSATION]
+    assert order.cancel_reason == "CODE_EXHAUSTED"
     assert "capture" not in world.payments.calls
 
 
-def test_stock_that_is_gone_after_the_payment_returns_the_money(world):
-    world.catalog.refuses["commit"] = "OUT_OF_STOCK"
-    world.payments.refund = Decimal("23.22")
-    world.saga().drive(world.place())
-    assert world.types() == [*FORWARD[:4], *BACKWARD]
-    order = world.repository.load("o")
-    assert (order.payment_status, order.refund) == (PaymentStatus.REFUNDED, Decimal("23.22"))
+def test_a_rejected_stock_commit_refunds_the_payment(world):
+    world.catalog.rejections["commit"] = "OUT_OF_STOCK"
+    world.payments.refunded = Decimal("23.22")
+    order = world.orchestrator().drive(world.place())
+    assert world.types() == [*FORWARD[:4], *COMPENSATION]
+    assert order.payment_status is PaymentStatus.REFUNDED
+    assert order.refund_amount == Decimal("23.22")
 
 
 @pytest.mark.parametrize(
-    ("service", "call", "got"),
+    ("service", "call", "done"),
     [("promotions", "redeem", 1), ("payments", "capture", 3), ("catalog", "commit", 4)],
 )
-def test_an_order_waits_for_a_service_that_is_away_and_goes_on_from_there(
-    world, service, call, got
+def test_an_order_waits_for_an_unavailable_upstream_and_resumes_at_that_step(
+    world, service, call, done
 ):
-    getattr(world, service).away.add(call)
-    world.saga().drive(world.place())
-    assert world.types() == FORWARD[:got]
-    assert world.due() is None
-    world.clock.now += PAUSE
-    getattr(world, service).away.clear()
-    world.saga("orders-2").drive(world.due())
+    getattr(world, service).unavailable.add(call)
+    order = world.orchestrator().drive(world.place())
+    assert order.sequence == done
+    assert world.types() == FORWARD[:done]
+    assert world.claim_due() is None
+    world.clock.now += RETRY_DELAY
+    getattr(world, service).unavailable.clear()
+    world.orchestrator("orders-2").drive(world.claim_due())
     assert world.types() == FORWARD
 
 
-def test_an_order_that_nobody_can_pay_is_cancelled_when_its_hold_is_over(world):
-    world.payments.away.add("capture")
-    world.saga().drive(world.place())
+def test_an_order_that_cannot_be_paid_is_cancelled_when_its_reservation_expires(world):
+    world.payments.unavailable.add("capture")
+    world.orchestrator().drive(world.place())
     world.clock.move(minutes=15)
-    world.saga().drive(world.due())
-    assert world.types() == [*FORWARD[:3], *BACKWARD]
-    assert world.repository.load("o").cancel_reason == "HOLD_EXPIRED"
+    order = world.orchestrator().drive(world.claim_due())
+    assert world.types() == [*FORWARD[:3], *COMPENSATION]
+    assert order.cancel_reason == "HOLD_EXPIRED"
 
 
-@pytest.mark.parametrize("trouble", ["away", "refused"])
-def test_giving_back_is_tried_until_it_is_done(world, trouble):
-    world.payments.declines = "CARD_DECLINED"
-    if trouble == "away":
-        world.payments.away.add("settle")
+@pytest.mark.parametrize("failure", ["unavailable", "rejected"])
+def test_a_compensation_is_retried_until_it_succeeds(world, failure):
+    world.payments.decline_reason = "CARD_DECLINED"
+    if failure == "unavailable":
+        world.payments.unavailable.add("refund")
     else:
-        world.payments.refuses["settle"] = "NOT_NOW"
-    world.saga().drive(world.place())
+        world.payments.rejections["refund"] = "NOT_NOW"
+    world.orchestrator().drive(world.place())
     assert world.types()[-1] == "OrderCancelled"
-    world.payments.away.clear()
-    world.payments.refuses.clear()
-    world.clock.now += PAUSE
-    world.saga().drive(world.due())
-    assert world.types()[-3:] == BACKWARD[1:]
+    world.payments.unavailable.clear()
+    world.payments.rejections.clear()
+    world.clock.now += RETRY_DELAY
+    world.orchestrator().drive(world.claim_due())
+    assert world.types()[-3:] == COMPENSATION[1:]
 
 
-class DyingError(BaseException):
-    """Stands for kill -9: nothing that handles errors may see it."""
+class CrashError(BaseException):
+    """Stands for kill -9: no error handler may catch it."""
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", [Step.REDEEM_PROMO, Step.TAKE_PAYMENT, Step.SELL_STOCK])
-def test_an_order_whose_driver_dies_at_any_step_is_finished_by_another(world, step, when):
-    saga = world.saga()
-    real = saga._steps.take
+@pytest.mark.parametrize("step", [Step.REDEEM_PROMO, Step.CAPTURE_PAYMENT, Step.COMMIT_STOCK])
+def test_an_order_whose_instance_crashes_at_any_step_is_taken_over(world, step, when):
+    orchestrator = world.orchestrator()
+    real = orchestrator._steps.execute
 
-    def die(taken, order):
-        if taken is step:
+    def crash(executed, order):
+        if executed is step:
             if when == "after":
-                real(taken, order)
-            raise DyingError
-        return real(taken, order)
+                real(executed, order)
+            raise CrashError
+        return real(executed, order)
 
-    saga._steps.take = die
-    with pytest.raises(DyingError):
-        saga.drive(world.place())
-    assert world.due() is None
-    world.clock.now += LEASE
-    world.saga("orders-2").drive(world.due())
+    orchestrator._steps.execute = crash
+    with pytest.raises(CrashError):
+        orchestrator.drive(world.place())
+    assert world.claim_due() is None
+    world.clock.now += LEASE_DURATION
+    world.orchestrator("orders-2").drive(world.claim_due())
     assert world.types() == FORWARD
 
 
-def test_cancelling_a_confirmed_order_answers_the_refund(world):
-    saga = world.saga()
-    saga.drive(world.place())
-    world.payments.refund = Decimal("23.22")
-    cancelled = saga.apply("o", change_of_mind)
-    assert (cancelled.status, cancelled.refund) == (OrderStatus.CANCELLED, Decimal("23.22"))
-    assert world.types() == [*FORWARD, *BACKWARD]
-
-
-def test_a_driver_gives_way_to_somebody_who_cancelled_meanwhile(world):
-    saga = world.saga()
-
+def test_an_instance_stops_driving_an_order_that_another_one_cancelled(world):
     def cancel_meanwhile(*_args):
-        world.saga("orders-2").apply("o", change_of_mind)
+        order = world.orders.load("o")
+        events = domain.cancel(order, "changed my mind")
+        cancelled = world.orders.append(order, events, due_at=world.clock())
+        world.orchestrator("orders-2").drive(cancelled)
 
     world.promotions.redeem = cancel_meanwhile
-    saga.drive(world.place())
-    assert world.types() == ["OrderPlaced", *BACKWARD]
+    order = world.orchestrator().drive(world.place())
+    assert order.status is OrderStatus.PENDING
+    assert world.types() == ["OrderPlaced", *COMPENSATION]
 
 
-def test_deciding_nothing_changes_nothing(world):
+def test_a_submitted_order_is_driven_in_the_background(world):
+    orchestrator = world.orchestrator()
+    orchestrator.submit(world.place())
+    orchestrator._executor.shutdown(wait=True)
+    assert world.types() == FORWARD
+
+
+def test_an_order_that_is_due_is_taken_over_in_the_background(world):
     world.place()
-    assert world.saga().apply("o", lambda _order: []) == world.repository.load("o")
-
-
-def test_a_decision_about_an_order_that_moved_on_is_made_again(world):
-    world.place()
-    seen = []
-
-    def decide(order):
-        seen.append(order.status)
-        if len(seen) == 1:
-            world.saga("orders-2").drive("o")
-        return change_of_mind(order)
-
-    cancelled = world.saga().apply("o", decide)
-    assert seen == [OrderStatus.PENDING, OrderStatus.CONFIRMED]
-    assert cancelled.status is OrderStatus.CANCELLED
-
-
-def test_an_order_that_never_stands_still_is_a_conflict(world):
-    order_id = world.place()
-
-    def decide(order):
-        world.repository.append(order, [domain.PromoRedeemed()], due_at=world.clock())
-        return change_of_mind(order)
-
-    with pytest.raises(domain.OrderChangedError):
-        world.saga().apply(order_id, decide)
+    world.clock.now += LEASE_DURATION
+    orchestrator = world.orchestrator("orders-2")
+    orchestrator._take_over()
+    orchestrator._executor.shutdown(wait=True)
+    assert world.types() == FORWARD

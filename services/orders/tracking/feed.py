@@ -1,9 +1,9 @@
-"""Wakes those who follow an order when something happens to it.
+"""Notifies the streams of an instance of changes to the orders that they track.
 
-All of an instance hear from one change stream. It only wakes: what happened is read from the
-store, behind what was told already, so that nothing is told twice or left out, however slow
-a client is and whatever the change stream missed while the store was away. Those whom it
-should have woken and did not find out when they look by themselves (at every heartbeat).
+All streams share one change stream of the store. It only notifies: what happened is read from
+the store, after the last event that a stream has seen, so no event is missed or repeated,
+however slow a client is and whatever happens to the change stream. A stream that misses a
+notification finds the change at its next heartbeat.
 """
 
 import asyncio
@@ -12,9 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
+from typing_extensions import override
 
 from services.common.errors import StoreUnavailableError
-from services.orders.domain import Order, OrderNotFoundError
+from services.common.rpc.streaming import Source
+from services.orders.domain import Order
+from services.orders.errors import OrderNotFoundError
 from services.orders.tracking import domain
 from services.orders.tracking.repository import FeedRepository
 
@@ -23,110 +26,113 @@ RETRY_DELAY_SECONDS = 0.5
 log = structlog.get_logger()
 
 
-class Follower:
-    """Somebody who follows an order, and how far they know it."""
+class Subscription:
+    """One stream's view of an order: the events that it has seen so far."""
 
     def __init__(self, *, repository: FeedRepository, order_id: str) -> None:
         self._repository = repository
         self._order_id = order_id
         self._order: Order | None = None
-        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    def wake(self) -> None:
-        """Let them look again."""
-        self._wake.set()
+    def notify(self) -> None:
+        """Say that the order may have changed."""
+        self._changed.set()
 
     @property
     def order(self) -> Order:
-        """Return the order as far as they know it."""
-        assert self._order, "it is loaded first"
+        """Return the order after the last event that was read."""
+        assert self._order, "load() comes first"
         return self._order
 
     async def load(self) -> Sequence[Order]:
-        """Return how the order stood after each status it had; OrderNotFoundError without one."""
+        """Read the order; return it as it was after each change of its status.
+
+        OrderNotFoundError if it does not exist.
+        """
         history = await self._repository.history(self._order_id)
         if not history:
             raise OrderNotFoundError(self._order_id)
-        self._order, changes = domain.begin(self._order_id, history)
+        self._order, changes = domain.replay(self._order_id, history)
         return changes
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until woken, so long at most; tell whether something may have happened."""
+        """Wait for a notification; return False after a timeout."""
         try:
             async with asyncio.timeout(seconds):
-                await self._wake.wait()
+                await self._changed.wait()
         except TimeoutError:
             return False
         return True
 
-    async def look(self) -> Sequence[Order]:
-        """Return how the order stood after each status that it got meanwhile.
+    async def read_changes(self) -> Sequence[Order]:
+        """Read new events; return the order as it was after each change of its status.
 
-        Empty when the store is away: a client who waits goes on waiting.
+        Empty while the store is unavailable: the stream stays open and tries again later.
         """
-        self._wake.clear()
+        self._changed.clear()
         try:
-            news = await self._repository.history(self._order_id, after=self.order.sequence)
+            events = await self._repository.history(self._order_id, after=self.order.sequence)
         except StoreUnavailableError:
             return []
-        self._order, changes = domain.advance(self.order, news)
+        self._order, changes = domain.advance(self.order, events)
         return changes
 
 
-class OrderFeed:
-    """Knows who follows which order on this instance."""
+class OrderFeed(Source):
+    """The subscriptions of this instance, by order."""
 
     def __init__(
         self, *, repository: FeedRepository, retry_delay_seconds: float = RETRY_DELAY_SECONDS
     ) -> None:
         self._repository = repository
         self._retry_delay_seconds = retry_delay_seconds
-        self._followers: defaultdict[str, set[Follower]] = defaultdict(set)
+        self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
         self.is_closed = False
 
     @property
-    def followers(self) -> int:
-        """Return how many follow an order now."""
-        return sum(map(len, self._followers.values()))
+    def subscription_count(self) -> int:
+        """Return the number of open subscriptions."""
+        return sum(map(len, self._subscriptions.values()))
 
     @contextmanager
-    def follow(self, order_id: str) -> Iterator[Follower]:
-        """Yield somebody who is woken, inside the block, whenever something may have happened."""
-        follower = Follower(repository=self._repository, order_id=order_id)
-        self._followers[order_id].add(follower)
+    def subscribe(self, order_id: str) -> Iterator[Subscription]:
+        """Yield a subscription that is notified inside the block whenever the order changes."""
+        subscription = Subscription(repository=self._repository, order_id=order_id)
+        self._subscriptions[order_id].add(subscription)
         try:
-            yield follower
+            yield subscription
         finally:
-            self._followers[order_id].discard(follower)
-            if not self._followers[order_id]:
-                del self._followers[order_id]
+            self._subscriptions[order_id].discard(subscription)
+            if not self._subscriptions[order_id]:
+                del self._subscriptions[order_id]
 
+    @override
     async def run(self) -> None:
-        """Wake followers until cancelled, whatever becomes of the store meanwhile."""
         try:
             while True:
                 try:
                     await self._listen()
-                except Exception as error:  # noqa: BLE001 - whatever it is, it begins again
+                except Exception as error:  # noqa: BLE001 - after any error it listens again
                     log.warning("feed_interrupted", error=repr(error))
                 await asyncio.sleep(self._retry_delay_seconds)
         finally:
             await self._repository.close()
 
     async def _listen(self) -> None:
-        async with self._repository.added() as order_ids:
-            # What happened while nobody listened.
-            self._wake_all()
+        async with self._repository.watch() as order_ids:
+            # Orders may have changed while the change stream was interrupted.
+            self._notify_all()
             async for order_id in order_ids:
-                for follower in self._followers.get(order_id, ()):
-                    follower.wake()
+                for subscription in self._subscriptions.get(order_id, ()):
+                    subscription.notify()
 
+    @override
     def close(self) -> None:
-        """Let everybody come to an end."""
         self.is_closed = True
-        self._wake_all()
+        self._notify_all()
 
-    def _wake_all(self) -> None:
-        for followers in self._followers.values():
-            for follower in followers:
-                follower.wake()
+    def _notify_all(self) -> None:
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.notify()

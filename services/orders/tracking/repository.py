@@ -1,4 +1,4 @@
-"""The events of the orders in MongoDB, as those who follow orders read them."""
+"""The events of orders in MongoDB, as streams read them."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -7,61 +7,62 @@ from typing import Any, Protocol
 import pymongo
 from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.read_concern import ReadConcern
+from typing_extensions import override
 
 from services.orders import codec
-from services.orders.domain import Recorded
+from services.orders.events import RecordedEvent
 from services.orders.store import translate_errors
 
-# What is told cannot be taken back: only what no failover can undo is read.
-SAFE = ReadConcern("majority")
-ADDED: list[dict[str, Any]] = [
+# A streamed event cannot be taken back: only events that survive a failover are read.
+MAJORITY = ReadConcern("majority")
+INSERTS: list[dict[str, Any]] = [
     {"$match": {"operationType": "insert"}},
     {"$project": {"fullDocument.order_id": 1}},
 ]
-AWAIT_MS = 1_000
+MAX_AWAIT_MS = 1_000
 
 
 class FeedRepository(Protocol):
-    """Reads the events of orders, and tells when there are more."""
+    """Reads the events of orders, and watches for new ones."""
 
-    async def history(self, order_id: str, *, after: int = 0) -> Sequence[Recorded]:
-        """Return the events of an order behind a place in its history, oldest first."""
+    async def history(self, order_id: str, *, after: int = 0) -> Sequence[RecordedEvent]:
+        """Return the events of an order after a sequence number, oldest first."""
 
-    def added(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """Yield the orders to which events are added, from now on and as it happens."""
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Yield the id of an order for each event that is appended from now on."""
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Close the connection to the store."""
 
 
-class MongoFeedRepository:
-    """The events, on the loop that first uses the client; it is the owner of the client."""
+class MongoFeedRepository(FeedRepository):
+    """The collection `events`, on the event loop that first uses the client; it owns that."""
 
     def __init__(self, client: pymongo.AsyncMongoClient) -> None:
         self._client = client
-        self._events = client.get_default_database(read_concern=SAFE).events
+        self._events = client.get_default_database(read_concern=MAJORITY).events
 
-    async def history(self, order_id: str, *, after: int = 0) -> Sequence[Recorded]:
-        """Return the events of an order behind a place in its history, oldest first."""
-        behind = {"order_id": order_id, "sequence": {"$gt": after}}
+    @override
+    async def history(self, order_id: str, *, after: int = 0) -> Sequence[RecordedEvent]:
+        newer = {"order_id": order_id, "sequence": {"$gt": after}}
         with translate_errors():
-            found = self._events.find(behind).sort("sequence")
-            return [codec.to_recorded(document) async for document in found]
+            found = self._events.find(newer).sort("sequence")
+            return [codec.from_document(document) async for document in found]
 
+    @override
     @asynccontextmanager
-    async def added(self) -> AsyncIterator[AsyncIterator[str]]:
-        """Yield the orders to which events are added, from now on and as it happens."""
+    async def watch(self) -> AsyncIterator[AsyncIterator[str]]:
         with translate_errors():
-            async with await self._events.watch(ADDED, max_await_time_ms=AWAIT_MS) as stream:
+            async with await self._events.watch(INSERTS, max_await_time_ms=MAX_AWAIT_MS) as stream:
                 yield _order_ids(stream)
 
+    @override
     async def close(self) -> None:
-        """Let go of the store."""
         await self._client.close()
 
 
 async def _order_ids(stream: AsyncChangeStream) -> AsyncIterator[str]:
     while stream.alive:
-        # One question at a time: the client's limit is for each.
+        # try_next and not next: the client's timeout is for each call.
         if change := await stream.try_next():
             yield change["fullDocument"]["order_id"]

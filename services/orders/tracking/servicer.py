@@ -1,33 +1,34 @@
-"""What clients are told about an order as it happens: a stream of Server-Sent Events."""
+"""The gRPC service that streams an order's status changes as Server-Sent Events."""
 
 import re
 from collections.abc import AsyncGenerator, Sequence
 
+import grpc
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.timestamp_pb2 import Timestamp
-from grpc.aio import ServicerContext
-from mamie_rosa.orders.v1 import order_events_pb2_grpc
+from mamie_rosa.orders.v1 import order_events_pb2, order_events_pb2_grpc
+from typing_extensions import override
 
 from services.common.context import current
 from services.common.errors import InvalidArgumentError
 from services.common.rpc import authorization, sse
 from services.common.rpc.status import HTTP_CODE
+from services.common.rpc.timestamps import to_timestamp
 from services.orders.domain import Order
 from services.orders.tracking import domain
-from services.orders.tracking.feed import Follower, OrderFeed
+from services.orders.tracking.feed import OrderFeed, Subscription
 
 HEARTBEAT_SECONDS = 15.0
-MARGIN_SECONDS = 1.0
-"""What is kept of a deadline, to come to a clean end before it."""
+DEADLINE_MARGIN_SECONDS = 1.0
+"""How long before its deadline a stream ends by itself."""
 RETRY = sse.retry(1_000)
 KEEP_ALIVE = sse.comment("keep-alive")
-UNCACHED = (("cache-control", "no-store"),)
-NO_MORE = ((HTTP_CODE, "204"),)
-"""The one answer after which browsers do not come back."""
+NO_STORE = (("cache-control", "no-store"),)
+NO_CONTENT = ((HTTP_CODE, "204"),)
+"""The one answer after which a browser's EventSource does not reconnect."""
 
 
 class InvalidLastEventIdError(InvalidArgumentError):
-    """Last-Event-ID is none that was ever sent."""
+    """Last-Event-ID is not the id of an event."""
 
     reason = "INVALID_LAST_EVENT_ID"
 
@@ -36,54 +37,56 @@ class InvalidLastEventIdError(InvalidArgumentError):
 
 
 class OrderEventsServicer(order_events_pb2_grpc.OrderEventsServiceServicer):
-    """Tells what happens to orders."""
+    """Streams the status changes of orders."""
 
     def __init__(self, *, feed: OrderFeed, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._feed = feed
         self._heartbeat_seconds = heartbeat_seconds
 
-    async def WatchOrder(self, request, context):
-        """Stream the status changes of an order until it has come to its end."""
+    @override
+    async def WatchOrder(
+        self, request: order_events_pb2.WatchOrderRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncGenerator[HttpBody, None]:
         authorization.require_user()
         last = _last_event_id(context)
-        with self._feed.follow(request.id) as follower:
-            changes = await follower.load()
-            authorization.require_self_or_admin(follower.order.user_id)
-            untold = [change for change in changes if change.sequence > last]
-            if domain.is_over(follower.order) and not untold:
-                await context.send_initial_metadata(NO_MORE)
-                # Without any part, the edge would take the stream for JSON, and compress it.
+        with self._feed.subscribe(request.id) as subscription:
+            changes = await subscription.load()
+            authorization.require_self_or_admin(subscription.order.user_id)
+            unsent = [change for change in changes if change.sequence > last]
+            if domain.is_terminal(subscription.order) and not unsent:
+                await context.send_initial_metadata(NO_CONTENT)
+                # Without any message, the edge would take the stream for JSON, and compress it.
                 yield HttpBody(content_type=sse.CONTENT_TYPE)
                 return
-            await context.send_initial_metadata(UNCACHED)
-            async for frame in self._frames(follower, untold):
+            await context.send_initial_metadata(NO_STORE)
+            async for frame in self._frames(subscription, unsent):
                 yield HttpBody(content_type=sse.CONTENT_TYPE, data=frame)
 
     async def _frames(
-        self, follower: Follower, changes: Sequence[Order]
+        self, subscription: Subscription, changes: Sequence[Order]
     ) -> AsyncGenerator[bytes, None]:
-        """Yield what is written to a client, until the order, the instance or the time ends."""
+        """Yield frames until the order is terminal, the instance drains or the deadline is near."""
         yield RETRY
         while True:
             for change in changes:
-                yield _event(change)
-            seconds = self._patience_seconds()
-            if domain.is_over(follower.order) or self._feed.is_closed or seconds <= 0:
+                yield _to_frame(change)
+            seconds = self._wait_seconds()
+            if domain.is_terminal(subscription.order) or self._feed.is_closed or seconds <= 0:
                 return
-            if not await follower.wait(seconds):
+            if not await subscription.wait(seconds):
                 yield KEEP_ALIVE
-            changes = await follower.look()
+            changes = await subscription.read_changes()
 
-    def _patience_seconds(self) -> float:
-        """Return how long nothing may happen until a client gets a sign of life."""
+    def _wait_seconds(self) -> float:
+        """Return how long to wait for a change until the next keep-alive."""
         remaining = current().remaining_seconds()
         if remaining is None:
             return self._heartbeat_seconds
-        return min(self._heartbeat_seconds, remaining - MARGIN_SECONDS)
+        return min(self._heartbeat_seconds, remaining - DEADLINE_MARGIN_SECONDS)
 
 
-def _last_event_id(context: ServicerContext) -> int:
-    """Return the id of the last event that a client got; 0 for one that comes anew."""
+def _last_event_id(context: grpc.aio.ServicerContext) -> int:
+    """Return the id of the last event that the client has received; 0 for none."""
     received = dict(context.invocation_metadata() or ())
     text = str(received.get("last-event-id") or "0")
     if not re.fullmatch(r"[0-9]{1,9}", text):
@@ -91,11 +94,10 @@ def _last_event_id(context: ServicerContext) -> int:
     return int(text)
 
 
-def _event(order: Order) -> bytes:
-    """Return the event that says how an order stood; its place in the history is the id."""
-    time = Timestamp()
-    time.FromDatetime(order.updated_at)
-    data = {"orderId": order.order_id, "status": order.status, "time": time.ToJsonString()}
+def _to_frame(order: Order) -> bytes:
+    """Render an order's status as an event, whose id is the sequence number."""
+    time = to_timestamp(order.updated_at).ToJsonString()
+    data = {"orderId": order.order_id, "status": order.status, "time": time}
     if order.tracking_number:
         data["trackingNumber"] = order.tracking_number
     return sse.event(event_id=order.sequence, name="status", data=data)

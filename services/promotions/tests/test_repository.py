@@ -12,7 +12,7 @@ from mamie_rosa.events.v1 import events_pb2
 
 from services.common.context import CallContext, use
 from services.common.errors import MamieRosaError, StoreUnavailableError
-from services.common.timestamps import to_timestamp
+from services.common.rpc.timestamps import to_timestamp
 from services.promotions import demo, domain
 from services.promotions.domain import Redemption, RedemptionState, RejectionReason, Usage
 from services.promotions.repository import OUTBOX, RedisPromotionsRepository

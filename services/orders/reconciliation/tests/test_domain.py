@@ -1,4 +1,4 @@
-"""Where the services do not agree about an order."""
+"""The discrepancies of an order, kind by kind."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from services.orders import domain
-from services.orders.domain import NOTHING
+from services.orders import events
+from services.orders.domain import ZERO
 from services.orders.reconciliation.domain import (
-    GRACE,
-    PATIENCE,
+    GRACE_PERIOD,
     REPAIRS,
+    STALL_TIMEOUT,
     Kind,
     Repair,
     compare,
@@ -20,138 +20,156 @@ from services.orders.reconciliation.domain import (
 from services.orders.reconciliation.records import (
     BrokenHistory,
     IndexEntry,
-    Part,
-    Records,
+    OrderRecords,
+    Record,
     SagaEntry,
     merge,
 )
-from services.orders.reconciliation.tests.reconciling import (
-    GIVEN_BACK,
+from services.orders.reconciliation.tests.fakes import (
+    COMPENSATED,
+    CONFIRMED,
     LONG_AGO,
     ORDER,
-    TAKEN,
-    bought,
     build_order,
     build_payment,
     build_redemption,
     build_reservation,
-    given_back,
+    compensated,
+    purchased,
 )
 from services.orders.tests.fakes import KIBBLE, NOW
 
-PLAIN = (*TAKEN[1:],)
+WITHOUT_PROMO = (*CONFIRMED[1:],)
 DECLINED = (
-    domain.PaymentStarted(),
-    domain.PaymentDeclined(decline_reason="CARD_DECLINED"),
-    domain.OrderCancelled(reason="PAYMENT_DECLINED"),
-    domain.PaymentSettled(refunded=NOTHING),
-    domain.StockReleased(),
+    events.PaymentStarted(),
+    events.PaymentDeclined(decline_reason="CARD_DECLINED"),
+    events.OrderCancelled(reason="PAYMENT_DECLINED"),
+    events.PaymentSettled(refunded=ZERO),
+    events.StockReleased(),
 )
-ON_THE_WAY = TAKEN[:2]
+IN_PROGRESS = CONFIRMED[:2]
 DUE = SagaEntry(order_id=ORDER, due_at=NOW)
-JUST_NOW = NOW - GRACE + timedelta.resolution
+RECENT = NOW - GRACE_PERIOD + timedelta.resolution
 
 
 def kinds(records):
     return [found.kind for found in compare(records, NOW)]
 
 
-def in_motion(at=LONG_AGO, **changes):
-    changes = {"saga": DUE, "payment": None, "order": build_order(*ON_THE_WAY, at=at)} | changes
-    return bought(**changes)
+def in_progress(at=LONG_AGO, **changes):
+    changes = {"saga": DUE, "payment": None, "order": build_order(*IN_PROGRESS, at=at)} | changes
+    return purchased(**changes)
 
 
 def alone(**parts):
-    return Records(order_id=ORDER, **parts)
+    return OrderRecords(order_id=ORDER, **parts)
 
 
 @pytest.mark.parametrize(
     "records",
     [
-        bought(),
-        given_back(),
-        bought(order=build_order(*PLAIN, promo_code=""), redemption=None),
-        bought(
+        purchased(),
+        compensated(),
+        purchased(order=build_order(*WITHOUT_PROMO, promo_code=""), redemption=None),
+        purchased(
             order=build_order(
-                *TAKEN,
-                domain.OrderPreparationStarted(),
-                domain.OrderShipped(tracking_number="n"),
-                domain.OrderDelivered(),
+                *CONFIRMED,
+                events.OrderPreparationStarted(),
+                events.OrderShipped(tracking_number="n"),
+                events.OrderDelivered(),
             )
         ),
-        bought(
-            order=build_order(*TAKEN, items=(KIBBLE, KIBBLE), discount=Decimal("28.38")),
+        purchased(
+            order=build_order(*CONFIRMED, items=(KIBBLE, KIBBLE), discount=Decimal("28.38")),
             reservation=build_reservation(lines={KIBBLE.product_id: 2 * KIBBLE.quantity}),
         ),
-        given_back(reservation=build_reservation(state="EXPIRED")),
-        given_back(reservation=None),
-        given_back(
+        compensated(reservation=build_reservation(state="EXPIRED")),
+        compensated(reservation=None),
+        compensated(
             order=build_order(*DECLINED, promo_code=""),
-            payment=build_payment(status="DECLINED"),
+            payment=build_payment(state="DECLINED"),
             redemption=None,
         ),
-        given_back(order=build_order(*DECLINED, promo_code=""), payment=None, redemption=None),
-        in_motion(),
+        compensated(order=build_order(*DECLINED, promo_code=""), payment=None, redemption=None),
+        in_progress(),
     ],
 )
-def test_an_order_on_which_all_agree_is_no_discrepancy(records):
+def test_consistent_records_are_no_discrepancy(records):
     assert kinds(records) == []
 
 
 @pytest.mark.parametrize(
     ("records", "kind"),
     [
-        (bought(payment=None), Kind.ORDER_NOT_PAID),
-        (bought(payment=build_payment(status="REFUNDED")), Kind.ORDER_NOT_PAID),
-        (bought(payment=build_payment(status="DECLINED")), Kind.ORDER_NOT_PAID),
-        (bought(payment=build_payment(amount=Decimal("1.00"))), Kind.PAYMENT_DIFFERS),
-        (bought(payment=build_payment(currency="USD")), Kind.PAYMENT_DIFFERS),
-        (bought(reservation=None), Kind.STOCK_NOT_SOLD),
-        (bought(reservation=build_reservation(state="HELD")), Kind.STOCK_NOT_SOLD),
-        (bought(reservation=build_reservation(state="EXPIRED")), Kind.STOCK_NOT_SOLD),
-        (bought(reservation=build_reservation(state="RELEASED", lines={})), Kind.STOCK_NOT_SOLD),
-        (bought(reservation=build_reservation(lines={KIBBLE.product_id: 1})), Kind.STOCK_DIFFERS),
-        (bought(reservation=build_reservation(lines={"other": 2})), Kind.STOCK_DIFFERS),
-        (bought(redemption=None), Kind.PROMO_NOT_REDEEMED),
-        (bought(redemption=build_redemption(state="RELEASED")), Kind.PROMO_NOT_REDEEMED),
-        (bought(redemption=build_redemption(code="OTHER")), Kind.PROMO_DIFFERS),
-        (bought(redemption=build_redemption(user_id="bob")), Kind.PROMO_DIFFERS),
-        (bought(order=build_order(*PLAIN, promo_code="")), Kind.PROMO_UNEXPECTED),
-        (given_back(payment=build_payment()), Kind.PAYMENT_NOT_RETURNED),
-        (given_back(payment=build_payment(status="PENDING")), Kind.PAYMENT_NOT_RETURNED),
-        (given_back(payment=build_payment(status="VOIDED")), Kind.REFUND_TOO_SMALL),
-        (given_back(payment=None), Kind.REFUND_TOO_SMALL),
-        (given_back(reservation=build_reservation()), Kind.STOCK_NOT_RELEASED),
-        (given_back(reservation=build_reservation(state="HELD")), Kind.STOCK_NOT_RELEASED),
-        (given_back(redemption=build_redemption()), Kind.PROMO_NOT_RELEASED),
-        (bought(index=None), Kind.INDEX_MISSING),
-        (bought(saga=None), Kind.SAGA_MISSING),
-        (bought(saga=DUE), Kind.SAGA_DUE_IN_VAIN),
-        (in_motion(saga=None), Kind.SAGA_MISSING),
-        (in_motion(saga=SagaEntry(order_id=ORDER, due_at=None)), Kind.SAGA_NOT_DUE),
-        (in_motion(index=None), Kind.INDEX_MISSING),
+        (purchased(payment=None), Kind.ORDER_NOT_PAID),
+        (purchased(payment=build_payment(state="REFUNDED")), Kind.ORDER_NOT_PAID),
+        (purchased(payment=build_payment(state="DECLINED")), Kind.ORDER_NOT_PAID),
+        (purchased(payment=build_payment(amount=Decimal("1.00"))), Kind.PAYMENT_DIFFERS),
+        (purchased(payment=build_payment(currency="USD")), Kind.PAYMENT_DIFFERS),
+        (purchased(reservation=None), Kind.STOCK_NOT_SOLD),
+        (
+            purchased(reservation=build_reservation(state="HELD")),
+            Kind.STOCK_NOT_SOLD,
+        ),
+        (
+            purchased(reservation=build_reservation(state="EXPIRED")),
+            Kind.STOCK_NOT_SOLD,
+        ),
+        (
+            purchased(reservation=build_reservation(state="RELEASED", lines={})),
+            Kind.STOCK_NOT_SOLD,
+        ),
+        (
+            purchased(reservation=build_reservation(lines={KIBBLE.product_id: 1})),
+            Kind.STOCK_DIFFERS,
+        ),
+        (purchased(reservation=build_reservation(lines={"other": 2})), Kind.STOCK_DIFFERS),
+        (purchased(redemption=None), Kind.PROMO_NOT_REDEEMED),
+        (
+            purchased(redemption=build_redemption(state="RELEASED")),
+            Kind.PROMO_NOT_REDEEMED,
+        ),
+        (purchased(redemption=build_redemption(code="OTHER")), Kind.PROMO_DIFFERS),
+        (purchased(redemption=build_redemption(user_id="bob")), Kind.PROMO_DIFFERS),
+        (purchased(order=build_order(*WITHOUT_PROMO, promo_code="")), Kind.PROMO_UNEXPECTED),
+        (compensated(payment=build_payment()), Kind.PAYMENT_NOT_RETURNED),
+        (compensated(payment=build_payment(state="PENDING")), Kind.PAYMENT_NOT_RETURNED),
+        (compensated(payment=build_payment(state="VOIDED")), Kind.REFUND_TOO_SMALL),
+        (compensated(payment=None), Kind.REFUND_TOO_SMALL),
+        (compensated(reservation=build_reservation()), Kind.STOCK_NOT_RELEASED),
+        (
+            compensated(reservation=build_reservation(state="HELD")),
+            Kind.STOCK_NOT_RELEASED,
+        ),
+        (compensated(redemption=build_redemption()), Kind.PROMO_NOT_RELEASED),
+        (purchased(index=None), Kind.INDEX_MISSING),
+        (purchased(saga=None), Kind.SAGA_MISSING),
+        (purchased(saga=DUE), Kind.SAGA_DUE_IN_VAIN),
+        (in_progress(saga=None), Kind.SAGA_MISSING),
+        (in_progress(saga=SagaEntry(order_id=ORDER, due_at=None)), Kind.SAGA_NOT_DUE),
+        (in_progress(index=None), Kind.INDEX_MISSING),
         (alone(payment=build_payment()), Kind.PAYMENT_WITHOUT_ORDER),
-        (alone(payment=build_payment(status="PENDING")), Kind.PAYMENT_WITHOUT_ORDER),
+        (alone(payment=build_payment(state="PENDING")), Kind.PAYMENT_WITHOUT_ORDER),
         (alone(reservation=build_reservation()), Kind.STOCK_WITHOUT_ORDER),
         (alone(reservation=build_reservation(state="HELD")), Kind.HOLD_OVERDUE),
         (alone(redemption=build_redemption()), Kind.PROMO_WITHOUT_ORDER),
         (alone(redemption=build_redemption(redeemed_at=None)), Kind.PROMO_WITHOUT_ORDER),
-        (bought(order=None, broken=BrokenHistory(order_id=ORDER)), Kind.HISTORY_BROKEN),
+        (purchased(order=None, broken=BrokenHistory(order_id=ORDER)), Kind.HISTORY_BROKEN),
         (alone(saga=DUE), Kind.HISTORY_LOST),
     ],
 )
-def test_what_does_not_agree_has_a_kind(records, kind):
+def test_each_discrepancy_has_a_kind(records, kind):
     assert kinds(records) == [kind]
 
 
-def test_the_goods_of_an_order_whose_history_is_lost_are_not_touched():
-    assert kinds(bought(order=None)) == [Kind.HISTORY_LOST]
-    assert kinds(bought(order=None, saga=None)) == [Kind.HISTORY_LOST]
+def test_an_order_whose_history_is_lost_is_not_repaired():
+    assert kinds(purchased(order=None)) == [Kind.HISTORY_LOST]
+    assert kinds(purchased(order=None, saga=None)) == [Kind.HISTORY_LOST]
     assert Kind.HISTORY_LOST not in REPAIRS
 
 
-def test_one_order_may_be_wrong_in_several_ways():
-    records = given_back(
+def test_an_order_may_have_several_discrepancies():
+    records = compensated(
         payment=build_payment(), reservation=build_reservation(), redemption=build_redemption()
     )
     assert kinds(records) == [
@@ -161,60 +179,60 @@ def test_one_order_may_be_wrong_in_several_ways():
     ]
 
 
-@pytest.mark.parametrize("events", [TAKEN, GIVEN_BACK, ON_THE_WAY])
-def test_an_order_that_has_just_changed_is_left_alone(events):
-    at_last = alone(order=build_order(*events, at=NOW - GRACE))
-    just_now = alone(order=build_order(*events, at=JUST_NOW))
-    assert kinds(at_last)
-    assert not kinds(just_now)
+@pytest.mark.parametrize("events", [CONFIRMED, COMPENSATED, IN_PROGRESS])
+def test_a_recent_change_is_skipped(events):
+    settled = alone(order=build_order(*events, at=NOW - GRACE_PERIOD))
+    recent = alone(order=build_order(*events, at=RECENT))
+    assert kinds(settled)
+    assert not kinds(recent)
 
 
-def test_what_other_services_know_of_an_order_that_moves_is_left_alone():
-    assert kinds(in_motion(payment=build_payment(), reservation=None, redemption=None)) == []
+def test_records_of_an_order_whose_saga_runs_are_not_compared():
+    assert kinds(in_progress(payment=build_payment(), reservation=None, redemption=None)) == []
 
 
 @pytest.mark.parametrize(
     "parts",
     [
-        {"payment": build_payment(created_at=JUST_NOW)},
-        {"payment": build_payment(status="VOIDED")},
-        {"payment": build_payment(status="DECLINED")},
-        {"reservation": build_reservation(state="HELD", expires_at=JUST_NOW)},
+        {"payment": build_payment(created_at=RECENT)},
+        {"payment": build_payment(state="VOIDED")},
+        {"payment": build_payment(state="DECLINED")},
+        {"reservation": build_reservation(state="HELD", expires_at=RECENT)},
         {"reservation": build_reservation(state="EXPIRED")},
         {"reservation": build_reservation(state="RELEASED")},
-        {"redemption": build_redemption(redeemed_at=JUST_NOW)},
+        {"redemption": build_redemption(redeemed_at=RECENT)},
         {"redemption": build_redemption(state="RELEASED")},
     ],
 )
-def test_what_a_checkout_may_leave_behind_is_no_discrepancy(parts):
+def test_the_records_of_an_aborted_checkout_are_no_discrepancy(parts):
     assert kinds(alone(**parts)) == []
 
 
-def test_an_order_may_wait_for_a_service_until_its_hold_is_over_and_then_has_to_end():
+def test_an_order_is_stalled_long_after_its_reservation_expired():
     def waiting(hold_expires_at):
-        order = build_order(*ON_THE_WAY, hold_expires_at=hold_expires_at)
-        return kinds(in_motion(order=order))
+        order = build_order(*IN_PROGRESS, hold_expires_at=hold_expires_at)
+        return kinds(in_progress(order=order))
 
-    assert waiting(NOW - PATIENCE + timedelta.resolution) == []
-    assert waiting(NOW - PATIENCE) == [Kind.ORDER_STALLED]
+    assert waiting(NOW - STALL_TIMEOUT + timedelta.resolution) == []
+    assert waiting(NOW - STALL_TIMEOUT) == [Kind.ORDER_STALLED]
 
 
-def test_a_cancelled_order_that_cannot_be_settled_is_stalled():
+def test_a_cancelled_order_is_stalled_when_it_is_not_compensated_for_long():
     def settling(since):
-        return kinds(given_back(order=build_order(*GIVEN_BACK[:5], at=since), saga=DUE))
+        return kinds(compensated(order=build_order(*COMPENSATED[:5], at=since), saga=DUE))
 
-    assert settling(NOW - PATIENCE + timedelta.resolution) == []
-    assert settling(NOW - PATIENCE) == [Kind.ORDER_STALLED]
+    assert settling(NOW - STALL_TIMEOUT + timedelta.resolution) == []
+    assert settling(NOW - STALL_TIMEOUT) == [Kind.ORDER_STALLED]
 
 
-def test_money_that_somebody_has_to_decide_about_is_not_repaired():
+def test_payments_that_a_person_has_to_decide_about_are_not_repaired():
     for kind in (Kind.ORDER_NOT_PAID, Kind.PAYMENT_DIFFERS, Kind.REFUND_TOO_SMALL):
         assert kind not in REPAIRS
     assert set(REPAIRS.values()) == set(Repair)
 
 
-def test_a_discrepancy_tells_what_the_services_say_and_nothing_personal():
-    found = compare(given_back(payment=build_payment()), NOW)[0]
+def test_a_discrepancy_describes_the_records_without_personal_data():
+    found = compare(compensated(payment=build_payment()), NOW)[0]
     assert found.order_id == ORDER
     assert found.repair is Repair.REFUND_PAYMENT
     assert found.facts == {
@@ -231,21 +249,25 @@ def test_a_discrepancy_tells_what_the_services_say_and_nothing_personal():
     }
 
 
-def test_what_is_known_of_an_order_is_brought_together_by_order():
+def test_sources_are_merged_by_order():
     first, second, third = (f"{digit}{ORDER[1:]}" for digit in "123")
-    sources: list[Iterator[Part]] = [
+    sources: list[Iterator[Record]] = [
         iter([build_payment(first), build_payment(third)]),
         iter([build_reservation(second), build_reservation(third)]),
         iter([IndexEntry(order_id=first)]),
     ]
     assert list(merge(sources)) == [
-        Records(order_id=first, payment=build_payment(first), index=IndexEntry(order_id=first)),
-        Records(order_id=second, reservation=build_reservation(second)),
-        Records(order_id=third, payment=build_payment(third), reservation=build_reservation(third)),
+        OrderRecords(
+            order_id=first, payment=build_payment(first), index=IndexEntry(order_id=first)
+        ),
+        OrderRecords(order_id=second, reservation=build_reservation(second)),
+        OrderRecords(
+            order_id=third, payment=build_payment(third), reservation=build_reservation(third)
+        ),
     ]
 
 
-def test_every_kind_is_explained_to_the_platform_team():
+def test_every_kind_is_documented():
     page = Path(__file__).parents[4] / "docs" / "reconciliation.md"
-    explained = page.read_text(encoding="utf-8")
-    assert [kind for kind in Kind if f"`{kind}`" not in explained] == []
+    documented = page.read_text(encoding="utf-8")
+    assert [kind for kind in Kind if f"`{kind}`" not in documented] == []

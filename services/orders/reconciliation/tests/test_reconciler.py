@@ -7,24 +7,24 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from services.orders.clients import ServiceUnavailableError
+from services.orders.ports import ServiceUnavailableError
 from services.orders.reconciliation.domain import Kind, Repair
 from services.orders.reconciliation.reconciler import (
-    MOST_REPAIRS,
-    TURN,
+    LOCK_DURATION,
+    MAX_REPAIRS_PER_BATCH,
     Reconciler,
-    ReconciliationTurns,
-    Repairs,
+    ReconciliationJob,
+    RepairActions,
 )
-from services.orders.reconciliation.records import Records, SagaEntry
-from services.orders.reconciliation.tests.reconciling import (
-    FakeShelves,
+from services.orders.reconciliation.records import OrderRecords, SagaEntry
+from services.orders.reconciliation.tests.fakes import (
+    FakeSources,
     InMemoryReconciliationRepository,
-    bought,
     build_payment,
     build_redemption,
     build_reservation,
-    given_back,
+    compensated,
+    purchased,
 )
 from services.orders.tests.fakes import (
     NOW,
@@ -40,10 +40,10 @@ def order_id(number):
 
 
 class Shop:
-    """A reconciler on shelves, with everything that it needs."""
+    """A reconciler with sources, upstreams and a repository in memory."""
 
     def __init__(self, *records):
-        self.shelves = FakeShelves(*records)
+        self.sources = FakeSources(*records)
         self.catalog, self.promotions, self.payments = (
             FakeCatalog(),
             FakePromotions(),
@@ -51,21 +51,21 @@ class Shop:
         )
         self.repository = InMemoryReconciliationRepository()
         self.clock = FakeClock()
-        repairs = Repairs(
+        repairs = RepairActions(
             catalog=self.catalog,
             promotions=self.promotions,
             payments=self.payments,
             repository=self.repository,
         )
         self.reconciler = Reconciler(
-            sources=self.shelves.sources,
+            sources=self.sources.sources,
             repairs=repairs,
             repository=self.repository,
             clock=self.clock,
         )
 
-    def turns(self):
-        return ReconciliationTurns(
+    def job(self):
+        return ReconciliationJob(
             reconcile=self.reconciler.reconcile, repository=self.repository, clock=self.clock
         )
 
@@ -87,59 +87,59 @@ def found(report):
     return [(finding.discrepancy.kind, finding.is_repaired) for finding in report.findings]
 
 
-def test_orders_on_which_all_agree_give_no_alarm():
-    shop = Shop(bought(order_id(1)), given_back(order_id(2)), bought(order_id(3)))
+def test_consistent_orders_have_no_findings():
+    shop = Shop(purchased(order_id(1)), compensated(order_id(2)), purchased(order_id(3)))
     report = shop.reconciler.reconcile()
-    assert (report.findings, report.checked, report.following) == ([], 3, "")
-    assert (shop.calls, shop.repository.mended, shop.repository.told) == ([], [], [])
+    assert (report.findings, report.checked_count, report.next_order_id) == ([], 3, "")
+    assert (shop.calls, shop.repository.repaired, shop.repository.published) == ([], [], [])
 
 
 @pytest.mark.parametrize(
     ("records", "call"),
     [
-        (given_back(payment=build_payment()), "settle"),
-        (bought(reservation=build_reservation(state="EXPIRED")), "commit"),
-        (given_back(reservation=build_reservation()), "release"),
-        (bought(redemption=None), "redeem"),
-        (given_back(redemption=build_redemption()), "release"),
-        (bought(index=None), "restore_index"),
-        (bought(saga=None), "restore_saga"),
-        (bought(saga=SagaEntry(order_id=bought().order_id, due_at=NOW)), "rest_saga"),
+        (compensated(payment=build_payment()), "refund"),
+        (purchased(reservation=build_reservation(state="EXPIRED")), "commit"),
+        (compensated(reservation=build_reservation()), "release"),
+        (purchased(redemption=None), "redeem"),
+        (compensated(redemption=build_redemption()), "release"),
+        (purchased(index=None), "restore_index"),
+        (purchased(saga=None), "restore_saga"),
+        (purchased(saga=SagaEntry(order_id=purchased().order_id, due_at=NOW)), "complete_saga"),
     ],
 )
-def test_what_is_safe_to_repair_is_repaired_by_one_call_and_not_told(records, call):
+def test_a_safe_repair_is_one_call_and_is_not_published(records, call):
     shop = Shop(records)
     report = shop.reconciler.reconcile()
     assert [finding.is_repaired for finding in report.findings] == [True]
-    assert shop.calls + [name for name, _ in shop.repository.mended] == [call]
-    assert shop.repository.told == []
+    assert shop.calls + [name for name, _ in shop.repository.repaired] == [call]
+    assert shop.repository.published == []
 
 
-def test_every_repair_can_be_done():
+def test_every_repair_has_an_action():
     shop = Shop()
     repairs = shop.reconciler._repairs
     assert set(repairs._actions) == set(Repair)
 
 
-def test_what_only_a_person_can_decide_is_told_and_not_touched():
-    shop = Shop(bought(payment=None))
+def test_a_discrepancy_without_a_repair_is_published():
+    shop = Shop(purchased(payment=None))
     report = shop.reconciler.reconcile()
     assert found(report) == [(Kind.ORDER_NOT_PAID, False)]
     assert shop.calls == []
-    assert shop.repository.told == [report.findings]
+    assert shop.repository.published == [report.findings]
 
 
-def test_a_repair_that_is_refused_is_told_with_the_reason():
-    shop = Shop(bought(reservation=build_reservation(state="EXPIRED")))
-    shop.catalog.refuses["commit"] = "OUT_OF_STOCK"
+def test_a_rejected_repair_is_published_with_the_reason():
+    shop = Shop(purchased(reservation=build_reservation(state="EXPIRED")))
+    shop.catalog.rejections["commit"] = "OUT_OF_STOCK"
     [finding] = shop.reconciler.reconcile().findings
     assert (finding.is_repaired, finding.failure) == (False, "OUT_OF_STOCK")
-    assert shop.repository.told == [[finding]]
+    assert shop.repository.published == [[finding]]
 
 
-def test_a_service_that_is_away_fails_its_repairs_and_no_others():
-    shop = Shop(given_back(payment=build_payment(), redemption=build_redemption()))
-    shop.payments.away.add("settle")
+def test_an_unavailable_upstream_fails_only_its_own_repairs():
+    shop = Shop(compensated(payment=build_payment(), redemption=build_redemption()))
+    shop.payments.unavailable.add("refund")
     report = shop.reconciler.reconcile()
     assert found(report) == [
         (Kind.PAYMENT_NOT_RETURNED, False),
@@ -148,85 +148,85 @@ def test_a_service_that_is_away_fails_its_repairs_and_no_others():
     assert report.findings[0].failure == "SERVICE_UNAVAILABLE"
 
 
-def test_what_is_known_already_is_not_told_again_until_it_was_gone():
-    shop = Shop(bought(payment=None))
+def test_an_open_finding_is_published_again_only_after_it_was_closed():
+    shop = Shop(purchased(payment=None))
     for _ in range(3):
         shop.reconciler.reconcile()
-    assert len(shop.repository.told) == 1
+    assert len(shop.repository.published) == 1
     payment = build_payment()
-    shop.shelves.change(payment.order_id, payment=payment)
+    shop.sources.change(payment.order_id, payment=payment)
     assert shop.reconciler.reconcile().findings == []
-    shop.shelves.change(payment.order_id, payment=None)
+    shop.sources.change(payment.order_id, payment=None)
     shop.reconciler.reconcile()
-    assert len(shop.repository.told) == 2
+    assert len(shop.repository.published) == 2
 
 
-def test_what_was_only_on_its_way_when_it_was_read_is_no_discrepancy():
-    wrong, right = bought(payment=None), bought()
+def test_a_discrepancy_that_is_gone_at_the_second_check_is_no_finding():
+    wrong, right = purchased(payment=None), purchased()
     shop = Shop(wrong)
-    reads = len(shop.shelves.sources)
+    reads = len(shop.sources.sources)
 
-    def arrive():
+    def complete():
         nonlocal reads
         reads -= 1
         if reads < 0:
-            shop.shelves.records[right.order_id] = right
+            shop.sources.records[right.order_id] = right
 
-    shop.shelves.on_read = arrive
+    shop.sources.on_read = complete
     assert shop.reconciler.reconcile().findings == []
-    assert shop.repository.told == []
+    assert shop.repository.published == []
 
 
-def test_an_order_that_is_gone_when_it_is_looked_at_again_is_no_discrepancy():
-    shop = Shop(Records(order_id=order_id(1), payment=build_payment(order_id(1))))
-    reads = len(shop.shelves.sources)
+def test_an_order_that_is_gone_at_the_second_check_is_no_finding():
+    shop = Shop(OrderRecords(order_id=order_id(1), payment=build_payment(order_id(1))))
+    reads = len(shop.sources.sources)
 
     def vanish():
         nonlocal reads
         reads -= 1
         if reads < 0:
-            shop.shelves.records = {order_id(2): bought(order_id(2))}
+            shop.sources.records = {order_id(2): purchased(order_id(2))}
 
-    shop.shelves.on_read = vanish
+    shop.sources.on_read = vanish
     assert shop.reconciler.reconcile().findings == []
 
 
-def test_orders_are_compared_slice_by_slice_each_once():
+def test_orders_are_compared_in_batches_each_once():
     numbers = range(1, 8)
-    shop = Shop(*(bought(order_id(number), payment=None) for number in numbers))
-    first, looked_at, checked = "", [], []
+    shop = Shop(*(purchased(order_id(number), payment=None) for number in numbers))
+    first, compared, checked = "", [], []
     while True:
         report = shop.reconciler.reconcile(first, limit=3)
-        looked_at += [finding.discrepancy.order_id for finding in report.findings]
-        checked.append(report.checked)
-        if not (first := report.following):
+        compared += [finding.discrepancy.order_id for finding in report.findings]
+        checked.append(report.checked_count)
+        if not (first := report.next_order_id):
             break
-    assert looked_at == [order_id(number) for number in numbers]
+    assert compared == [order_id(number) for number in numbers]
     assert checked == [3, 3, 1]
 
 
-def test_many_at_once_are_a_store_that_was_lost_and_nothing_is_repaired():
+def test_too_many_repairs_in_a_batch_are_not_done():
     orphans = [
-        Records(order_id=order_id(number), payment=build_payment(order_id(number)))
-        for number in range(MOST_REPAIRS + 1)
+        OrderRecords(order_id=order_id(number), payment=build_payment(order_id(number)))
+        for number in range(MAX_REPAIRS_PER_BATCH + 1)
     ]
     shop = Shop(*orphans)
     report = shop.reconciler.reconcile()
     assert {finding.failure for finding in report.findings} == {"TOO_MANY_AT_ONCE"}
-    assert (len(report.findings), shop.calls) == (MOST_REPAIRS + 1, [])
+    assert (len(report.findings), shop.calls) == (MAX_REPAIRS_PER_BATCH + 1, [])
 
 
-def test_events_that_nobody_publishes_are_told_once_with_their_number():
-    shop = Shop(bought(order_id(1)), bought(order_id(2)))
-    shop.repository.waiting = 7
+def test_unpublished_events_are_one_finding_of_the_first_batch():
+    shop = Shop(purchased(order_id(1)), purchased(order_id(2)))
+    shop.repository.unpublished = 7
     report = shop.reconciler.reconcile(limit=1)
     assert found(report) == [(Kind.OUTBOX_STUCK, False)]
     assert report.findings[0].discrepancy.facts == {"waitingEvents": "7"}
-    assert shop.reconciler.reconcile(report.following).findings == []
+    assert shop.reconciler.reconcile(report.next_order_id).findings == []
 
 
-def test_each_discrepancy_is_one_line_in_the_log_and_is_counted(log):
-    shop = Shop(bought(order_id(1), payment=None), bought(order_id(2), index=None))
+def test_each_finding_is_logged_and_counted(log):
+    shop = Shop(purchased(order_id(1), payment=None), purchased(order_id(2), index=None))
     shop.reconciler.reconcile()
     lines = [entry for entry in log if entry["event"] == "discrepancy_found"]
     assert [(line["kind"], line["order_id"], line["repaired"]) for line in lines] == [
@@ -238,38 +238,38 @@ def test_each_discrepancy_is_one_line_in_the_log_and_is_counted(log):
     )
 
 
-def test_a_turn_compares_everything_and_is_one_of_all_instances():
-    shop = Shop(bought(order_id(1), index=None))
-    turns = shop.turns()
-    turns.take()
-    turns.take()
-    assert len(shop.repository.mended) == 1
-    shop.clock.now += TURN
-    turns.take()
-    assert len(shop.repository.mended) == 2
+def test_one_run_compares_everything_and_locks_out_other_instances():
+    shop = Shop(purchased(order_id(1), index=None))
+    job = shop.job()
+    job.run()
+    job.run()
+    assert len(shop.repository.repaired) == 1
+    shop.clock.now += LOCK_DURATION
+    job.run()
+    assert len(shop.repository.repaired) == 2
 
 
-def test_a_turn_goes_on_where_the_last_one_ended():
+def test_a_run_begins_where_the_last_one_ended():
     numbers = range(1, 6)
-    shop = Shop(*(bought(order_id(number), index=None) for number in numbers))
-    turns = ReconciliationTurns(
+    shop = Shop(*(purchased(order_id(number), index=None) for number in numbers))
+    job = ReconciliationJob(
         reconcile=partial(shop.reconciler.reconcile, limit=2),
         repository=shop.repository,
-        slices=2,
+        batches_per_run=2,
         clock=shop.clock,
     )
-    for seen in (4, 5, 9):
-        turns.take()
-        assert len(shop.repository.mended) == seen
-        shop.clock.now += TURN
+    for repaired_count in (4, 5, 9):
+        job.run()
+        assert len(shop.repository.repaired) == repaired_count
+        shop.clock.now += LOCK_DURATION
 
 
-def test_a_turn_that_finds_a_service_away_ends_without_noise(log):
-    def away():
+def test_a_run_that_meets_an_unavailable_upstream_ends_with_a_warning(log):
+    def fail():
         raise ServiceUnavailableError("payments")
 
-    shop = Shop(bought())
-    shop.shelves.on_read = away
-    shop.turns().take()
+    shop = Shop(purchased())
+    shop.sources.on_read = fail
+    shop.job().run()
     [line] = [entry for entry in log if entry["event"] == "reconciliation_interrupted"]
     assert (line["log_level"], line["service"]) == ("warning", "payments")

@@ -1,9 +1,10 @@
-"""What somebody who follows an order is told."""
+"""The status changes of an order."""
 
 from dataclasses import replace
 from decimal import Decimal
 
-from services.orders.domain import (
+from services.orders.domain import fold
+from services.orders.events import (
     OrderCancelled,
     OrderConfirmed,
     OrderDelivered,
@@ -13,9 +14,8 @@ from services.orders.domain import (
     PaymentSettled,
     PaymentStarted,
     PromoRedeemed,
-    Recorded,
+    RecordedEvent,
     StockReleased,
-    fold,
 )
 from services.orders.tests.fakes import NOW, build_placed
 from services.orders.tracking import domain
@@ -32,21 +32,21 @@ FORWARD = [
 SETTLED = PaymentSettled(refunded=Decimal("0.00"))
 
 
-def recorded(*events):
+def record(*events):
     return [
-        Recorded(sequence=number, time=NOW, event=event)
+        RecordedEvent(sequence=number, time=NOW, event=event)
         for number, event in enumerate((build_placed(), *events), 1)
     ]
 
 
-def told(changes):
+def summarize(changes):
     return [(order.sequence, str(order.status)) for order in changes]
 
 
-def test_each_new_status_is_told_with_its_place_in_the_history():
-    order, changes = domain.begin("o", recorded(*FORWARD))
-    assert order == fold("o", recorded(*FORWARD))
-    assert told(changes) == [
+def test_each_change_of_the_status_is_found_with_its_sequence():
+    order, changes = domain.replay("o", record(*FORWARD))
+    assert order == fold("o", record(*FORWARD))
+    assert summarize(changes) == [
         (1, "PENDING"),
         (3, "PAYMENT_PROCESSING"),
         (5, "CONFIRMED"),
@@ -56,27 +56,27 @@ def test_each_new_status_is_told_with_its_place_in_the_history():
     ]
 
 
-def test_what_happens_later_is_told_as_if_it_had_been_there():
-    history = recorded(*FORWARD)
+def test_advancing_finds_the_same_changes_as_a_replay():
+    history = record(*FORWARD)
     for cut in range(1, len(history) + 1):
-        early, before = domain.begin("o", history[:cut])
+        early, before = domain.replay("o", history[:cut])
         late, after = domain.advance(early, history[cut:])
-        assert (late, [*before, *after]) == domain.begin("o", history)
+        assert (late, [*before, *after]) == domain.replay("o", history)
 
 
-def test_nothing_new_is_nothing_to_tell():
-    order, _ = domain.begin("o", recorded(*FORWARD))
+def test_without_new_events_nothing_changes():
+    order, _ = domain.replay("o", record(*FORWARD))
     assert domain.advance(order, []) == (order, [])
 
 
-def test_an_order_is_over_when_it_is_delivered():
-    assert not domain.is_over(fold("o", recorded(*FORWARD[:-1])))
-    assert domain.is_over(fold("o", recorded(*FORWARD)))
+def test_an_order_is_terminal_when_it_is_delivered():
+    assert not domain.is_terminal(fold("o", record(*FORWARD[:-1])))
+    assert domain.is_terminal(fold("o", record(*FORWARD)))
 
 
-def test_a_cancelled_order_is_over_when_its_money_is_settled():
-    cancelled = recorded(OrderCancelled(reason="why"), SETTLED, StockReleased())
-    assert [domain.is_over(fold("o", cancelled[:count])) for count in (1, 2, 3, 4)] == [
+def test_a_cancelled_order_is_terminal_when_its_payment_is_settled():
+    cancelled = record(OrderCancelled(reason="why"), SETTLED, StockReleased())
+    assert [domain.is_terminal(fold("o", cancelled[:count])) for count in (1, 2, 3, 4)] == [
         False,
         False,
         True,
@@ -84,9 +84,9 @@ def test_a_cancelled_order_is_over_when_its_money_is_settled():
     ]
 
 
-def test_an_order_is_bought_from_its_confirmation_until_it_is_given_up():
-    history = recorded(*FORWARD)
-    bought = [fold("o", history[:count]).is_bought for count in range(1, len(history) + 1)]
-    assert bought == [False] * 4 + [True] * 4
-    given_up = [*history[:5], replace(history[5], event=OrderCancelled(reason="why"))]
-    assert not fold("o", given_up).is_bought
+def test_an_order_is_purchased_from_its_confirmation_until_it_is_cancelled():
+    history = record(*FORWARD)
+    purchased = [fold("o", history[:count]).is_purchased for count in range(1, len(history) + 1)]
+    assert purchased == [False] * 4 + [True] * 4
+    cancelled = [*history[:5], replace(history[5], event=OrderCancelled(reason="why"))]
+    assert not fold("o", cancelled).is_purchased

@@ -1,4 +1,4 @@
-"""The promises of a feed repository, kept by the fake and by the real store."""
+"""The contract of the feed repository, in memory and in MongoDB."""
 
 import asyncio
 import gc
@@ -10,19 +10,19 @@ import pytest
 
 from services.common.errors import StoreUnavailableError
 from services.orders import store
-from services.orders.domain import OrderConfirmed, PaymentStarted
+from services.orders.events import OrderConfirmed, PaymentStarted
 from services.orders.repository import MongoOrdersRepository
 from services.orders.tests.fakes import (
     NOW,
-    InMemoryFeedRepository,
     InMemoryOrdersRepository,
     build_placed,
 )
 from services.orders.tracking.repository import MongoFeedRepository
+from services.orders.tracking.tests.fakes import InMemoryFeedRepository
 
 
 class InMemory:
-    """Orders in memory, and those who listen to them."""
+    """Orders in memory, and a feed of them."""
 
     def __init__(self):
         self._orders = InMemoryOrdersRepository()
@@ -74,10 +74,10 @@ def orders(request):
 
 
 def run(scenario):
-    """Run a scenario, with an eye closed at its end.
+    """Run a scenario, and ignore connections that are not closed at its end.
 
-    A connection that a client was making when it was closed is left by the driver to the
-    garbage collector, which must not complain.
+    The driver leaves a connection that was being opened when its client was closed to the
+    garbage collector.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -89,7 +89,7 @@ def new_id():
     return str(uuid.uuid4())
 
 
-def test_a_history_is_read_from_any_place(orders):
+def test_a_history_is_read_after_any_event(orders):
     async def scenario():
         order_id = new_id()
         async with orders.opened() as feed:
@@ -107,30 +107,30 @@ def test_a_history_is_read_from_any_place(orders):
     run(scenario())
 
 
-def test_an_order_that_there_is_not_has_no_history(orders):
+def test_an_unknown_order_has_no_history(orders):
     async def scenario():
         async with orders.opened() as feed:
-            assert await feed.history("nothing") == []
+            assert await feed.history("unknown") == []
 
     run(scenario())
 
 
-def test_orders_are_told_to_whose_history_something_is_added_from_now_on(orders):
+def test_orders_with_new_events_are_watched_from_now_on(orders):
     async def scenario():
         early, late = new_id(), new_id()
         async with orders.opened() as feed:
             await orders.place(early)
             await orders.place(late)
-            async with feed.added() as added, asyncio.timeout(10):
+            async with feed.watch() as changed, asyncio.timeout(10):
                 await orders.append(late, PaymentStarted())
                 await orders.append(early, PaymentStarted(), OrderConfirmed())
-                assert [await anext(added) for _ in range(3)] == [late, early, early]
+                assert [await anext(changed) for _ in range(3)] == [late, early, early]
 
     run(scenario())
 
 
 @pytest.mark.integration
-def test_a_store_that_is_away_is_said_so(monkeypatch):
+def test_an_unavailable_store_is_reported(monkeypatch):
     monkeypatch.setattr(store, "TIMEOUT_MS", 200)
 
     async def scenario():
@@ -139,7 +139,7 @@ def test_a_store_that_is_away_is_said_so(monkeypatch):
         with pytest.raises(StoreUnavailableError):
             await feed.history("o")
         with pytest.raises(StoreUnavailableError):
-            async with feed.added():
+            async with feed.watch():
                 pass
         await feed.close()
 

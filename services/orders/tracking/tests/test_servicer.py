@@ -1,4 +1,4 @@
-"""What a client is told who watches an order, without a socket."""
+"""The stream of an order's status changes, without a socket."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from mamie_rosa.orders.v1 import order_events_pb2
 from services.common.rpc.streaming import with_interceptors
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB
 from services.common.tests.streams import METHOD, StreamCall
-from services.orders.domain import (
+from services.orders.events import (
     OrderCancelled,
     OrderConfirmed,
     OrderDelivered,
@@ -25,15 +25,15 @@ from services.orders.domain import (
 )
 from services.orders.tests.fakes import (
     NOW,
-    InMemoryFeedRepository,
     InMemoryOrdersRepository,
     build_placed,
 )
 from services.orders.tracking.feed import OrderFeed
 from services.orders.tracking.servicer import OrderEventsServicer
+from services.orders.tracking.tests.fakes import InMemoryFeedRepository
 
 WATCH = order_events_pb2.WatchOrderRequest(id="o")
-TO_THE_DOOR = [
+UNTIL_DELIVERED = [
     PaymentStarted(),
     OrderConfirmed(),
     OrderPreparationStarted(),
@@ -45,7 +45,7 @@ RETRY, KEEP_ALIVE = b"retry: 1000\n\n", b": keep-alive\n\n"
 
 
 class World:
-    """An order of Alice's that is placed, a feed that listens, and who watches."""
+    """A placed order of Alice's, a feed that runs, and streams."""
 
     def __init__(self, *, heartbeat_seconds=60.0):
         orders = InMemoryOrdersRepository()
@@ -60,7 +60,7 @@ class World:
         metadata = who if last is None else who | {"last-event-id": last}
         return StreamCall(metadata, **how).begin(self._handler, request)
 
-    def happens(self, *events):
+    def append(self, *events):
         self.repository.append("o", *events)
 
 
@@ -68,7 +68,7 @@ class World:
 async def world(**how):
     world = World(**how)
     work = asyncio.create_task(world.feed.run())
-    while not world.repository.is_listened_to:
+    while not world.repository.is_watched:
         await asyncio.sleep(0)
     yield world
     work.cancel()
@@ -76,7 +76,7 @@ async def world(**how):
 
 
 def scenario(**how):
-    """Make an ordinary test of a coroutine that takes a world."""
+    """Run a coroutine that takes a world as a test."""
 
     def make(test):
         def run():
@@ -93,10 +93,10 @@ def scenario(**how):
 
 
 def events(parts):
-    """Return (id, status) of the events in what was written."""
+    """Return (id, status) of the events in the messages of a stream."""
     frames = [part.data.decode() for part in parts]
-    told = [dict(line.split(": ", 1) for line in frame.splitlines() if line) for frame in frames]
-    return [(int(e["id"]), json.loads(e["data"])["status"]) for e in told if "id" in e]
+    fields = [dict(line.split(": ", 1) for line in frame.splitlines() if line) for frame in frames]
+    return [(int(e["id"]), json.loads(e["data"])["status"]) for e in fields if "id" in e]
 
 
 async def next_event(call):
@@ -107,8 +107,8 @@ async def next_event(call):
 
 
 @scenario()
-async def test_an_event_has_the_form_that_browsers_read(world):
-    world.happens(*TO_THE_DOOR)
+async def test_an_event_has_the_format_of_server_sent_events(world):
+    world.append(*UNTIL_DELIVERED)
     call = world.watch()
     parts = await call.parts()
     assert {part.content_type for part in parts} == {"text/event-stream"}
@@ -123,11 +123,11 @@ async def test_an_event_has_the_form_that_browsers_read(world):
 
 
 @scenario()
-async def test_changes_are_told_as_they_happen_until_the_delivery(world):
+async def test_changes_are_streamed_as_they_happen_until_the_delivery(world):
     call = world.watch()
     assert await next_event(call) == (1, "PENDING")
     for event, expected in zip(
-        TO_THE_DOOR,
+        UNTIL_DELIVERED,
         [
             (2, "PAYMENT_PROCESSING"),
             (3, "CONFIRMED"),
@@ -137,15 +137,15 @@ async def test_changes_are_told_as_they_happen_until_the_delivery(world):
         ],
         strict=True,
     ):
-        world.happens(event)
+        world.append(event)
         assert await next_event(call) == expected
     assert (await call.answer()).code is grpc.StatusCode.OK
-    assert world.feed.followers == 0
+    assert world.feed.subscription_count == 0
 
 
 @scenario()
-async def test_what_changes_no_status_is_not_told_but_counts(world):
-    world.happens(PromoRedeemed(), PaymentStarted())
+async def test_events_that_change_no_status_are_not_streamed_but_counted(world):
+    world.append(PromoRedeemed(), PaymentStarted())
     call = world.watch()
     assert [await next_event(call), await next_event(call)] == [
         (1, "PENDING"),
@@ -155,19 +155,19 @@ async def test_what_changes_no_status_is_not_told_but_counts(world):
 
 
 @scenario()
-async def test_a_client_that_comes_back_gets_what_it_missed_and_nothing_twice(world):
-    world.happens(PaymentStarted(), OrderConfirmed())
+async def test_a_client_that_reconnects_gets_each_change_once(world):
+    world.append(PaymentStarted(), OrderConfirmed())
     call = world.watch(last="2")
     assert await next_event(call) == (3, "CONFIRMED")
-    world.happens(*TO_THE_DOOR[2:])
+    world.append(*UNTIL_DELIVERED[2:])
     assert events(await call.parts()) == [(4, "PROCESSING"), (5, "SHIPPED"), (6, "DELIVERED")]
 
 
 @pytest.mark.parametrize("cut", range(8))
-def test_wherever_it_is_cut_the_two_parts_make_the_whole(cut):
+def test_a_stream_resumed_after_any_event_is_complete(cut):
     async def scenario():
         async with world() as here:
-            here.happens(*TO_THE_DOOR)
+            here.append(*UNTIL_DELIVERED)
             whole = events(await here.watch().parts())
             later = events(await here.watch(last=str(cut)).parts())
             assert [event for event in whole if event[0] <= cut] + later == whole
@@ -176,15 +176,15 @@ def test_wherever_it_is_cut_the_two_parts_make_the_whole(cut):
 
 
 @scenario()
-async def test_a_client_that_has_heard_the_end_is_told_not_to_come_back(world):
-    world.happens(*TO_THE_DOOR)
+async def test_a_client_that_has_the_last_event_gets_no_content(world):
+    world.append(*UNTIL_DELIVERED)
     call = world.watch(last="6")
     assert [part.data for part in await call.parts()] == [b""]
     assert call.initial == {"x-http-code": "204"}
 
 
 @pytest.mark.parametrize("garbage", ["x", "-1", "1.5", "1 2", "٣", "9" * 10])
-def test_an_id_that_was_never_sent_is_refused(garbage):
+def test_an_invalid_last_event_id_is_rejected(garbage):
     async def scenario():
         async with world() as here:
             answer = await here.watch(last=garbage).answer()
@@ -195,7 +195,7 @@ def test_an_id_that_was_never_sent_is_refused(garbage):
 
 
 @scenario()
-async def test_an_empty_id_is_none(world):
+async def test_an_empty_last_event_id_is_none(world):
     call = world.watch(last="")
     assert await next_event(call) == (1, "PENDING")
     await call.leave()
@@ -210,10 +210,10 @@ async def test_an_empty_id_is_none(world):
         (ADMIN, grpc.StatusCode.OK),
     ],
 )
-def test_an_order_is_its_owners_and_the_administrators_to_watch(who, code):
+def test_an_order_is_watched_by_its_customer_and_administrators_only(who, code):
     async def scenario():
         async with world() as here:
-            here.happens(*TO_THE_DOOR)
+            here.append(*UNTIL_DELIVERED)
             call = here.watch(who)
             assert (await call.answer()).code is code
             assert bool(await call.parts()) is (code is grpc.StatusCode.OK)
@@ -223,30 +223,30 @@ def test_an_order_is_its_owners_and_the_administrators_to_watch(who, code):
 
 @scenario()
 async def test_an_unknown_order_is_not_found(world):
-    answer = await world.watch(request=order_events_pb2.WatchOrderRequest(id="nothing")).answer()
+    answer = await world.watch(request=order_events_pb2.WatchOrderRequest(id="unknown")).answer()
     assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "ORDER_NOT_FOUND")
 
 
 @scenario()
-async def test_a_store_that_is_away_at_first_is_said_so(world):
-    world.repository.is_away = True
+async def test_an_unavailable_store_answers_unavailable(world):
+    world.repository.is_unavailable = True
     answer = await world.watch().answer()
     assert (answer.code, answer.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
 
 
 @scenario(heartbeat_seconds=0.05)
-async def test_a_store_that_goes_away_later_is_waited_for(world):
+async def test_a_stream_stays_open_while_the_store_is_unavailable(world):
     call = world.watch()
     assert await next_event(call) == (1, "PENDING")
-    world.repository.is_away = True
-    world.happens(*TO_THE_DOOR)
+    world.repository.is_unavailable = True
+    world.append(*UNTIL_DELIVERED)
     assert (await call.next_part()).data == KEEP_ALIVE
-    world.repository.is_away = False
+    world.repository.is_unavailable = False
     assert len(events(await call.parts())) == 5
 
 
 @scenario(heartbeat_seconds=0.05)
-async def test_while_nothing_happens_there_are_signs_of_life(world):
+async def test_an_idle_stream_sends_keep_alives(world):
     call = world.watch()
     parts = [(await call.next_part()).data for _ in range(5)]
     assert parts[2:] == [KEEP_ALIVE] * 3
@@ -254,26 +254,26 @@ async def test_while_nothing_happens_there_are_signs_of_life(world):
 
 
 @scenario(heartbeat_seconds=0.05)
-async def test_a_wake_up_that_was_missed_is_made_up_for(world):
+async def test_a_lost_notification_is_made_up_for_at_the_next_heartbeat(world):
     call = world.watch()
     assert await next_event(call) == (1, "PENDING")
-    world.repository.deafen()
-    world.happens(*TO_THE_DOOR)
+    world.repository.drop_notifications()
+    world.append(*UNTIL_DELIVERED)
     assert len(events(await call.parts())) == 5
 
 
 @scenario()
-async def test_a_cancelled_order_is_told_and_ends_when_the_money_is_settled(world):
-    world.happens(OrderCancelled(reason="why"))
+async def test_the_stream_of_a_cancelled_order_ends_when_the_payment_is_settled(world):
+    world.append(OrderCancelled(reason="why"))
     call = world.watch()
     assert [await next_event(call), await next_event(call)] == [(1, "PENDING"), (2, "CANCELLED")]
-    assert world.feed.followers == 1
-    world.happens(REFUNDED)
+    assert world.feed.subscription_count == 1
+    world.append(REFUNDED)
     assert await call.parts() == []
 
 
 @scenario()
-async def test_an_instance_that_leaves_ends_its_streams_well(world):
+async def test_closing_the_feed_ends_its_streams_without_an_error(world):
     calls = [world.watch() for _ in range(3)]
     for call in calls:
         await next_event(call)
@@ -283,33 +283,33 @@ async def test_an_instance_that_leaves_ends_its_streams_well(world):
 
 
 @scenario()
-async def test_a_stream_ends_well_before_its_deadline(world):
+async def test_a_stream_ends_without_an_error_before_its_deadline(world):
     call = world.watch(remaining_seconds=1.1)
     assert await next_event(call) == (1, "PENDING")
     assert (await call.answer()).code is grpc.StatusCode.OK
 
 
 @scenario()
-async def test_whoever_leaves_is_forgotten(world):
+async def test_a_cancelled_stream_ends_its_subscription(world):
     call = world.watch()
     await next_event(call)
-    assert world.feed.followers == 1
+    assert world.feed.subscription_count == 1
     await call.leave()
-    assert world.feed.followers == 0
+    assert world.feed.subscription_count == 0
 
 
 @scenario()
-async def test_an_event_costs_those_who_watch_other_orders_nothing(world):
-    others = [world.watch(ADMIN) for _ in range(3)]
-    for call in others:
+async def test_an_event_causes_no_reads_for_streams_of_unrelated_orders(world):
+    unrelated = [world.watch(ADMIN) for _ in range(3)]
+    for call in unrelated:
         await next_event(call)
     placed = replace(build_placed(), user_id=ALICE["x-user-id"])
-    world.repository.place("other", placed)
-    call = world.watch(request=order_events_pb2.WatchOrderRequest(id="other"))
+    world.repository.place("second", placed)
+    call = world.watch(request=order_events_pb2.WatchOrderRequest(id="second"))
     await next_event(call)
     world.repository.reads.clear()
-    world.repository.append("other", *TO_THE_DOOR)
+    world.repository.append("second", *UNTIL_DELIVERED)
     await call.parts()
-    assert set(world.repository.reads) == {"other"}
-    for each in others:
+    assert set(world.repository.reads) == {"second"}
+    for each in unrelated:
         await each.leave()

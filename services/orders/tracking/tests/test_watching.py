@@ -1,4 +1,4 @@
-"""Orders that are watched on a real instance, with a real store behind it."""
+"""Streams of a running instance with a real store."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ import pytest
 from services.common.tests.fakes import TcpProxy
 from services.common.tests.processes import output_of, running
 from services.orders import store
-from services.orders.domain import (
+from services.orders.events import (
     OrderConfirmed,
     OrderDelivered,
     OrderPreparationStarted,
@@ -24,7 +24,7 @@ from services.orders.domain import (
 )
 from services.orders.repository import MongoOrdersRepository
 from services.orders.tests.fakes import build_placed
-from services.orders.tracking.tests.watching import Audience, Event
+from services.orders.tracking.tests.watchers import Event, WatcherPool
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -50,13 +50,13 @@ CONFIRMED = WHOLE[2]
 
 
 class Orders:
-    """Orders that stand still until the test moves them."""
+    """Orders that change only when the test says so."""
 
     def __init__(self, client):
         self._repository = MongoOrdersRepository(client)
 
     def place(self):
-        """Keep an order that no saga will ever drive, and return its id."""
+        """Store an order that no orchestrator drives, and return its id."""
         order_id = str(uuid.uuid4())
         never = build_placed().hold_expires_at.replace(year=2099)
         placed = build_placed(user_id=ALICE, hold_expires_at=never)
@@ -68,7 +68,7 @@ class Orders:
         never = order.placed.hold_expires_at
         return self._repository.append(order, events, due_at=never)
 
-    async def move(self, order_id, *events):
+    async def append_soon(self, order_id, *events):
         return await asyncio.to_thread(self.append, order_id, *events)
 
 
@@ -107,14 +107,14 @@ class Instance:
 
 @contextmanager
 def instance(mongodb_url):
-    """Run an instance of orders without the rest of the shop."""
-    nowhere = "127.0.0.1:1"
+    """Run an instance of orders whose dependencies are unavailable, except the store."""
+    unavailable = "127.0.0.1:1"
     settings = {
         "INSTANCE": "orders-1",
         "STORE_URL": mongodb_url,
-        "CONSUL_URL": f"http://{nowhere}",
-        "BUS_URL": f"amqp://{nowhere}/%2F",
-        "XDS_SERVERS": nowhere,
+        "CONSUL_URL": f"http://{unavailable}",
+        "BUS_URL": f"amqp://{unavailable}/%2F",
+        "XDS_SERVERS": unavailable,
         "DRAIN_SECONDS": "0",
     }
     with running("services.orders", "serve", **settings) as process:
@@ -122,8 +122,8 @@ def instance(mongodb_url):
 
 
 @asynccontextmanager
-async def audience(port, user_id=ALICE):
-    here = Audience(port, user_id)
+async def watchers_of(port, user_id=ALICE):
+    here = WatcherPool(port, user_id)
     yield here
     await here.close()
 
@@ -131,13 +131,13 @@ async def audience(port, user_id=ALICE):
 def test_changes_arrive_as_they_happen_and_the_stream_ends_with_the_order(mongodb_url, orders):
     async def scenario(port):
         order_id = orders.place()
-        async with audience(port) as here:
+        async with watchers_of(port) as here:
             watcher = here.watch(order_id)
             await watcher.until(WHOLE[0])
             for sequence, event in enumerate(FORWARD, 2):
-                await orders.move(order_id, event)
-                if told := [each for each in WHOLE if each[0] == sequence]:
-                    await watcher.until(told[0])
+                await orders.append_soon(order_id, event)
+                if expected := [each for each in WHOLE if each[0] == sequence]:
+                    await watcher.until(expected[0])
             await watcher.end()
         assert watcher.events == WHOLE
 
@@ -145,46 +145,46 @@ def test_changes_arrive_as_they_happen_and_the_stream_ends_with_the_order(mongod
         asyncio.run(scenario(here.port))
 
 
-def test_who_is_cut_off_and_resumes_elsewhere_misses_none_and_repeats_none(mongodb_url, orders):
+def test_a_stream_resumed_on_another_instance_misses_and_repeats_nothing(mongodb_url, orders):
     async def scenario(first_port, second_port):
         order_id = orders.place()
         seen: list[Event] = []
-        async with audience(first_port) as first, audience(second_port) as second:
+        async with watchers_of(first_port) as first, watchers_of(second_port) as second:
             for number, event in enumerate(FORWARD):
                 last = seen[-1][0] if seen else 0
                 watcher = (first, second)[number % 2].watch(order_id, last=last)
                 if not seen:
                     await watcher.until(WHOLE[0])
-                after = await orders.move(order_id, event)
-                if told := [each for each in WHOLE if each[0] == after.sequence]:
-                    await watcher.until(told[0])
+                after = await orders.append_soon(order_id, event)
+                if expected := [each for each in WHOLE if each[0] == after.sequence]:
+                    await watcher.until(expected[0])
                 seen += watcher.events
-                await watcher.leave()
+                await watcher.cancel()
         assert seen == WHOLE
 
     with instance(mongodb_url) as first, instance(mongodb_url) as second:
         asyncio.run(scenario(first.port, second.port))
 
 
-def test_a_stranger_and_an_unknown_order_are_refused(mongodb_url, orders):
+def test_another_customers_order_and_an_unknown_order_are_rejected(mongodb_url, orders):
     async def scenario(port):
         order_id = orders.place()
-        async with audience(port, "bob") as strangers, audience(port) as owners:
+        async with watchers_of(port, "bob") as bobs, watchers_of(port) as owners:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await strangers.watch(order_id).end()
+                await bobs.watch(order_id).end()
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await owners.watch("nothing").end()
+                await owners.watch("unknown").end()
             assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
     with instance(mongodb_url) as here:
         asyncio.run(scenario(here.port))
 
 
-def test_an_instance_that_is_told_to_leave_ends_its_streams_well(mongodb_url, orders):
+def test_an_instance_that_drains_ends_its_streams_without_an_error(mongodb_url, orders):
     async def scenario(here):
         order_id = orders.place()
-        async with audience(here.port) as there:
+        async with watchers_of(here.port) as there:
             watchers = [there.watch(order_id) for _ in range(20)]
             for watcher in watchers:
                 await watcher.until(WHOLE[0])
@@ -197,14 +197,14 @@ def test_an_instance_that_is_told_to_leave_ends_its_streams_well(mongodb_url, or
         assert here.process.wait(timeout=20) == 0
         text = output_of(here.process)
     assert "service_stopped" in text
-    trouble = [line for line in text.splitlines() if "Traceback" in line and "pika" not in line]
-    assert trouble == []
+    errors = [line for line in text.splitlines() if "Traceback" in line and "pika" not in line]
+    assert errors == []
 
 
-def test_three_hundred_watchers_get_everything_without_a_thread_each(mongodb_url, orders, say):
+def test_three_hundred_watchers_need_no_thread_each(mongodb_url, orders, say):
     async def scenario(here):
         ids = [orders.place() for _ in range(30)]
-        async with audience(here.port) as there:
+        async with watchers_of(here.port) as there:
             first = there.watch(ids[0])
             await first.until(WHOLE[0])
             alone = here.figures()
@@ -213,11 +213,11 @@ def test_three_hundred_watchers_get_everything_without_a_thread_each(mongodb_url
                 await watcher.until(WHOLE[0])
             many = here.figures()
             for order_id in ids:
-                await orders.move(order_id, *FORWARD[:3])
+                await orders.append_soon(order_id, *FORWARD[:3])
             for watcher, _ in watchers:
                 await watcher.until(CONFIRMED)
             for order_id in ids:
-                await orders.move(order_id, *FORWARD[3:])
+                await orders.append_soon(order_id, *FORWARD[3:])
             for watcher, _ in watchers:
                 await watcher.end()
             assert all(watcher.events == WHOLE for watcher, _ in watchers)
@@ -233,26 +233,26 @@ def test_three_hundred_watchers_get_everything_without_a_thread_each(mongodb_url
     assert many[1] - alone[1] < 100
 
 
-def test_a_store_that_was_away_has_lost_nobody_anything(mongodb_url, orders):
+def test_no_event_is_lost_while_the_store_is_unavailable(mongodb_url, orders):
     parts = urlsplit(mongodb_url)
-    door = TcpProxy(parts.hostname, parts.port)
-    door.open()
-    # Told of a replica set, a client would go around the door to its members.
-    url = f"mongodb://127.0.0.1:{door.port}{parts.path}?directConnection=true"
+    proxy = TcpProxy(parts.hostname, parts.port)
+    proxy.open()
+    # A client that knew the replica set would bypass the proxy.
+    url = f"mongodb://127.0.0.1:{proxy.port}{parts.path}?directConnection=true"
 
     async def scenario(port):
         order_id = orders.place()
-        async with audience(port) as here:
+        async with watchers_of(port) as here:
             watcher = here.watch(order_id)
             await watcher.until(WHOLE[0])
-            door.shut()
-            await orders.move(order_id, *FORWARD[:3])
-            door.open()
+            proxy.shut()
+            await orders.append_soon(order_id, *FORWARD[:3])
+            proxy.open()
             await watcher.until(CONFIRMED)
-            await orders.move(order_id, *FORWARD[3:])
+            await orders.append_soon(order_id, *FORWARD[3:])
             await watcher.end()
             assert watcher.events == WHOLE
 
     with instance(url) as here:
         asyncio.run(scenario(here.port))
-    door.shut()
+    proxy.shut()

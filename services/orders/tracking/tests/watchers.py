@@ -1,4 +1,4 @@
-"""Clients who watch orders over a socket, hundreds in one process."""
+"""Clients that watch orders over a socket, hundreds in one process."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ Event = tuple[int, str]
 
 
 class Watcher:
-    """One client who watches an order; `events` are those that arrived, `signs` all else."""
+    """One client that watches an order; `events` and `other_frames` are what it received."""
 
     def __init__(self, channel: grpc.aio.Channel, order_id: str, user_id: str, last: int) -> None:
         metadata = [("x-user-id", user_id), ("x-user-role", "customer")]
@@ -21,7 +21,7 @@ class Watcher:
         request = order_events_pb2.WatchOrderRequest(id=order_id)
         stub = order_events_pb2_grpc.OrderEventsServiceStub(channel)
         self.events: list[Event] = []
-        self.signs: list[bytes] = []
+        self.other_frames: list[bytes] = []
         self._call = stub.WatchOrder(request, metadata=metadata)
         self._changed = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
@@ -31,7 +31,7 @@ class Watcher:
             if part.data.startswith(b"id: "):
                 self.events.append(_event(part.data))
             else:
-                self.signs.append(part.data)
+                self.other_frames.append(part.data)
             self._changed.set()
 
     async def until(self, last: Event) -> None:
@@ -42,12 +42,12 @@ class Watcher:
                 await self._changed.wait()
 
     async def end(self) -> None:
-        """Return when the server has ended the stream well."""
+        """Return when the server has ended the stream without an error."""
         async with asyncio.timeout(30):
             await self._reading
 
-    async def leave(self) -> None:
-        """Go away."""
+    async def cancel(self) -> None:
+        """Cancel the stream."""
         self._call.cancel()
         with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
             await self._reading
@@ -58,7 +58,7 @@ def _event(frame: bytes) -> Event:
     return int(fields["id"]), json.loads(fields["data"])["status"]
 
 
-class Audience:
+class WatcherPool:
     """Opens watchers on one server."""
 
     def __init__(self, port: int, user_id: str) -> None:
@@ -66,11 +66,11 @@ class Audience:
         self._user_id = user_id
 
     def watch(self, order_id: str, *, last: int = 0) -> Watcher:
-        """Return somebody who watches an order, after the event `last`."""
+        """Watch an order after the event `last`."""
         return Watcher(self._channel, order_id, self._user_id, last)
 
     async def close(self, watchers: Sequence[Watcher] = ()) -> None:
-        """Let these go away, and close the connection."""
+        """Cancel these streams, and close the connection."""
         for watcher in watchers:
-            await watcher.leave()
+            await watcher.cancel()
         await self._channel.close()

@@ -1,0 +1,102 @@
+"""The errors of orders that a caller sees; `services.common.errors` draws the tree.
+
+NotFoundError               OrderNotFoundError
+AlreadyExistsError          IdempotencyKeyReusedError
+UnprocessableError          UnknownProductsError, OutOfStockError, PromoInvalidError
+FailedPreconditionError     OrderNotCancellableError, WrongTransitionError
+ConflictError               OrderChangedError
+"""
+
+from collections.abc import Sequence
+
+from services.common.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnprocessableError,
+)
+from services.orders.states import OrderStatus
+
+
+class OrderNotFoundError(NotFoundError):
+    """The order does not exist."""
+
+    reason = "ORDER_NOT_FOUND"
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"There is no order {order_id}.", orderId=order_id)
+
+
+class IdempotencyKeyReusedError(AlreadyExistsError):
+    """The Idempotency-Key was used before, for another cart."""
+
+    reason = "IDEMPOTENCY_KEY_REUSED"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used for another order; take a new one.")
+
+
+class UnknownProductsError(UnprocessableError):
+    """The cart names products that do not exist."""
+
+    reason = "PRODUCT_NOT_FOUND"
+
+    def __init__(self, products: Sequence[str]) -> None:
+        named = ",".join(products)
+        super().__init__(f"There is no product {named}.", productIds=named)
+
+
+class OutOfStockError(UnprocessableError):
+    """The cart asks for more than is on sale; both lists are in the same order."""
+
+    reason = "OUT_OF_STOCK"
+
+    def __init__(self, products: Sequence[str], available: Sequence[int]) -> None:
+        named = ",".join(products)
+        super().__init__(
+            f"Not enough is on sale of: {named}",
+            productIds=named,
+            availableQuantities=",".join(map(str, available)),
+        )
+
+
+class PromoInvalidError(UnprocessableError):
+    """The promotion code does not apply; `promo_reason` says why."""
+
+    reason = "PROMO_INVALID"
+
+    def __init__(self, promo_code: str, promo_reason: str) -> None:
+        super().__init__(
+            f"The code {promo_code} does not apply: {promo_reason}.",
+            promoCode=promo_code,
+            promoReason=promo_reason,
+        )
+
+
+class OrderNotCancellableError(FailedPreconditionError):
+    """The order is shipped and cannot be cancelled any more."""
+
+    reason = "ORDER_NOT_CANCELLABLE"
+
+    def __init__(self, status: OrderStatus) -> None:
+        super().__init__(f"An order that is {status} cannot be cancelled.", status=status)
+
+
+class WrongTransitionError(FailedPreconditionError):
+    """There is no transition from the order's state to the wanted one."""
+
+    reason = "WRONG_TRANSITION"
+
+    def __init__(self, status: OrderStatus, wanted: OrderStatus) -> None:
+        text = f"An order cannot go from {status} to {wanted}."
+        super().__init__(text, status=status, wanted=wanted)
+
+
+class OrderChangedError(ConflictError):
+    """Another writer changed the order at the same moment."""
+
+    reason = "ORDER_CHANGED"
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__("The order has just changed; look at it again.", orderId=order_id)

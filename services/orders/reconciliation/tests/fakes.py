@@ -1,0 +1,204 @@
+"""Consistent records of orders, sources that read them, and a repository in memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from typing_extensions import override
+
+from services.orders import domain, events
+from services.orders.domain import Order, fold
+from services.orders.events import Event, OrderPlaced, RecordedEvent
+from services.orders.reconciliation.domain import Finding
+from services.orders.reconciliation.records import (
+    IndexEntry,
+    OrderRecords,
+    Payment,
+    PaymentState,
+    Record,
+    Redemption,
+    RedemptionState,
+    Reservation,
+    ReservationState,
+    SagaEntry,
+    Source,
+)
+from services.orders.reconciliation.repository import ReconciliationRepository
+from services.orders.tests.fakes import KIBBLE, NOW, build_placed
+
+ORDER = "11111111-1111-4111-8111-111111111111"
+LONG_AGO = NOW - timedelta(hours=1)
+CONFIRMED: Sequence[Event] = (
+    events.PromoRedeemed(),
+    events.PaymentStarted(),
+    events.PaymentCaptured(payment_id="p"),
+    events.OrderConfirmed(),
+)
+FINAL_AMOUNT = build_placed().items[0].total - build_placed().discount
+COMPENSATED: Sequence[Event] = (
+    *CONFIRMED,
+    events.OrderCancelled(reason="CUSTOMER"),
+    events.PaymentSettled(refunded=FINAL_AMOUNT),
+    events.PromoReleased(),
+    events.StockReleased(),
+)
+
+
+def build_order(
+    *events: Event, order_id: str = ORDER, at: datetime = LONG_AGO, **changes: Any
+) -> Order:
+    """Build an order from events, all of one moment."""
+    placed: OrderPlaced = build_placed(**changes)
+    history = [
+        RecordedEvent(sequence=sequence, time=at, event=event)
+        for sequence, event in enumerate([placed, *events], 1)
+    ]
+    return fold(order_id, history)
+
+
+def build_payment(order_id: str = ORDER, *, state: str = "CAPTURED", **changes: Any) -> Payment:
+    """Build the payment of a purchased order, with some fields changed."""
+    payment = Payment(
+        order_id=order_id,
+        state=PaymentState(state),
+        amount=FINAL_AMOUNT,
+        refunded=domain.ZERO,
+        currency="EUR",
+        created_at=LONG_AGO,
+    )
+    return replace(payment, **changes)
+
+
+def build_reservation(
+    order_id: str = ORDER, *, state: str = "COMMITTED", **changes: Any
+) -> Reservation:
+    """Build the reservation of a purchased order, with some fields changed."""
+    reservation = Reservation(
+        order_id=order_id,
+        state=ReservationState(state),
+        lines={KIBBLE.product_id: KIBBLE.quantity},
+        expires_at=LONG_AGO,
+    )
+    return replace(reservation, **changes)
+
+
+def build_redemption(
+    order_id: str = ORDER, *, state: str = "REDEEMED", **changes: Any
+) -> Redemption:
+    """Build the redemption of a purchased order, with some fields changed."""
+    redemption = Redemption(
+        order_id=order_id,
+        state=RedemptionState(state),
+        code="WELCOME10",
+        user_id="alice",
+        redeemed_at=LONG_AGO,
+    )
+    return replace(redemption, **changes)
+
+
+def purchased(order_id: str = ORDER, **changes: Any) -> OrderRecords:
+    """Build consistent records of a purchased order, with some fields changed."""
+    records = OrderRecords(
+        order_id=order_id,
+        order=build_order(*CONFIRMED, order_id=order_id),
+        index=IndexEntry(order_id=order_id),
+        saga=SagaEntry(order_id=order_id, due_at=None),
+        payment=build_payment(order_id),
+        reservation=build_reservation(order_id),
+        redemption=build_redemption(order_id),
+    )
+    return replace(records, **changes)
+
+
+def compensated(order_id: str = ORDER, **changes: Any) -> OrderRecords:
+    """Build consistent records of a compensated order, with some fields changed."""
+    records = purchased(
+        order_id,
+        order=build_order(*COMPENSATED, order_id=order_id),
+        payment=build_payment(order_id, state="REFUNDED", refunded=FINAL_AMOUNT),
+        reservation=build_reservation(order_id, state="RELEASED"),
+        redemption=build_redemption(order_id, state="RELEASED"),
+    )
+    return replace(records, **changes)
+
+
+class FakeSources:
+    """Records by order, and sources that read them; `on_read` is called before each read."""
+
+    def __init__(self, *all_records: OrderRecords) -> None:
+        self.records = {records.order_id: records for records in all_records}
+        self.on_read: Callable[[], object] = lambda: None
+
+    def change(self, order_id: str, **changes: Any) -> None:
+        self.records[order_id] = replace(self.records[order_id], **changes)
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        fields = ("order", "broken", "index", "saga", "payment", "reservation", "redemption")
+        return [self._source(field) for field in fields]
+
+    def _source(self, field: str) -> Source:
+        def read(order_id: str, _size: int) -> Iterator[Record]:
+            self.on_read()
+            for each in sorted(self.records):
+                record = getattr(self.records[each], field)
+                if each >= order_id and record is not None:
+                    yield record
+
+        return read
+
+
+class InMemoryReconciliationRepository(ReconciliationRepository):
+    """Findings and progress in memory; `repaired` and `published` are what it was asked for."""
+
+    def __init__(self) -> None:
+        self.repaired: list[tuple[str, str]] = []
+        self.published: list[Sequence[Finding]] = []
+        self.unpublished = 0
+        self._known: set[tuple[str, str]] = set()
+        self._until = NOW - timedelta(days=1)
+        self._next_order_id = ""
+
+    @override
+    def restore_index(self, records: OrderRecords) -> None:
+        self.repaired.append(("restore_index", records.order_id))
+
+    @override
+    def restore_saga(self, records: OrderRecords) -> None:
+        self.repaired.append(("restore_saga", records.order_id))
+
+    @override
+    def complete_saga(self, records: OrderRecords) -> None:
+        self.repaired.append(("complete_saga", records.order_id))
+
+    @override
+    def count_unpublished(self, *, before: datetime) -> int:
+        return self.unpublished
+
+    @override
+    def save_open_findings(
+        self, findings: Sequence[Finding], *, first: str, next_order_id: str
+    ) -> Sequence[Finding]:
+        by_key = {
+            (finding.discrepancy.order_id, finding.discrepancy.kind.value): finding
+            for finding in findings
+        }
+        here = {key for key in self._known if key[0] >= first}
+        here = {key for key in here if not next_order_id or key[0] < next_order_id}
+        new = [finding for key, finding in by_key.items() if key not in self._known]
+        self._known = (self._known - here) | by_key.keys()
+        if new:
+            self.published.append(new)
+        return new
+
+    @override
+    def acquire_lock(self, *, now: datetime, until: datetime) -> str | None:
+        if self._until > now:
+            return None
+        self._until = until
+        return self._next_order_id
+
+    @override
+    def save_progress(self, next_order_id: str, *, until: datetime) -> None:
+        self._next_order_id, self._until = next_order_id, until
