@@ -28,7 +28,10 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as folder, _graph(options.graph, folder) as graph:
             console.print(f"graph: {options.graph}")
-            (_show_latency if options.latency else _show_hit_rates)(graph)
+            if options.latency:
+                _show_latency(graph, options.customers, options.products, options.purchases)
+            else:
+                _show_hit_rates(graph)
     except (Neo4jMissingError, UnitFailedError) as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 1
@@ -39,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/evaluate", description=__doc__)
     parser.add_argument("--graph", choices=sorted(KINDS), default=configured_kind())
     parser.add_argument("--latency", action="store_true", help="measure the latency instead")
+    parser.add_argument("--customers", type=int, default=10_000, help="of the latency's shop")
+    parser.add_argument("--products", type=int, default=1_000, help="of the latency's shop")
+    parser.add_argument("--purchases", type=int, default=20, help="at most, of a customer there")
     return parser
 
 
@@ -96,14 +102,16 @@ def _add_rows(table: Table, graph: Graph, history: synthetic.History) -> None:
         )
 
 
-def _show_latency(graph: Graph) -> None:
+def _show_latency(graph: Graph, customers: int, products: int, purchases: int) -> None:
     repository, query = graph
-    history = latency.generate_large_history()
+    history = latency.generate_large_history(customers, products, purchases)
     loading.load(query, history, history.orders)
-    console.print(f"{latency.CUSTOMERS} customers, {latency.PRODUCTS} products")
+    query("CREATE (:Client {user_id: 'new-dog', animal_type: 'dog', as_of: 0, bucket: 0})")
+    console.print(f"{customers} customers, {products} products")
     for title, user_ids in (
         ("existing customers", sorted(history.animals)),
         ("new customers", ["new-customer"]),
+        ("new customers with an animal", ["new-dog"]),
     ):
         durations = latency.measure(repository, user_ids)
         p50, p99 = (latency.percentile(durations, share) for share in (0.5, 0.99))

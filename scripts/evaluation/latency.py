@@ -1,4 +1,4 @@
-"""Measures the latency of recommendations in a shop of 10,000 customers and 1,000 products."""
+"""Measures the latency of recommendations in a shop of a given size."""
 
 import time
 from collections.abc import Sequence
@@ -9,34 +9,37 @@ from scripts.evaluation.synthetic import BEGIN, History, Order
 from services.recommendations.domain import Product, recommend
 from services.recommendations.repository import RecommendationsRepository
 
-CUSTOMERS, PRODUCTS = 10_000, 1_000
 WARM_UP_CALLS, CALLS = 50, 500
 ANIMALS = ("dog", "cat", "rabbit")
 LIMIT = 5
 
 
-def generate_large_history(seed: int = 1) -> History:
+def generate_large_history(
+    customers: int, products: int, max_purchases: int, seed: int = 1
+) -> History:
     """Generate a shop where some products have thousands of buyers and many have few."""
     random = Random(seed)  # noqa: S311 - no secret
-    product_ids = [f"product-{n:04}" for n in range(PRODUCTS)]
-    cumulative = list(accumulate((n + 1) ** -0.8 for n in range(PRODUCTS)))
-    user_ids = [f"customer-{n:05}" for n in range(CUSTOMERS)]
+    product_ids = [f"product-{n:04}" for n in range(products)]
+    cumulative = list(accumulate((n + 1) ** -0.8 for n in range(products)))
+    user_ids = [f"customer-{n:05}" for n in range(customers)]
     orders = [
         Order(
             f"order-{user_id}",
             user_id,
             BEGIN,
             sorted(
-                set(random.choices(product_ids, cum_weights=cumulative, k=random.randint(1, 20)))
+                set(
+                    random.choices(
+                        product_ids, cum_weights=cumulative, k=random.randint(1, max_purchases)
+                    )
+                )
             ),
         )
         for user_id in user_ids
     ]
-    products = [
-        Product(each, each, each, f"category-{n % 8}") for n, each in enumerate(product_ids)
-    ]
+    catalog = [Product(each, each, each, f"category-{n % 8}") for n, each in enumerate(product_ids)]
     animals = {user_id: random.choice(ANIMALS) for user_id in user_ids}
-    return History("large", products, orders, animals)
+    return History("large", catalog, orders, animals)
 
 
 def measure(

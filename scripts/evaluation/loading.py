@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from scripts.evaluation.synthetic import History, Order
+from services.recommendations.cypher import COUNT_BUYERS
 from services.recommendations.graph import bucket, to_micros
 
 Query = Callable[..., Sequence[Any]]
@@ -60,6 +61,8 @@ def load(query: Query, history: History, orders: Sequence[Order]) -> None:
         ),
     )
     _in_batches(query, PURCHASES, _purchases(orders))
+    while query(COUNT_BUYERS)[0]["changed"]:
+        pass
 
 
 def _purchases(orders: Sequence[Order]) -> Iterable[dict[str, Any]]:

@@ -10,13 +10,16 @@ from scripts.stack.client import NoStackError, Stack
 from scripts.stack.settings import DEFAULT_DATA
 
 REBUILDABLE = ("recommendations",)
-"""Services with the command `rebuild`."""
+"""Services with the commands `rebuild` and `rebuild-partial`."""
 
 
 def main() -> int:
     """Become `rebuild` of the service, beside its instances; return 1 without a stack."""
     parser = argparse.ArgumentParser(prog="scripts/replay", description=__doc__)
     parser.add_argument("service", choices=REBUILDABLE)
+    parser.add_argument(
+        "--partial", action="store_true", help="also from a log whose oldest events are gone"
+    )
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data directory")
     options = parser.parse_args()
     try:
@@ -24,7 +27,8 @@ def main() -> int:
     except NoStackError as error:
         print(error, file=sys.stderr)
         return 1
-    command = [sys.executable, "-m", f"services.{options.service}", "rebuild"]
+    verb = "rebuild-partial" if options.partial else "rebuild"
+    command = [sys.executable, "-m", f"services.{options.service}", verb]
     return os.execve(sys.executable, command, os.environ | environment)  # noqa: S606
 
 

@@ -33,7 +33,8 @@ class CallContext:
 
     `deadline` is on the clock of `time.monotonic()`, in seconds; None means no limit.
     `traceparent` is the W3C header, passed on unchanged; `accept_language` is the HTTP header
-    (RFC 9110).
+    (RFC 9110). `caller_address` is the IP address that the edge saw; empty for calls that did
+    not come through the edge.
     """
 
     request_id: str = ""
@@ -42,6 +43,7 @@ class CallContext:
     caller: Caller = field(default_factory=Caller)
     idempotency_key: str = ""
     accept_language: str = ""
+    caller_address: str = ""
 
     @property
     def trace_id(self) -> str:

@@ -1,6 +1,7 @@
 """Structured logs on standard output: per line one JSON object, with a constant event name."""
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -12,6 +13,10 @@ from services.common.context import current
 
 QUIET_LIBRARIES = ("pika",)
 """Libraries that log an outage with many tracebacks; our code logs it in one line."""
+
+DATA_OF_STATEMENTS = re.compile(
+    r"(DETAIL:|\[parameters:).*?(?=\n\[SQL:|\n\[parameters:|\n\(Background|\n\n+\S|\Z)", re.DOTALL
+)
 
 Event = MutableMapping[str, Any]
 
@@ -29,6 +34,7 @@ def configure_logging(*, level: str, service: str, instance: str) -> None:
             _add_call,
             add_identity,
             structlog.processors.format_exc_info,
+            _hide_data_of_statements,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -46,6 +52,13 @@ def _add_call(_logger: Any, _method: str, event: Event) -> Event:
         event["request_id"] = call.request_id
     if call.trace_id:
         event["trace_id"] = call.trace_id
+    return event
+
+
+def _hide_data_of_statements(_logger: Any, _method: str, event: Event) -> Event:
+    """Hide what database errors quote: the parameters of statements, and rows (in DETAIL)."""
+    if "exception" in event:
+        event["exception"] = DATA_OF_STATEMENTS.sub(r"\1 hidden", event["exception"])
     return event
 
 

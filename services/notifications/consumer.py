@@ -163,6 +163,7 @@ def _customer(data: events_pb2.UserCreated | events_pb2.UserUpdated, event: Clou
         language=data.language,
         notifications_enabled=data.notifications_enabled,
         as_of=event.time,
+        version=data.version,
     )
 
 

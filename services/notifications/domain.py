@@ -68,7 +68,11 @@ class NotSentError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Customer:
-    """A customer, as the users service published them at `as_of`."""
+    """A customer, as the users service published them at `as_of`.
+
+    The highest `version` is the newest, whatever the clocks say. It is 0 in events of before
+    versions; among those `as_of` decides.
+    """
 
     user_id: str
     email: str
@@ -77,6 +81,11 @@ class Customer:
     language: str
     notifications_enabled: bool
     as_of: datetime
+    version: int = 0
+
+    def is_newer_than(self, known: "Customer") -> bool:
+        """Return whether this replaces what is known of the customer."""
+        return (self.version, self.as_of) >= (known.version, known.as_of)
 
 
 @dataclass(frozen=True, kw_only=True)

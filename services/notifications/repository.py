@@ -250,7 +250,8 @@ def _upsert_customer(connection: sa.Connection, customer: Customer, now: datetim
     """Store a customer, unless the stored one is newer."""
     values = asdict(customer)
     insert = postgresql.insert(customers).values(known_since=now, **values)
-    is_newer = customers.c.as_of <= insert.excluded.as_of
+    known = sa.tuple_(customers.c.version, customers.c.as_of)
+    is_newer = known <= sa.tuple_(insert.excluded.version, insert.excluded.as_of)
     connection.execute(
         insert.on_conflict_do_update(index_elements=["user_id"], set_=values, where=is_newer)
     )

@@ -18,6 +18,8 @@ customers = sa.Table(
     sa.Column("language", sa.Text, nullable=False),
     sa.Column("notifications_enabled", sa.Boolean, nullable=False),
     sa.Column("as_of", sa.DateTime(timezone=True), nullable=False),
+    # 0 of customers whose events are older than versions.
+    sa.Column("version", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("known_since", sa.DateTime(timezone=True), nullable=False),
 )
 

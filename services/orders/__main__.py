@@ -35,7 +35,7 @@ from services.orders.tracking.feed import OrderFeed
 from services.orders.tracking.repository import MongoFeedRepository
 from services.orders.tracking.servicer import OrderEventsServicer
 
-IGNORED_REASONS = frozenset({"PROVIDER_UNAVAILABLE"})
+IGNORED_REASONS = frozenset({"PROVIDER_UNAVAILABLE", "PROVIDER_BUSY"})
 """Errors that say nothing about the health of payments: the provider failed, perhaps for one
 card alone. A provider that is down shows in timeouts.
 """

@@ -7,8 +7,10 @@ from mamie_rosa.payments.internal.v1 import payments_pb2_grpc
 from services.common import runtime
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
+from services.payments.bulkhead import Bulkhead
 from services.payments.config import PaymentsConfig, read_config
 from services.payments.manifest import MANIFEST
+from services.payments.processor import PaymentProcessor
 from services.payments.repository import PostgresPaymentsRepository
 from services.payments.sandbox import SandboxProvider
 from services.payments.sandbox_ledger import PostgresLedger
@@ -24,17 +26,30 @@ def serve(config: PaymentsConfig) -> None:
         slow_seconds=config.sandbox_slow_seconds,
         timeout_seconds=config.provider_timeout_seconds,
     )
+    processor = PaymentProcessor(
+        repository=repository,
+        provider=provider,
+        captures=_build_bulkhead(config),
+        refunds=_build_bulkhead(config),
+    )
     runtime.serve(
         name=MANIFEST.name,
-        config=config.service,
+        config=config.with_threads,
         bindings=[
             ServiceBinding(
                 "mamie_rosa.payments.internal.v1.PaymentsService",
-                PaymentsServicer(repository=repository, provider=provider),
+                PaymentsServicer(repository=repository, processor=processor),
                 payments_pb2_grpc.add_PaymentsServiceServicer_to_server,
             )
         ],
         checks={"postgres": repository.ping},
+    )
+
+
+def _build_bulkhead(config: PaymentsConfig) -> Bulkhead:
+    return Bulkhead(
+        limit=config.provider_concurrency,
+        limit_per_customer=config.provider_concurrency_per_customer,
     )
 
 

@@ -28,6 +28,7 @@ from services.common.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     NotFoundError,
+    ResourceExhaustedError,
     UnavailableError,
 )
 
@@ -68,6 +69,18 @@ class ProviderUnavailableError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("The payment provider does not answer; repeat the call in a moment.")
+
+
+class ProviderBusyError(ResourceExhaustedError):
+    """Too many calls to the provider are in flight, in all or of one customer.
+
+    Nothing was sent to the provider.
+    """
+
+    reason = "PROVIDER_BUSY"
+
+    def __init__(self) -> None:
+        super().__init__("Too many payments wait for the provider; repeat the call in a moment.")
 
 
 class PaymentStatus(StrEnum):

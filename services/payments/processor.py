@@ -13,6 +13,10 @@ in any instance. That is safe because
 Concurrent repeats may therefore ask the provider at the same time. To serialize them would
 take a lock that is held for the length of a slow call, and that a dead process might keep.
 
+Calls to the provider may be slow. A bulkhead for captures and one for refunds keep threads free
+for the calls that need none of it, and for refunds while captures are slow; neither is filled by
+one customer alone. A rejected call leaves the payment as it is, as an unavailable provider does.
+
 There is no background worker: a capture needs the token, which only the caller has, and the
 caller repeats the call until it is answered. A payment whose caller gave up is completed by
 the refund that ends every unpaid order.
@@ -21,6 +25,7 @@ the refund that ends every unpaid order.
 import structlog
 
 from services.payments import domain
+from services.payments.bulkhead import Bulkhead
 from services.payments.domain import Captured, Payment, PaymentStatus
 from services.payments.provider import PaymentProvider
 from services.payments.repository import PaymentsRepository
@@ -31,14 +36,24 @@ log = structlog.get_logger()
 class PaymentProcessor:
     """Captures and refunds payments, each once, through the provider."""
 
-    def __init__(self, *, repository: PaymentsRepository, provider: PaymentProvider) -> None:
+    def __init__(
+        self,
+        *,
+        repository: PaymentsRepository,
+        provider: PaymentProvider,
+        captures: Bulkhead,
+        refunds: Bulkhead,
+    ) -> None:
         self._repository = repository
         self._provider = provider
+        self._captures = captures
+        self._refunds = refunds
 
     def process(self, requested: Payment, *, token: str) -> Payment:
         """Capture the amount of an order; the payment is CAPTURED or DECLINED.
 
-        PaymentClosedError, PaymentMismatchError; ProviderUnavailableError leaves it PENDING.
+        PaymentClosedError, PaymentMismatchError. ProviderUnavailableError and
+        ProviderBusyError leave it PENDING.
         """
         payment = self._repository.change(
             requested.order_id, lambda existing: domain.start(existing, requested)
@@ -51,7 +66,8 @@ class PaymentProcessor:
     def refund(self, voided: Payment) -> Payment:
         """Refund or void the payment of an order; it is REFUNDED, VOIDED or DECLINED.
 
-        An order without a payment gets `voided`. ProviderUnavailableError leaves it CLOSING.
+        An order without a payment gets `voided`. ProviderUnavailableError and
+        ProviderBusyError leave it CLOSING.
         """
         payment = self._repository.change(
             voided.order_id, lambda existing: domain.request_refund(existing, voided)
@@ -62,9 +78,10 @@ class PaymentProcessor:
 
     def _capture(self, payment: Payment, token: str) -> Payment:
         """Capture a PENDING payment; PaymentClosedError if it was refunded meanwhile."""
-        outcome = self._provider.capture(
-            payment.payment_id, amount=payment.amount, currency=payment.currency, token=token
-        )
+        with self._captures.admit(payment.user_id):
+            outcome = self._provider.capture(
+                payment.payment_id, amount=payment.amount, currency=payment.currency, token=token
+            )
         captured = self._repository.change(
             payment.order_id, lambda existing: domain.record_capture(existing, outcome)
         )
@@ -74,9 +91,10 @@ class PaymentProcessor:
         """Void or refund a payment that is CLOSING; any other is returned unchanged."""
         if payment.status is not PaymentStatus.CLOSING:
             return payment
-        outcome = domain.recorded_capture(payment) or self._provider.void(payment.payment_id)
-        if isinstance(outcome, Captured):
-            self._provider.refund(payment.payment_id, refund_key=payment.refund_key)
+        with self._refunds.admit(payment.user_id):
+            outcome = domain.recorded_capture(payment) or self._provider.void(payment.payment_id)
+            if isinstance(outcome, Captured):
+                self._provider.refund(payment.payment_id, refund_key=payment.refund_key)
         return self._repository.change(
             payment.order_id, lambda existing: domain.complete_refund(existing, outcome)
         )

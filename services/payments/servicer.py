@@ -10,7 +10,6 @@ from services.common.rpc.paging import read_page
 from services.common.rpc.timestamps import to_timestamp
 from services.payments.domain import ZERO, Payment, PaymentStatus
 from services.payments.processor import PaymentProcessor
-from services.payments.provider import PaymentProvider
 from services.payments.repository import PaymentsRepository
 
 
@@ -21,12 +20,12 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
         self,
         *,
         repository: PaymentsRepository,
-        provider: PaymentProvider,
+        processor: PaymentProcessor,
         clock: Clock = utc_now,
         new_id: NewId = new_id,
     ) -> None:
         self._repository = repository
-        self._processor = PaymentProcessor(repository=repository, provider=provider)
+        self._processor = processor
         self._clock = clock
         self._new_id = new_id
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from mamie_rosa.recommendations.v1 import recommendations_pb2_grpc
 
@@ -57,10 +58,10 @@ def seed(config: RecommendationsConfig) -> None:
         demo.seed(repository)
 
 
-def rebuild_graph(config: RecommendationsConfig) -> None:
-    """Rebuild the graph from the event log."""
+def rebuild_graph(config: RecommendationsConfig, *, partial: bool = False) -> None:
+    """Rebuild the graph from the event log, or with `partial` from what is left of it."""
     with repository_of(config) as repository:
-        rebuild(url=config.service.bus_url, repository=repository)
+        rebuild(url=config.service.bus_url, repository=repository, partial=partial)
 
 
 def declare(config: RecommendationsConfig) -> None:
@@ -77,4 +78,5 @@ if __name__ == "__main__":
         seed=seed,
         declare=declare,
         rebuild=rebuild_graph,
+        rebuild_partial=partial(rebuild_graph, partial=True),
     )

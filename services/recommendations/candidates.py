@@ -48,9 +48,13 @@ def load(tx: Transaction, user_id: str, limit: int) -> Candidates:
         history=history,
         co_purchases=co_purchases,
         with_animal=_load_with_animal(tx, history, parameters),
-        in_categories=_load_popular(
-            tx, cypher.POPULAR_IN_CATEGORIES, parameters | {"categories": history.categories}
-        ),
+        in_categories=[
+            popular
+            for category in history.categories
+            for popular in _load_popular(
+                tx, cypher.POPULAR_IN_CATEGORY, parameters | {"category": category}
+            )
+        ],
         overall=_load_popular(tx, cypher.POPULAR_OVERALL, parameters),
     )
 

@@ -56,7 +56,10 @@ def _customer_changed(
     data: events_pb2.UserCreated | events_pb2.UserUpdated, event: CloudEvent
 ) -> CustomerChanged:
     return CustomerChanged(
-        user_id=data.user_id, animal_type=normalize_animal(data.animal_type), as_of=event.time
+        user_id=data.user_id,
+        animal_type=normalize_animal(data.animal_type),
+        as_of=event.time,
+        version=data.version,
     )
 
 

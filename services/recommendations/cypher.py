@@ -12,7 +12,15 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS FOR (c:Client) ON (c.animal_type)",
     "CREATE INDEX IF NOT EXISTS FOR (p:Product) ON (p.sku)",
     "CREATE INDEX IF NOT EXISTS FOR (p:Product) ON (p.category)",
+    "CREATE INDEX IF NOT EXISTS FOR (p:Product) ON (p.buyers)",
+    "CREATE INDEX IF NOT EXISTS FOR (p:Product) ON (p.category, p.buyers)",
 )
+
+# Products of before `buyers` was stored, in batches; until then their count stays null.
+COUNT_BUYERS = """
+MATCH (p:Product) WHERE p.buyers IS NULL
+WITH p LIMIT 1000 SET p.buyers = COUNT { (p)<-[:BOUGHT]-() } RETURN count(*) AS changed
+"""
 
 PING = "RETURN 1 AS one"
 
@@ -28,18 +36,22 @@ RETURN e.remembered_by = $call AS is_new
 # changes of one customer.
 LOCK_CUSTOMER = """
 MERGE (c:Client {user_id: $user_id})
-ON CREATE SET c.animal_type = '', c.as_of = -1, c.bucket = $bucket
+ON CREATE SET c.animal_type = '', c.version = 0, c.as_of = -1, c.bucket = $bucket
 SET c.changed_by = $call
 """
+# The highest version is the newest; time decides among events of before versions, which have 0.
+# Customers that were stored before versions have none.
 UPDATE_CUSTOMER = """
-MATCH (c:Client {user_id: $user_id}) WHERE c.as_of < $as_of
-SET c.animal_type = $animal_type, c.as_of = $as_of
+MATCH (c:Client {user_id: $user_id})
+WHERE coalesce(c.version, 0) < $version
+   OR (coalesce(c.version, 0) = $version AND c.as_of < $as_of)
+SET c.animal_type = $animal_type, c.version = $version, c.as_of = $as_of
 """
 
 UPSERT_PRODUCTS = """
 UNWIND $products AS product
 MERGE (p:Product {product_id: product.product_id})
-ON CREATE SET p.as_of = -1
+ON CREATE SET p.as_of = -1, p.buyers = 0
 WITH p, product WHERE p.as_of < $as_of
 SET p.sku = product.sku, p.title = product.title, p.category = product.category,
     p.as_of = $as_of
@@ -58,7 +70,8 @@ UNWIND $product_ids AS product_id
 MATCH (c:Client {user_id: $user_id})
 MATCH (p:Product {product_id: product_id})
 MERGE (c)-[b:BOUGHT]->(p)
-ON CREATE SET b.orders = [], b.times = [], b.trained_at = 0, b.last_at = 0
+ON CREATE SET b.orders = [], b.times = [], b.trained_at = 0, b.last_at = 0,
+    p.buyers = p.buyers + 1
 """
 ADD_ORDER = """
 MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(p:Product)
@@ -77,7 +90,8 @@ MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(:Product {product_id: purchase.
 SET b.orders = purchase.orders, b.times = purchase.times, b.last_at = purchase.last_at
 """
 DELETE_EMPTY_PURCHASES = """
-MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(:Product) WHERE b.last_at = 0 DELETE b
+MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(p:Product) WHERE b.last_at = 0
+SET p.buyers = p.buyers - 1 DELETE b
 """
 
 # Training.
@@ -105,7 +119,7 @@ RETURN p.product_id AS product_id
 # anywhere else, Neo4j would start there.
 
 PRODUCT = """p.product_id AS product_id, p.sku AS sku, p.title AS title, p.category AS category"""
-BUYERS = "COUNT { (p)<-[:BOUGHT]-() } AS buyers"
+BUYERS = "coalesce(p.buyers, 0) AS buyers"
 
 ANIMAL = "MATCH (c:Client {user_id: $user_id}) RETURN c.animal_type AS animal_type"
 PURCHASES = f"""
@@ -139,12 +153,11 @@ MATCH (p:Product {{product_id: product_id}})
 RETURN {PRODUCT}, buyers
 """
 _POPULAR = f"""
-MATCH (p:Product) WHERE p.title <> '' AND NOT p.product_id IN $bought {{condition}}
-WITH p, {BUYERS}
-WHERE buyers > 0
-RETURN {PRODUCT}, buyers ORDER BY buyers DESC, product_id LIMIT $max_rows
+MATCH (p:Product)
+WHERE {{condition}} p.buyers > 0 AND p.title <> '' AND NOT p.product_id IN $bought
+RETURN {PRODUCT}, {BUYERS} ORDER BY p.buyers DESC, p.product_id LIMIT $max_rows
 """
-POPULAR_IN_CATEGORIES = _POPULAR.replace("{condition}", "AND p.category IN $categories")
+POPULAR_IN_CATEGORY = _POPULAR.replace("{condition}", "p.category = $category AND")
 POPULAR_OVERALL = _POPULAR.replace("{condition}", "")
 
 # Deletion, each in batches until nothing is left. Processed events are deleted last: an event
@@ -152,8 +165,8 @@ POPULAR_OVERALL = _POPULAR.replace("{condition}", "")
 
 DELETE_EVENT_DATA = (
     """
-    MATCH ()-[b:BOUGHT]->() WHERE b.trained_at = 0
-    WITH b LIMIT 2000 DELETE b RETURN count(*) AS changed
+    MATCH ()-[b:BOUGHT]->(p) WHERE b.trained_at = 0
+    WITH b, p LIMIT 2000 SET p.buyers = p.buyers - 1 DELETE b RETURN count(*) AS changed
     """,
     """
     MATCH ()-[b:BOUGHT]->() WHERE size(b.orders) > 0

@@ -70,11 +70,15 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class CustomerChanged:
-    """An account was created or changed, at `as_of`."""
+    """An account was created or changed, at `as_of`.
+
+    The highest `version` is the newest; among events of before versions, with 0, `as_of` decides.
+    """
 
     user_id: str
     animal_type: str
     as_of: datetime
+    version: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

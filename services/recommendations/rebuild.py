@@ -1,5 +1,8 @@
 """Rebuilds the graph from the event log.
 
+The log keeps its newest gigabyte. One that no longer begins with the first event cannot give the
+whole graph; so that is looked up before anything is deleted, and needs the operator's word.
+
 The service may run meanwhile. An event that arrives during the deletion or the replay may be
 applied when it arrives, when it is read from the log, or both: the graph is the same (see
 repository.py). The log is read up to a bookmark that is published after the deletion; events
@@ -11,8 +14,9 @@ process is killed, data is missing until the next rebuild.
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
+import pika
 import structlog
 from google.protobuf.message import DecodeError
 from pika import BasicProperties
@@ -32,17 +36,38 @@ PREFETCH_COUNT = 500
 OFFSET = "x-stream-offset"
 RETRY_DELAY_SECONDS = 1.0
 
+Connect = Callable[[str, str], AbstractContextManager[pika.BlockingConnection]]
+"""Connects to the bus of a URL, under a name."""
+
 log = structlog.get_logger()
 
 
-def rebuild(*, url: str, repository: RecommendationsRepository) -> int:
+class LogTruncatedError(Exception):
+    """The log begins after the first event, or holds none; `offset` is where it begins."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"the log begins at offset {offset}")
+        self.offset = offset
+
+
+def rebuild(
+    *,
+    url: str,
+    repository: RecommendationsRepository,
+    partial: bool = False,
+    connect: Connect = rabbitmq.connection,
+) -> int:
     """Delete the data of events, apply all events of the log, and return their number.
 
     Invalid events are skipped: the service has them as dead letters. An unavailable bus ends
-    the process.
+    the process. So does a log that is not whole, before anything is deleted; with `partial`,
+    the graph is rebuilt from what is left.
     """
     try:
-        count = _rebuild(url, repository)
+        count = _rebuild(url, repository, partial=partial, connect=connect)
+    except LogTruncatedError as error:
+        log.error("log_truncated", offset=error.offset, advice="nothing deleted; see --partial")
+        raise SystemExit(1) from None
     except (AMQPError, OSError) as error:
         log.error("rebuild_interrupted", error=repr(error), advice="run it again")
         raise SystemExit(1) from None
@@ -50,13 +75,30 @@ def rebuild(*, url: str, repository: RecommendationsRepository) -> int:
     return count
 
 
-def _rebuild(url: str, repository: RecommendationsRepository) -> int:
-    with rabbitmq.connection(url, NAME) as connection:  # nothing is deleted without the bus
-        rabbitmq.declare_log(connection.channel())
+def _rebuild(
+    url: str, repository: RecommendationsRepository, *, partial: bool, connect: Connect
+) -> int:
+    with connect(url, NAME) as connection:  # nothing is deleted without the bus
+        channel = connection.channel()
+        rabbitmq.declare_log(channel)
+        if not partial:
+            _require_whole_log(channel)
     _retry_while_unavailable(repository.delete_event_data)
     handler = EventHandler(repository=repository)
-    with rabbitmq.connection(url, NAME) as connection:
+    with connect(url, NAME) as connection:
         return sum(_handle(handler, event) for event in _read_events(connection.channel()))
+
+
+def _require_whole_log(channel: BlockingChannel) -> None:
+    """Raise LogTruncatedError unless the log begins with an event at offset 0."""
+    channel.confirm_delivery()
+    bookmark = _build_bookmark()
+    rabbitmq.publish(channel, bookmark)  # so that there is something to read
+    channel.basic_qos(prefetch_count=1)
+    _, first, _ = next(channel.consume(rabbitmq.EVENT_LOG, arguments={OFFSET: "first"}))
+    if _offset(first) or first.message_id == bookmark.id:
+        raise LogTruncatedError(_offset(first))
+    _stop_reading(channel)
 
 
 def _read_events(channel: BlockingChannel) -> Iterator[CloudEvent]:

@@ -1,14 +1,15 @@
 """The graph of purchases, on any server that speaks Bolt and the Cypher of Neo4j 5.
 
-    (:Client {user_id, animal_type, as_of, bucket})     a customer
+    (:Client {user_id, animal_type, version, as_of, bucket})     a customer
         -[:BOUGHT {orders, times, trained_at, last_at}]->
-    (:Product {product_id, sku, title, category, as_of})
+    (:Product {product_id, sku, title, category, as_of, buyers})    `buyers` counts its purchases
     (:Event {event_id})             a processed event
     (:CancelledOrder {order_id})    ignored, also if its OrderCreated comes later
 
-Changes commute and are idempotent: products and animals are those of the newest `as_of`, an
-order is in a purchase once or was cancelled, and a purchase exists while an order or a training
-is in it. So the graph is a function of the set of events, and a replay gives the same one.
+Changes commute and are idempotent: animals are those of the highest
+version, products those of the newest `as_of`, an order is in a purchase once or was cancelled,
+and a purchase exists while an order or a training is in it. So the graph is a function of the
+set of events, and a replay gives the same one.
 Moments are microseconds since 1970.
 """
 
@@ -29,6 +30,9 @@ from services.recommendations.domain import Candidates, Change, Product
 from services.recommendations.graph import Transaction, bucket, rows, run
 
 TIMEOUT_SECONDS = 2
+READ_TIMEOUT_SECONDS = 2
+WRITE_TIMEOUT_SECONDS = 10
+"""When the server ends a transaction; its caller has left by then."""
 FIRST_RETRY_DELAY_SECONDS = 0.02
 MAX_WRITE_ATTEMPTS = 5
 """How often a write is attempted while concurrent ones create the same nodes."""
@@ -40,8 +44,12 @@ TRANSIENT_ERRORS = (
     neo4j_errors.ConnectionPoolError,
 )
 """The driver's errors when the store is unavailable."""
-DATABASE_NOT_FOUND = "Neo.ClientError.Database.DatabaseNotFound"
-"""The error code of a server that has not opened its database yet."""
+NOT_NOW_CODES = (
+    "Neo.ClientError.Database.DatabaseNotFound",  # not opened yet
+    "Neo.ClientError.Transaction.TransactionTimedOut",
+    "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
+)
+"""The driver calls these errors of the client, but the same call may succeed later."""
 
 Result = TypeVar("Result")
 
@@ -99,7 +107,7 @@ def translate_errors() -> Iterator[None]:
     except TRANSIENT_ERRORS as error:
         raise StoreUnavailableError from error
     except neo4j_errors.ClientError as error:
-        if error.code != DATABASE_NOT_FOUND:
+        if error.code not in NOT_NOW_CODES:
             raise
         raise StoreUnavailableError from error
 
@@ -113,10 +121,12 @@ class BoltRecommendationsRepository(RecommendationsRepository):
         self._new_id = new_id
 
     def migrate(self) -> None:
-        """Create the constraints and indexes that are missing."""
+        """Create the constraints and indexes that are missing; count buyers not counted yet."""
         with translate_errors(), self._session() as session:
             for statement in cypher.SCHEMA:
                 session.run(statement).consume()
+        while self._run_batch(cypher.COUNT_BUYERS):
+            pass
 
     @override
     def apply(self, event_id: str, change: Change) -> bool:
@@ -146,7 +156,8 @@ class BoltRecommendationsRepository(RecommendationsRepository):
     @override
     def load_candidates(self, user_id: str, limit: int) -> Candidates:
         with translate_errors(), self._session() as session:
-            return session.execute_read(candidates.load, user_id, limit)
+            load = neo4j.unit_of_work(timeout=READ_TIMEOUT_SECONDS)(candidates.load)
+            return session.execute_read(load, user_id, limit)
 
     @override
     def delete_event_data(self) -> None:
@@ -157,13 +168,14 @@ class BoltRecommendationsRepository(RecommendationsRepository):
     @override
     def ping(self) -> None:
         with translate_errors(), self._session() as session:
-            session.run(cypher.PING).consume()
+            session.run(neo4j.Query(cypher.PING, timeout=READ_TIMEOUT_SECONDS)).consume()
 
     def _session(self) -> neo4j.Session:
         return self._driver.session(database=self._database)
 
     def _write(self, work: Callable[[Transaction], Result]) -> Result:
         """Run work in a transaction; retry when a concurrent one creates the same node."""
+        work = neo4j.unit_of_work(timeout=WRITE_TIMEOUT_SECONDS)(work)
         with translate_errors(), self._session() as session:
             for _ in range(MAX_WRITE_ATTEMPTS - 1):
                 try:

@@ -18,8 +18,8 @@ log = structlog.get_logger()
 class HomePage:
     """Composes start pages of `parts`, which are named as the fields of `Home`.
 
-    All parts are fetched concurrently, for at most `timeout_seconds`. There are threads for
-    `max_concurrent_pages` pages.
+    All parts are fetched concurrently, for at most `timeout_seconds`. Each part has threads of its
+    own for `max_concurrent_pages` pages: one that hangs for longer degrades no other.
     """
 
     def __init__(
@@ -27,13 +27,15 @@ class HomePage:
     ) -> None:
         self._parts = parts
         self._timeout_seconds = timeout_seconds
-        self._executor = ThreadPoolExecutor(max_concurrent_pages * len(parts), "home-part")
+        self._executors = {
+            name: ThreadPoolExecutor(max_concurrent_pages, f"home-{name}") for name in parts
+        }
 
     def compose(self, user_id: str) -> storefront_pb2.Home:
         """Return the page of one customer; parts that fail or are late are in `degraded`."""
         # Each call runs in a copy of this call's context, for its deadline, caller and trace.
         calls = {
-            name: self._executor.submit(copy_context().run, part.fetch, user_id)
+            name: self._executors[name].submit(copy_context().run, part.fetch, user_id)
             for name, part in self._parts.items()
         }
         wait(calls.values(), timeout=remaining_timeout(current(), self._timeout_seconds))

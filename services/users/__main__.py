@@ -12,6 +12,7 @@ from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.common.storage.outbox import PostgresOutbox
 from services.users.config import UsersConfig, read_config, require_admin_password
+from services.users.devices import KnownDevices
 from services.users.domain import Account, Role, User
 from services.users.key_repository import PostgresKeyRepository
 from services.users.keys import Keyring, KeyRotation
@@ -32,12 +33,14 @@ def serve(config: UsersConfig) -> None:
     rotation = KeyRotation(repository=keys, policy=config.keys)
     keyring = Keyring(repository=keys, rotation=rotation)
     passwords = _passwords(config)
+    devices = KnownDevices(load_key=keys.device_key)
     servicer = UsersServicer(
         repository=repository,
         passwords=passwords,
-        sign_in=SignIn(repository=repository, passwords=passwords),
+        sign_in=SignIn(repository=repository, passwords=passwords, devices=devices),
         keyring=keyring,
         tokens=TokenIssuer(keyring=keyring),
+        devices=devices,
     )
     retention = RetentionJob(repository=repository, rotation=rotation)
     worker = PeriodicWorker(

@@ -1,4 +1,4 @@
-"""Accounts, the throttling of failed sign-ins, and the rotation of signing keys.
+"""Accounts, and the rotation of signing keys.
 
 The state of a signing key follows from the time alone; nothing is written when it changes:
 
@@ -29,10 +29,6 @@ from services.common.languages import DEFAULT_LANGUAGE, Language
 TOKEN_LIFETIME = timedelta(hours=1)
 RETIRED_KEY_RETENTION = TOKEN_LIFETIME + timedelta(minutes=10)
 """How long a key stays public after it signed its last token; longer than that token lives."""
-
-FAILURE_LIMIT = 10
-FAILURE_WINDOW = timedelta(minutes=15)
-"""After FAILURE_LIMIT failures within a window, sign-in is throttled until the window ends."""
 
 
 class UserNotFoundError(NotFoundError):
@@ -72,7 +68,7 @@ class TooManySignInsError(ResourceExhaustedError):
 
 
 class AccountThrottledError(ResourceExhaustedError):
-    """Signing in with this email failed too often, whether or not it has an account."""
+    """Signing in with this email failed too often; this says nothing about its account."""
 
     reason = "ACCOUNT_THROTTLED"
 
@@ -93,7 +89,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """The profile of a user. `email` is as given; `animal_type` is empty when not given."""
+    """The profile of a user. `email` is as given; `animal_type` is empty when not given.
+
+    `version` is 1 at first; the store raises it with each change.
+    """
 
     user_id: str
     email: str
@@ -104,6 +103,7 @@ class User:
     animal_type: str = ""
     notifications_enabled: bool = True
     language: Language = DEFAULT_LANGUAGE
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,6 @@ class Account:
 
     user: User
     password_hash: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class SignInFailures:
-    """How often signing in with one email failed in the window that began at `since`."""
-
-    count: int
-    since: datetime
-
-    def is_expired(self, now: datetime) -> bool:
-        """Return whether the window has ended, so that its failures count no more."""
-        return self.since + FAILURE_WINDOW <= now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,28 +154,6 @@ def update_profile(
         notifications_enabled=notifications_enabled,
         language=language,
     )
-
-
-def check_throttling(failures: SignInFailures | None, now: datetime) -> None:
-    """Raise AccountThrottledError while signing in has failed too often."""
-    if failures and failures.count >= FAILURE_LIMIT and not failures.is_expired(now):
-        raise AccountThrottledError(retry_after=failures.since + FAILURE_WINDOW - now)
-
-
-def record_failure(failures: SignInFailures | None, now: datetime) -> SignInFailures:
-    """Count one more failure; AccountThrottledError when concurrent ones reached the limit."""
-    check_throttling(failures, now)
-    if failures is None or failures.is_expired(now):
-        return SignInFailures(1, now)
-    return replace(failures, count=failures.count + 1)
-
-
-def clear_failures(failures: SignInFailures | None, now: datetime) -> None:
-    """Clear the failures; AccountThrottledError when concurrent ones reached the limit.
-
-    So however many guesses run concurrently, at most FAILURE_LIMIT are answered.
-    """
-    check_throttling(failures, now)
 
 
 def in_signing_order(keys: Sequence[SigningKey]) -> Sequence[SigningKey]:

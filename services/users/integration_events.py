@@ -23,5 +23,6 @@ def to_integration_event(
         animal_type=user.animal_type,
         notifications_enabled=user.notifications_enabled,
         language=user.language,
+        version=user.version,
     )
     return build_event(data, source="users", subject=user.user_id, now=now, new_id=new_id)

@@ -1,4 +1,4 @@
-"""The store of signing keys: PostgreSQL, so that all instances sign with the same key.
+"""The store of keys: PostgreSQL, so that all instances use the same ones.
 
 Private keys are stored unencrypted. Read access to the table is enough to sign tokens, and
 only this service (and the operator, through backups) has it: no other service has an account
@@ -26,12 +26,17 @@ signing_keys = sa.Table(
     sa.Column("signs_from", sa.DateTime(timezone=True), nullable=False),
 )
 
+device_keys = sa.Table(
+    "device_keys", sa.MetaData(), sa.Column("key", sa.LargeBinary, nullable=False)
+)
+"""One key, which the migration creates."""
+
 ChangeKeys = Callable[[Sequence[SigningKey]], Sequence[SigningKey]]
 """Maps the current keys to the new ones."""
 
 
 class KeyRepository(Protocol):
-    """Stores signing keys."""
+    """Stores signing keys, and the key of known devices."""
 
     def keys(self) -> Sequence[SigningKey]:
         """Return all keys."""
@@ -39,9 +44,12 @@ class KeyRepository(Protocol):
     def change_keys(self, change: ChangeKeys) -> Sequence[SigningKey]:
         """Apply a change to the keys and return the new ones; changes are serialized."""
 
+    def device_key(self) -> bytes:
+        """Return the key that authenticates the tokens of known devices."""
+
 
 class PostgresKeyRepository(KeyRepository):
-    """Signing keys in PostgreSQL."""
+    """Keys in PostgreSQL."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -59,6 +67,11 @@ class PostgresKeyRepository(KeyRepository):
             changed = change(existing)
             _save(connection, existing, changed)
             return changed
+
+    @override
+    def device_key(self) -> bytes:
+        with postgres.transaction(self._engine) as connection:
+            return bytes(connection.execute(sa.select(device_keys)).scalar_one())
 
 
 def _load(connection: sa.Connection) -> Sequence[SigningKey]:

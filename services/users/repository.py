@@ -5,8 +5,8 @@ written to the outbox in the transaction that causes them.
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -23,16 +23,13 @@ from services.users.domain import (
     Account,
     EmailExistsError,
     Role,
-    SignInFailures,
     User,
     UserNotFoundError,
     canonical_email,
 )
 from services.users.integration_events import UserEventType, to_integration_event
 from services.users.schema import outbox, preferences, sign_in_failures, users
-
-ChangeFailures = Callable[[SignInFailures | None], SignInFailures | None]
-"""Maps the recorded failures of an email to the new ones; None deletes them."""
+from services.users.throttling import ChangeFailures, Failures, SignInFailures
 
 
 class UsersRepository(Protocol):
@@ -48,7 +45,7 @@ class UsersRepository(Protocol):
         """Add an account; EmailExistsError when its email has one."""
 
     def update(self, user: User) -> None:
-        """Replace a user's name, preferences and language."""
+        """Replace a user's name, preferences and language, and raise the version."""
 
     def replace_hash(self, account: Account, new_hash: str) -> None:
         """Replace an account's hash, unless it changed since the account was read."""
@@ -59,11 +56,11 @@ class UsersRepository(Protocol):
         A new one is published as UserUpdated, so that it gets no welcome mail.
         """
 
-    def failures(self, email_key: str) -> SignInFailures | None:
-        """Return the recorded failures of an email."""
+    def failures(self, keys: Sequence[str]) -> Failures:
+        """Return the failures that are recorded under these keys."""
 
-    def change_failures(self, email_key: str, change: ChangeFailures) -> None:
-        """Apply a change to an email's failures; changes of one email are serialized."""
+    def change_failures(self, keys: Sequence[str], change: ChangeFailures) -> None:
+        """Apply a change to the failures of these keys; changes of a key are serialized."""
 
     def delete_failures(self, *, before: datetime) -> None:
         """Delete the failures of windows that began before a time."""
@@ -103,8 +100,8 @@ class PostgresUsersRepository(UsersRepository):
     @override
     def update(self, user: User) -> None:
         with postgres.transaction(self._engine) as connection:
-            _update_profile(connection, user)
-            self._add_to_outbox(connection, user, events_pb2.UserUpdated)
+            updated = replace(user, version=_update_profile(connection, user))
+            self._add_to_outbox(connection, updated, events_pb2.UserUpdated)
 
     @override
     def replace_hash(self, account: Account, new_hash: str) -> None:
@@ -123,19 +120,19 @@ class PostgresUsersRepository(UsersRepository):
                 _make_admin(connection, account)
 
     @override
-    def failures(self, email_key: str) -> SignInFailures | None:
+    def failures(self, keys: Sequence[str]) -> Failures:
         with postgres.transaction(self._engine) as connection:
-            return _load_failures(connection, _digest(email_key))
+            return _load_failures(connection, keys)
 
     @override
-    def change_failures(self, email_key: str, change: ChangeFailures) -> None:
-        digest = _digest(email_key)
+    def change_failures(self, keys: Sequence[str], change: ChangeFailures) -> None:
         with postgres.transaction(self._engine) as connection:
-            postgres.lock(connection, digest)
-            existing = _load_failures(connection, digest)
+            for digest in sorted(map(_digest, keys)):  # one order: no deadlock
+                postgres.lock(connection, digest)
+            existing = _load_failures(connection, keys)
             changed = change(existing)
             if changed != existing:
-                _save_failures(connection, digest, changed)
+                _save_failures(connection, existing, changed)
 
     @override
     def delete_failures(self, *, before: datetime) -> None:
@@ -161,8 +158,8 @@ class PostgresUsersRepository(UsersRepository):
         add_to_outbox(connection, outbox, event)
 
 
-def _digest(email_key: str) -> str:
-    return hashlib.sha256(email_key.encode()).hexdigest()
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _insert(connection: sa.Connection, account: Account) -> bool:
@@ -175,12 +172,15 @@ def _insert(connection: sa.Connection, account: Account) -> bool:
     return True
 
 
-def _update_profile(connection: sa.Connection, user: User) -> None:
+def _update_profile(connection: sa.Connection, user: User) -> int:
+    """Replace a profile and return its new version, which the lock of the row makes unique."""
     profile = {name: getattr(user, name) for name in ("first_name", "last_name", "language")}
-    update = sa.update(users).where(users.c.user_id == user.user_id).values(profile)
-    connection.execute(update)
+    update = sa.update(users).where(users.c.user_id == user.user_id)
+    update = update.values(**profile, version=users.c.version + 1)
+    version = connection.execute(update.returning(users.c.version)).scalar_one()
     same_user = preferences.c.user_id == user.user_id
     connection.execute(sa.update(preferences).where(same_user).values(_preference_values(user)))
+    return version
 
 
 def _make_admin(connection: sa.Connection, account: Account) -> None:
@@ -201,6 +201,7 @@ def _user_values(account: Account) -> dict[str, Any]:
         "role": user.role,
         "created_at": user.created_at,
         "language": user.language,
+        "version": user.version,
     }
 
 
@@ -216,17 +217,26 @@ def _to_account(row: sa.Row) -> Account:
     return Account(User(**values), password_hash)
 
 
-def _load_failures(connection: sa.Connection, digest: str) -> SignInFailures | None:
-    query = sa.select(sign_in_failures).where(sign_in_failures.c.email_digest == digest)
-    row = connection.execute(query).mappings().one_or_none()
-    return SignInFailures(row["count"], row["since"]) if row else None
+def _load_failures(connection: sa.Connection, keys: Sequence[str]) -> Failures:
+    by_digest = {_digest(key): key for key in keys}
+    table = sign_in_failures.c
+    query = sa.select(sign_in_failures).where(table.email_digest.in_(by_digest))
+    rows = connection.execute(query).mappings()
+    return {
+        by_digest[row["email_digest"]]: SignInFailures(row["count"], row["since"]) for row in rows
+    }
 
 
-def _save_failures(connection: sa.Connection, digest: str, failures: SignInFailures | None) -> None:
-    if failures is None:
-        same_email = sign_in_failures.c.email_digest == digest
-        connection.execute(sa.delete(sign_in_failures).where(same_email))
-        return
-    values = {"email_digest": digest, **asdict(failures)}
-    insert = postgresql.insert(sign_in_failures).values(values)
-    connection.execute(insert.on_conflict_do_update(index_elements=["email_digest"], set_=values))
+def _save_failures(connection: sa.Connection, existing: Failures, changed: Failures) -> None:
+    if removed := [_digest(key) for key in existing if key not in changed]:
+        is_removed = sign_in_failures.c.email_digest.in_(removed)
+        connection.execute(sa.delete(sign_in_failures).where(is_removed))
+    values = [
+        {"email_digest": _digest(key), "count": known.count, "since": known.since}
+        for key, known in changed.items()
+        if known != existing.get(key)
+    ]
+    if values:
+        insert = postgresql.insert(sign_in_failures).values(values)
+        new = {name: insert.excluded[name] for name in ("count", "since")}
+        connection.execute(insert.on_conflict_do_update(index_elements=["email_digest"], set_=new))

@@ -25,6 +25,8 @@ users = sa.Table(
         # Of accounts that are older than the column; new ones always say theirs.
         server_default="en",
     ),
+    # Raised by each change of the profile, under the row's lock.
+    sa.Column("version", sa.BigInteger, nullable=False, server_default="1"),
 )
 
 preferences = sa.Table(
@@ -38,7 +40,7 @@ preferences = sa.Table(
 sign_in_failures = sa.Table(
     "sign_in_failures",
     metadata,
-    # Not the email itself: most failing emails belong to no customer.
+    # Of the key of a throttle, not the email itself: most failing emails belong to no customer.
     sa.Column("email_digest", sa.Text, primary_key=True),
     sa.Column("count", sa.Integer, nullable=False),
     sa.Column("since", sa.DateTime(timezone=True), nullable=False, index=True),

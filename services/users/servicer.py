@@ -12,11 +12,12 @@ from services.common.rpc import authorization, rest_hints
 from services.common.rpc.timestamps import to_timestamp
 from services.users import domain
 from services.users.accept_language import choose_language
+from services.users.devices import KnownDevices
 from services.users.domain import Account, User
 from services.users.keys import Keyring
 from services.users.passwords import Passwords
 from services.users.repository import UsersRepository
-from services.users.sign_in import SignIn
+from services.users.sign_in import Credentials, SignIn
 from services.users.tokens import TokenIssuer
 
 
@@ -31,6 +32,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         sign_in: SignIn,
         keyring: Keyring,
         tokens: TokenIssuer,
+        devices: KnownDevices,
         clock: Clock = utc_now,
         new_id: NewId = new_id,
     ) -> None:
@@ -39,6 +41,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         self._sign_in = sign_in
         self._keyring = keyring
         self._tokens = tokens
+        self._devices = devices
         self._clock = clock
         self._new_id = new_id
 
@@ -49,9 +52,13 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         user = self._new_customer(request)
         # Issued first: a failure after the account exists would answer the repeat with 409.
         token = self._tokens.issue(user)
+        device_token = self._issue_device_token(user)
         self._repository.add(Account(user, self._passwords.hash(request.password)))
         response = users_pb2.RegisterUserResponse(
-            user_id=user.user_id, token=token.value, expires_in=token.lifetime_seconds
+            user_id=user.user_id,
+            token=token.value,
+            expires_in=token.lifetime_seconds,
+            device_token=device_token,
         )
         return rest_hints.created(context, response)
 
@@ -59,10 +66,13 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
     def LoginUser(
         self, request: users_pb2.LoginUserRequest, context: grpc.ServicerContext
     ) -> users_pb2.LoginUserResponse:
-        user = self._sign_in.sign_in(request.email, request.password)
+        user = self._sign_in.sign_in(_credentials(request))
         token = self._tokens.issue(user)
         return users_pb2.LoginUserResponse(
-            user_id=user.user_id, token=token.value, expires_in=token.lifetime_seconds
+            user_id=user.user_id,
+            token=token.value,
+            expires_in=token.lifetime_seconds,
+            device_token=self._issue_device_token(user),
         )
 
     @override
@@ -95,6 +105,9 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
     ) -> httpbody_pb2.HttpBody:
         return httpbody_pb2.HttpBody(content_type="application/json", data=self._keyring.jwks())
 
+    def _issue_device_token(self, user: User) -> str:
+        return self._devices.issue(domain.canonical_email(user.email))
+
     def _new_customer(self, request: users_pb2.RegisterUserRequest) -> User:
         return User(
             user_id=self._new_id(),
@@ -105,6 +118,15 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
             created_at=self._clock(),
             language=choose_language(current().accept_language),
         )
+
+
+def _credentials(request: users_pb2.LoginUserRequest) -> Credentials:
+    return Credentials(
+        email=request.email,
+        password=request.password,
+        caller_address=current().caller_address,
+        device_token=request.device_token,
+    )
 
 
 def _choose_language(user: User, caller: Caller) -> Language:

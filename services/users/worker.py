@@ -1,9 +1,9 @@
 """The retention job: rotates signing keys and deletes expired records."""
 
 from services.common.clock import Clock, utc_now
-from services.users.domain import FAILURE_WINDOW
 from services.users.keys import KeyRotation
 from services.users.repository import UsersRepository
+from services.users.throttling import FAILURE_WINDOW
 
 
 class RetentionJob:

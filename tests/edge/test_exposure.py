@@ -38,6 +38,15 @@ def test_identity_from_outside_is_dropped(
     assert "forged" not in call.metadata.values()
 
 
+def test_services_get_the_address_of_the_connection_not_a_forged_one(
+    client: httpx.Client, shop: FakeShop
+) -> None:
+    headers = {"x-client-address": "forged", "x-forwarded-for": "203.0.113.9"}
+    assert client.post("/api/users/login", json={}, headers=headers).status_code == 200
+    call = shop.calls[-1]
+    assert call.metadata["x-client-address"].startswith("127.0.")
+
+
 @pytest.mark.parametrize("header", ["x_user_id", "X_User_Role", "x-user_id"])
 def test_a_header_with_underscores_is_rejected(client: httpx.Client, header: str) -> None:
     answer = client.get("/api/products", headers={header: "forged"})

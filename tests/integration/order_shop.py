@@ -44,6 +44,7 @@ from services.payments.repository import PostgresPaymentsRepository, payments
 from services.payments.sandbox import SandboxProvider
 from services.payments.sandbox_ledger import PostgresLedger
 from services.payments.servicer import PaymentsServicer
+from services.payments.tests.fakes import build_processor
 from services.promotions.domain import Promotion
 from services.promotions.repository import RedisPromotionsRepository
 from services.promotions.servicer import InternalPromotionsServicer
@@ -162,7 +163,9 @@ class OrderShop:
         provider = SandboxProvider(
             ledger=PostgresLedger(self.payments_engine), slow_seconds=0.1, timeout_seconds=2
         )
-        processor = PaymentsServicer(repository=self.payments, provider=provider)
+        processor = PaymentsServicer(
+            repository=self.payments, processor=build_processor(self.payments, provider)
+        )
         catalog = InternalCatalogServicer(
             repository=self.products,
             reservations=PostgresReservationsRepository(self.catalog_engine),

@@ -10,7 +10,7 @@ from services.recommendations.repository import connect
 from tests.support.running_stack import RunningStack
 
 NODES: dict[str, LiteralString] = {
-    "customers": "MATCH (n:Client) RETURN n.user_id, n.animal_type, n.as_of, n.bucket",
+    "customers": "MATCH (n:Client) RETURN n.user_id, n.animal_type, n.version, n.as_of, n.bucket",
     "products": "MATCH (n:Product) RETURN n.product_id, n.sku, n.title, n.category, n.as_of",
     "cancelled": "MATCH (n:CancelledOrder) RETURN n.order_id",
 }

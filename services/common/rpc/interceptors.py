@@ -21,6 +21,7 @@ from typing_extensions import override
 from services.common import errors
 from services.common.context import CallContext, Caller, current, use
 from services.common.rpc import status
+from services.common.rpc.normalization import is_typed_by_people, normalize_texts
 from services.common.rpc.validation import InvalidFieldsError, validate
 
 Context = grpc.ServicerContext | grpc.aio.ServicerContext
@@ -49,6 +50,7 @@ def set_call_context(_method: str, _request: message.Message, context: Context) 
         caller=Caller(metadata.get("x-user-id", ""), metadata.get("x-user-role", "")),
         idempotency_key=metadata.get("idempotency-key", ""),
         accept_language=metadata.get("accept-language", ""),
+        caller_address=metadata.get("x-client-address", ""),
     )
     with use(call):
         yield
@@ -145,9 +147,11 @@ def abort(context: grpc.ServicerContext, response: ErrorResponse) -> NoReturn:
 
 @contextmanager
 def validate_request(
-    _method: str, request: message.Message, _context: grpc.ServicerContext
+    method: str, request: message.Message, _context: grpc.ServicerContext
 ) -> Iterator[None]:
-    """Reject a request that violates the field rules of its proto."""
+    """Normalise what people typed; reject a request that violates the rules of its proto."""
+    if is_typed_by_people(method):
+        normalize_texts(request)
     validate(request)
     yield
 

@@ -134,7 +134,7 @@ class InMemoryNotificationsRepository(NotificationsRepository):
         if effect.customer:
             self._known_since.setdefault(effect.customer.user_id, now)
             known = self.customers.get(effect.customer.user_id, effect.customer)
-            if known.as_of <= effect.customer.as_of:
+            if effect.customer.is_newer_than(known):
                 self.customers[known.user_id] = effect.customer
         for request in effect.requests:
             if request.audience is Audience.SUBSCRIBERS:

@@ -160,6 +160,19 @@ class TestHandler:
         handler.handle(old)
         assert repository.customers["marie"].first_name == "New"
 
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_the_highest_version_wins_although_its_clock_is_90_s_behind(
+        self, handler, repository, order
+    ):
+        ahead = NOW + timedelta(seconds=90)
+        events = [
+            cloud_event(user_created(version=2), time=ahead),
+            cloud_event(user_created(version=3, notifications_enabled=False), time=NOW),
+        ]
+        for number in order:
+            handler.handle(events[number])
+        assert not repository.customers["marie"].notifications_enabled
+
     def test_an_expired_event_updates_its_customer_without_a_notification(
         self, handler, repository
     ):

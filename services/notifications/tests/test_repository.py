@@ -218,6 +218,23 @@ def test_the_newest_event_of_a_customer_wins(repository):
     assert repository.claim(NOW, LATER).customer == newer
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_highest_version_of_a_customer_wins_whatever_the_clocks(repository, order):
+    ahead = build_customer(version=2, as_of=NOW + timedelta(seconds=90))
+    changes = [ahead, build_customer(version=3, as_of=NOW, notifications_enabled=False)]
+    for number in order:
+        add_customers(repository, changes[number], event_id=f"change-{number}")
+    notify(repository)
+    assert not repository.claim(NOW, LATER).customer.notifications_enabled
+
+
+def test_a_version_is_newer_than_an_event_of_before_versions(repository):
+    add_customers(repository, build_customer(first_name="Old", as_of=LATER), event_id="old")
+    add_customers(repository, build_customer(first_name="New", version=1), event_id="new")
+    notify(repository)
+    assert repository.claim(NOW, LATER).customer.first_name == "New"
+
+
 def test_a_customer_can_change(repository):
     changed = build_customer(email="new@example.org", notifications_enabled=False)
     add_customers(repository, build_customer(), event_id="created")

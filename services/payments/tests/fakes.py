@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from typing_extensions import override
 
+from services.payments.bulkhead import Bulkhead
 from services.payments.domain import (
     ZERO,
     Outcome,
@@ -16,6 +17,7 @@ from services.payments.domain import (
     PaymentStatus,
     ProviderUnavailableError,
 )
+from services.payments.processor import PaymentProcessor
 from services.payments.provider import PaymentProvider
 from services.payments.repository import ChangePayment, PaymentsRepository
 from services.payments.sandbox_ledger import ChangeTransaction, Ledger, Transaction
@@ -49,6 +51,22 @@ def build_voided(**changes) -> Payment:
         close_reason="HOLD_EXPIRED",
     )
     return replace(voided, **changes)
+
+
+def build_processor(
+    repository: PaymentsRepository,
+    provider: PaymentProvider,
+    *,
+    limit: int = 100,
+    limit_per_customer: int = 100,
+) -> PaymentProcessor:
+    """Build a processor whose bulkheads have these limits."""
+    captures, refunds = (
+        Bulkhead(limit=limit, limit_per_customer=limit_per_customer) for _ in range(2)
+    )
+    return PaymentProcessor(
+        repository=repository, provider=provider, captures=captures, refunds=refunds
+    )
 
 
 class FakeClock:

@@ -34,6 +34,7 @@ from services.payments.tests.fakes import (
     InterruptedProvider,
     InterruptedRepository,
     build_payment,
+    build_processor,
     build_voided,
     crash,
 )
@@ -70,9 +71,9 @@ class PaymentsSystem:
         )
 
     def processor(self, hook: Hook = lambda: None, sleep=None) -> PaymentProcessor:
-        return PaymentProcessor(
-            repository=InterruptedRepository(self.repository, hook),
-            provider=InterruptedProvider(self.sandbox(sleep), hook),
+        return build_processor(
+            InterruptedRepository(self.repository, hook),
+            InterruptedProvider(self.sandbox(sleep), hook),
         )
 
     def state(self, order_id: str) -> str | None:
@@ -249,7 +250,8 @@ class TestUnderConcurrency:
     @pytest.mark.parametrize("token", ["tok_ok", "tok_slow", "tok_declined"])
     def test_twenty_concurrent_calls_get_one_payment_and_one_answer(self, system, token):
         sandbox = SandboxProvider(ledger=system.ledger, slow_seconds=0.2, timeout_seconds=10)
-        servicer = PaymentsServicer(repository=system.repository, provider=sandbox)
+        processor = build_processor(system.repository, sandbox)
+        servicer = PaymentsServicer(repository=system.repository, processor=processor)
         request = payments_pb2.ProcessPaymentRequest(
             order_id=new_payment().order_id,
             user_id="alice",

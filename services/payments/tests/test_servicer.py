@@ -17,6 +17,7 @@ from services.payments.tests.fakes import (
     InMemoryPaymentsRepository,
     InterruptedProvider,
     Outage,
+    build_processor,
 )
 
 SERVICE = payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"]
@@ -46,7 +47,8 @@ def payments(repository, ledger, outage):
         ledger=ledger, slow_seconds=3, timeout_seconds=10, clock=clock, sleep=clock.sleep
     )
     provider = InterruptedProvider(sandbox, outage)
-    servicer = PaymentsServicer(repository=repository, provider=provider, clock=clock)
+    processor = build_processor(repository, provider)
+    servicer = PaymentsServicer(repository=repository, processor=processor, clock=clock)
     return InMemoryServer(SERVICE, servicer)
 
 
@@ -113,6 +115,11 @@ def test_an_unavailable_provider_leaves_the_payment_pending_until_the_repeat(pay
     )
     assert get(payments).response.status == Payment.PENDING
     assert process(payments, "tok_ok").response.status == Payment.CAPTURED
+
+
+def test_the_highest_amount_of_an_order_can_be_captured_and_refunded(payments):
+    assert process(payments, amount="99999999.99").response.status == Payment.CAPTURED
+    assert refund(payments).response.refunded_amount == "99999999.99"
 
 
 def test_an_order_of_zero_is_captured_without_asking_the_provider(payments, outage):

@@ -38,7 +38,7 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
 
     def __init__(self) -> None:
         self._events: set[str] = set()
-        self._animals: dict[str, tuple[datetime, str]] = {}
+        self._animals: dict[str, tuple[int, datetime, str]] = {}
         self._products: dict[str, tuple[datetime, Product]] = {}
         self._purchases: dict[str, dict[str, dict[str, datetime]]] = defaultdict(dict)
         self._cancelled: set[str] = set()
@@ -50,7 +50,7 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
         self._events.add(event_id)
         match change:
             case CustomerChanged():
-                new = (change.as_of, change.animal_type)
+                new = (change.version, change.as_of, change.animal_type)
                 self._animals[change.user_id] = max(new, self._animals.get(change.user_id, new))
             case OrderPlaced():
                 self._place(change)
@@ -172,7 +172,7 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
         return [Popular(self._product(product_id), n) for product_id, n in buyers.items()]
 
     def _animal(self, user_id: str) -> str:
-        return self._animals[user_id][1] if user_id in self._animals else ""
+        return self._animals[user_id][-1] if user_id in self._animals else ""
 
     def _product(self, product_id: str) -> Product:
         return self._products[product_id][1]

@@ -3,9 +3,10 @@
 import random
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
+import pika
 import pytest
 from mamie_rosa.events.v1 import events_pb2
 
@@ -13,12 +14,15 @@ from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Consumer
 from services.common.messaging.events import CloudEvent, build_event
 from services.recommendations.consumer import QUEUE, EventHandler
+from services.recommendations.domain import OrderPlaced
 from services.recommendations.rebuild import rebuild
-from services.recommendations.tests.fakes import NOW
+from services.recommendations.tests.fakes import (
+    NOW,
+    InMemoryRecommendationsRepository,
+    build_product,
+)
 from tests.plugin import server_url
 from tests.support.waiting import eventually
-
-pytestmark = pytest.mark.integration
 
 EDGES = """
 MATCH (c:Client)-[b:BOUGHT]->(p:Product) WHERE c.user_id STARTS WITH $prefix
@@ -107,6 +111,40 @@ def consuming(url, store, processed):
                 connection.channel().queue_delete(name)
 
 
+class StubLog:
+    """A connection, and its channel, to a log that begins at an offset; empty with None."""
+
+    def __init__(self, offset):
+        self._offset = offset
+        self._published = ""
+
+    def channel(self):
+        return self
+
+    def basic_publish(self, *_arguments, properties, **_named):
+        self._published = properties.message_id
+
+    def consume(self, _queue, *, arguments):
+        assert arguments == {"x-stream-offset": "first"}
+        message_id = self._published if self._offset is None else "an event"
+        headers = {"x-stream-offset": self._offset or 0}
+        yield None, pika.BasicProperties(headers=headers, message_id=message_id), b""
+
+    def __getattr__(self, _name):
+        return lambda *_arguments, **_named: None
+
+
+@pytest.mark.parametrize("offset", [1, 5_000_000, None])
+def test_a_log_that_is_not_whole_deletes_nothing(offset):
+    repository = InMemoryRecommendationsRepository()
+    product = build_product("ball")
+    order = OrderPlaced(order_id="order-1", user_id="alice", products=[product], as_of=NOW)
+    repository.apply("event-1", order)
+    with pytest.raises(SystemExit):
+        rebuild(url="", repository=repository, connect=lambda *_: nullcontext(StubLog(offset)))
+    assert repository.load_candidates("alice", 5).history.purchases
+
+
 def edges(graph, shop):
     """Return the purchases of the shop's customers, sorted."""
     found = [dict(row) for row in graph(EDGES, prefix=shop.prefix)]
@@ -122,6 +160,7 @@ def publish(channel, events):
     return {event.id for event in published}
 
 
+@pytest.mark.integration
 def test_a_rebuilt_graph_equals_the_live_one(store, graph, channel, url):
     shop = Shop(seed=1)
     processed: set[str] = set()
@@ -134,6 +173,7 @@ def test_a_rebuilt_graph_equals_the_live_one(store, graph, channel, url):
     assert edges(graph, shop) == live
 
 
+@pytest.mark.integration
 def test_a_rebuild_with_concurrent_events_gives_the_same_graph(store, graph, channel, url):
     shop = Shop(seed=2)
     processed: set[str] = set()
@@ -161,6 +201,7 @@ def test_a_rebuild_with_concurrent_events_gives_the_same_graph(store, graph, cha
     assert edges(graph, shop) == concurrent != []
 
 
+@pytest.mark.integration
 def test_invalid_events_are_skipped(store, graph, channel, url):
     shop = Shop(seed=3)
     broken = CloudEvent(str(uuid.uuid4()), QUEUE.types[0], "/test", "x", NOW, "", b"\xff")

@@ -43,8 +43,8 @@ def new_id():
     return str(uuid.uuid4())
 
 
-def change_customer(repository, user_id, animal, as_of=NOW):
-    change = CustomerChanged(user_id=user_id, animal_type=animal, as_of=as_of)
+def change_customer(repository, user_id, animal, as_of=NOW, version=0):
+    change = CustomerChanged(user_id=user_id, animal_type=animal, as_of=as_of, version=version)
     return repository.apply(new_id(), change)
 
 
@@ -91,6 +91,14 @@ def test_the_newest_change_of_a_customer_wins(repository):
     change_customer(repository, "alice", "cat", NOW + DAY)
     change_customer(repository, "alice", "bird", NOW - DAY)
     assert repository.load_candidates("alice", 5).history.animal_type == "cat"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_highest_version_of_a_customer_wins_whatever_the_clocks(repository, order):
+    changes = [("dog", NOW + DAY, 0), ("cat", NOW + timedelta(seconds=90), 2), ("bird", NOW, 3)]
+    for number in order:
+        change_customer(repository, "alice", *changes[number])
+    assert repository.load_candidates("alice", 5).history.animal_type == "bird"
 
 
 def test_the_newest_data_of_a_product_wins(repository):
@@ -280,6 +288,7 @@ class TestOnARealGraph:
             """,
             customers=BUYER_SAMPLE_SIZE * 3,
         )
+        graph("MATCH (p:Product) SET p.buyers = $customers", customers=BUYER_SAMPLE_SIZE * 3)
         place(store, "alice", BALL)
         (first,), (second,) = (store.load_candidates("alice", 1).co_purchases for _ in range(2))
         assert first == second

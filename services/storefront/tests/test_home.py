@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mamie_rosa.storefront.v1 import storefront_pb2
@@ -108,6 +109,14 @@ def test_a_blocked_page_does_not_delay_the_next(parts, block):
     parts["orders"] = FakePart(VALUES["orders"])
     assert home.compose("bob").degraded == []
     assert not late.release.is_set()
+
+
+def test_a_part_that_hangs_degrades_no_other_however_many_pages_are_composed(parts, block):
+    block("orders")
+    home = build_home(parts, timeout_seconds=0.3)
+    with ThreadPoolExecutor(4) as customers:
+        for page in customers.map(home.compose, [f"customer-{n}" for n in range(40)]):
+            assert page.degraded == ["orders"]
 
 
 def test_without_any_part_the_page_is_degraded(parts):

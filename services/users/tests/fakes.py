@@ -13,7 +13,6 @@ from services.users.domain import (
     EmailExistsError,
     KeyPolicy,
     Role,
-    SignInFailures,
     SigningKey,
     User,
     UserNotFoundError,
@@ -21,7 +20,8 @@ from services.users.domain import (
 )
 from services.users.key_repository import ChangeKeys, KeyRepository
 from services.users.passwords import PasswordHasher
-from services.users.repository import ChangeFailures, UsersRepository
+from services.users.repository import UsersRepository
+from services.users.throttling import ChangeFailures, Failures, SignInFailures
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 POLICY = KeyPolicy(lifetime=timedelta(days=30), lead_time=timedelta(minutes=2))
@@ -80,7 +80,7 @@ class CountingHasher(PasswordHasher):
 
 
 class InMemoryUsersRepository(UsersRepository):
-    """Accounts and failures in two dictionaries, by canonical email."""
+    """Accounts by canonical email and failures by key, in two dictionaries."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
@@ -107,7 +107,9 @@ class InMemoryUsersRepository(UsersRepository):
     @override
     def update(self, user: User) -> None:
         email_key = canonical_email(user.email)
-        self._accounts[email_key] = replace(self._accounts[email_key], user=user)
+        known = self._accounts[email_key]
+        updated = replace(user, version=known.user.version + 1)
+        self._accounts[email_key] = replace(known, user=updated)
 
     @override
     def replace_hash(self, account: Account, new_hash: str) -> None:
@@ -124,15 +126,15 @@ class InMemoryUsersRepository(UsersRepository):
         self._accounts[email_key] = Account(admin, account.password_hash)
 
     @override
-    def failures(self, email_key: str) -> SignInFailures | None:
-        return self._failures.get(email_key)
+    def failures(self, keys: Sequence[str]) -> Failures:
+        return {key: self._failures[key] for key in keys if key in self._failures}
 
     @override
-    def change_failures(self, email_key: str, change: ChangeFailures) -> None:
-        changed = change(self._failures.get(email_key))
-        self._failures.pop(email_key, None)
-        if changed:
-            self._failures[email_key] = changed
+    def change_failures(self, keys: Sequence[str], change: ChangeFailures) -> None:
+        changed = change(self.failures(keys))
+        for key in keys:
+            self._failures.pop(key, None)
+        self._failures |= changed
 
     @override
     def delete_failures(self, *, before: datetime) -> None:
@@ -160,3 +162,7 @@ class InMemoryKeyRepository(KeyRepository):
     def change_keys(self, change: ChangeKeys) -> Sequence[SigningKey]:
         self._keys = change(self._keys)
         return self._keys
+
+    @override
+    def device_key(self) -> bytes:
+        return b"the key of known devices"

@@ -7,18 +7,13 @@ import pytest
 from services.common.languages import Language
 from services.users import domain
 from services.users.domain import (
-    FAILURE_LIMIT,
-    FAILURE_WINDOW,
     RETIRED_KEY_RETENTION,
     TOKEN_LIFETIME,
-    AccountThrottledError,
-    SignInFailures,
     SigningKey,
 )
 from services.users.tests.fakes import NOW, POLICY, build_user
 
 SECOND = timedelta(seconds=1)
-FULL = SignInFailures(FAILURE_LIMIT, NOW)
 
 
 def key(kid, signs_from=NOW):
@@ -52,39 +47,6 @@ def test_updating_a_profile_keeps_identity_email_and_role():
     )
     assert (updated.user_id, updated.email, updated.role) == (user.user_id, user.email, user.role)
     assert (updated.first_name, updated.animal_type, updated.language) == ("A", "dog", "en")
-
-
-def test_the_limit_of_failures_is_counted_and_the_next_is_throttled():
-    failures = None
-    for _ in range(FAILURE_LIMIT):
-        failures = domain.record_failure(failures, NOW)
-    assert failures == FULL
-    with pytest.raises(AccountThrottledError):
-        domain.record_failure(failures, NOW)
-
-
-def test_throttling_answers_the_remaining_time_of_the_window():
-    with pytest.raises(AccountThrottledError) as caught:
-        domain.check_throttling(FULL, NOW)
-    assert caught.value.metadata == {"retryAfterSeconds": str(15 * 60)}
-    with pytest.raises(AccountThrottledError) as caught:
-        domain.check_throttling(FULL, NOW + FAILURE_WINDOW - SECOND / 2)
-    assert caught.value.metadata == {"retryAfterSeconds": "1"}
-
-
-def test_an_expired_window_no_longer_throttles():
-    later = NOW + FAILURE_WINDOW
-    domain.check_throttling(FULL, later)
-    assert domain.record_failure(FULL, later) == SignInFailures(1, later)
-
-
-def test_a_correct_password_is_rejected_while_throttled():
-    with pytest.raises(AccountThrottledError):
-        domain.clear_failures(FULL, NOW)
-
-
-def test_a_correct_password_is_accepted_below_the_limit():
-    domain.clear_failures(SignInFailures(FAILURE_LIMIT - 1, NOW), NOW)
 
 
 def test_a_key_signs_until_its_successor_does():

@@ -10,7 +10,8 @@ from mamie_rosa.users.v1 import users_pb2
 
 from services.common.languages import Language
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
-from services.users.domain import FAILURE_LIMIT, Account, Role
+from services.users.devices import KnownDevices
+from services.users.domain import Account, Role
 from services.users.keys import Keyring, KeyRotation
 from services.users.passwords import Passwords
 from services.users.servicer import UsersServicer
@@ -24,6 +25,7 @@ from services.users.tests.fakes import (
     ManualClock,
     build_user,
 )
+from services.users.throttling import FAILURE_LIMIT
 from services.users.tokens import TokenIssuer
 
 SERVICE = users_pb2.DESCRIPTOR.services_by_name["UsersService"]
@@ -49,18 +51,23 @@ def users(repository):
 
 
 def build_server(repository, passwords):
+    return InMemoryServer(SERVICE, build_servicer(repository, passwords))
+
+
+def build_servicer(repository, passwords):
     clock, keys = ManualClock(), InMemoryKeyRepository()
     rotation = KeyRotation(repository=keys, policy=POLICY, clock=clock)
     keyring = Keyring(repository=keys, rotation=rotation, clock=clock, monotonic=clock.monotonic)
-    servicer = UsersServicer(
+    devices = KnownDevices(load_key=keys.device_key, clock=clock)
+    return UsersServicer(
         repository=repository,
         passwords=passwords,
-        sign_in=SignIn(repository=repository, passwords=passwords, clock=clock),
+        sign_in=SignIn(repository=repository, passwords=passwords, devices=devices, clock=clock),
+        devices=devices,
         keyring=keyring,
         tokens=TokenIssuer(keyring=keyring, clock=clock),
         clock=clock,
     )
-    return InMemoryServer(SERVICE, servicer)
 
 
 @pytest.fixture
@@ -75,8 +82,9 @@ def register(users, headers=None, **changes):
     return users.call("RegisterUser", request, headers)
 
 
-def login(users, email, password=PASSWORD):
-    return users.call("LoginUser", users_pb2.LoginUserRequest(email=email, password=password))
+def login(users, email, password=PASSWORD, address="", device_token=""):
+    request = users_pb2.LoginUserRequest(email=email, password=password, device_token=device_token)
+    return users.call("LoginUser", request, {"x-client-address": address})
 
 
 def get(users, user_id, who):
@@ -125,6 +133,10 @@ def test_an_email_is_registered_once_whatever_its_case(users):
     "field",
     [
         {"email": "not an email"},
+        {"email": "marie@localhost"},
+        {"email": "ma rie@example.org"},
+        {"email": "marie@@example.org"},
+        {"first_name": " \t\u00a0"},
         {"email": f"{'x' * 250}@y.org"},
         {"password": "too short"},
         {"password": "x" * 129},
@@ -142,11 +154,14 @@ def test_an_invalid_registration_is_rejected(users, field):
 def test_nul_is_rejected_and_nothing_is_written(users, repository, field):
     answer = register(users, **{field: "a\0@example.org"})
     assert answer.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert login(users, "a\0@example.org").code == grpc.StatusCode.INVALID_ARGUMENT
     assert repository.find_by_email("marie@example.org") is None
 
 
-def test_nul_in_the_email_of_a_sign_in_is_rejected(users):
-    assert login(users, "a\0@example.org").code == grpc.StatusCode.INVALID_ARGUMENT
+def test_what_is_typed_with_blanks_and_accents_is_stored_normalised(users, repository):
+    answer = register(users, email=" Marie@Example.org ", first_name="Rene\u0301e ")
+    assert repository.find(answer.response.user_id).first_name == "Ren\u00e9e"
+    assert login(users, "marie@example.org ").code == grpc.StatusCode.OK
 
 
 def test_signing_in_answers_a_token_of_that_user(users, alice):
@@ -179,6 +194,16 @@ def test_too_many_failures_answer_when_to_retry(users, alice, email):
         "ACCOUNT_THROTTLED",
     )
     assert answer.facts == {"retryAfterSeconds": "900"}
+
+
+def test_an_attacker_locks_out_neither_other_networks_nor_known_devices(users):
+    token = register(users).response.device_token
+    email = REGISTER["email"]
+    for _ in range(FAILURE_LIMIT):
+        login(users, email, "something else", address="198.51.100.1")
+    assert login(users, email, address="198.51.100.2").reason == "ACCOUNT_THROTTLED"
+    assert login(users, email, address="192.0.2.1").response.device_token
+    assert login(users, email, address="198.51.100.1", device_token=token).response.token
 
 
 def test_too_many_concurrent_sign_ins_are_rejected(repository, alice):

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from services.users.domain import FAILURE_WINDOW, SignInFailures
 from services.users.keys import KeyRotation
 from services.users.tests.fakes import (
     NOW,
@@ -11,6 +10,7 @@ from services.users.tests.fakes import (
     InMemoryUsersRepository,
     ManualClock,
 )
+from services.users.throttling import FAILURE_WINDOW, SignInFailures
 from services.users.worker import RetentionJob
 
 
@@ -18,8 +18,8 @@ def test_a_run_rotates_keys_and_deletes_expired_failures():
     clock, users, keys = ManualClock(), InMemoryUsersRepository(), InMemoryKeyRepository()
     rotation = KeyRotation(repository=keys, policy=POLICY, clock=clock)
     recent = SignInFailures(1, NOW - FAILURE_WINDOW)
-    users.change_failures("old", lambda _: SignInFailures(1, recent.since - timedelta(seconds=1)))
-    users.change_failures("recent", lambda _: recent)
+    old = SignInFailures(1, recent.since - timedelta(seconds=1))
+    users.change_failures(["old", "recent"], lambda _: {"old": old, "recent": recent})
     RetentionJob(repository=users, rotation=rotation, clock=clock).run()
     assert len(keys.keys()) == 1
-    assert (users.failures("old"), users.failures("recent")) == (None, recent)
+    assert users.failures(["old", "recent"]) == {"recent": recent}

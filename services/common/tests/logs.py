@@ -1,0 +1,23 @@
+"""The log of a service, as text."""
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from services.common.logging import configure_logging
+
+
+@contextmanager
+def logged(service: str) -> Iterator[io.StringIO]:
+    """Yield what is logged inside the block, as a service writes it to its standard output."""
+    before, handlers, lines = structlog.get_config(), logging.root.handlers, io.StringIO()
+    configure_logging(level="debug", service=service, instance="test")
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(lines))
+    try:
+        yield lines
+    finally:
+        structlog.configure(**before)
+        logging.root.handlers = handlers
