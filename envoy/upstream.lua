@@ -70,7 +70,9 @@ end
 function envoy_on_response(response)
   local headers = response:headers()
   local status = headers:get("grpc-status")
-  if not status or status == "0" or headers:get("grpc-status-details-bin") then
+  -- An error of Envoy itself has x-grpc-code (errors.yaml).
+  local is_complete = headers:get("grpc-status-details-bin") or headers:get("x-grpc-code")
+  if not status or status == "0" or is_complete then
     return
   end
   local completed = completed_error(status, headers:get("grpc-message") or "")

@@ -134,7 +134,7 @@ def _values_of(method: PublicMethod, services: Sequence[Manifest]) -> dict[str, 
         # The service stops working on a call a moment after Envoy has stopped waiting.
         "TIMEOUT": f"{method.timeout_seconds - 0.1:.1f}s",
         "DEADLINE": f"{method.timeout_seconds}S",
-        "MAX_DURATION": f"{method.timeout_seconds + 1}s",
+        "MAX_DURATION": f"{method.timeout_seconds}s",
     }
 
 
