@@ -19,6 +19,11 @@ end
 
 function envoy_on_request(request)
   local headers = request:headers()
+  -- The name of the scheme has no case (RFC 9110, 11.1); the filter of tokens knows one spelling.
+  local scheme, token = (headers:get("authorization") or ""):match("^(%a+) +(%S+)$")
+  if scheme and scheme:lower() == "bearer" then
+    headers:replace("authorization", "Bearer " .. token)
+  end
   if not is_grpc(headers) then
     -- These belong to the call that the transcoder makes, not to the client's request.
     headers:remove("grpc-timeout")

@@ -22,6 +22,8 @@ import grpc
 import yaml
 
 from scripts.edge.listeners import move_listeners
+from scripts.edge.service_errors import lua_table
+from scripts.edge.utf8 import VALID_PATH
 from scripts.manifests import read_services
 from scripts.paths import ROOT
 from scripts.protos import methods
@@ -39,6 +41,9 @@ IS_GRPC = (
     "request.headers['content-type'].startsWith('application/grpc')"
     " && !('x-envoy-original-path' in request.headers)"
 )
+
+
+NAMED = re.compile(r"\$([A-Z][A-Z_]+)")
 
 
 class UnknownValueError(ValueError):
@@ -90,7 +95,10 @@ def render_envoy(*, output: Path, **given: Unpack[Values]) -> Path:
         values["cache_folder"].mkdir(parents=True, exist_ok=True)
     values |= {
         "jwks_cache": f"{values['jwks_cache_seconds']}s",
+        "keys_socket": f"@mamie-rosa-keys-{values['http_port']}",
         "control_planes": [_endpoint(*address) for address in given["xds_addresses"]],
+        "valid_path": VALID_PATH,
+        "service_errors": lua_table(yaml.safe_load((SOURCES / "service_errors.yaml").read_text())),
         **_values_of_methods(given["descriptor_set"]),
     }
     named = {name.upper(): value for name, value in values.items()}
@@ -126,6 +134,7 @@ def _values_of(method: PublicMethod, services: Sequence[Manifest]) -> dict[str, 
         # The service stops working on a call a moment after Envoy has stopped waiting.
         "TIMEOUT": f"{method.timeout_seconds - 0.1:.1f}s",
         "DEADLINE": f"{method.timeout_seconds}S",
+        "MAX_DURATION": f"{method.timeout_seconds}s",
     }
 
 
@@ -147,7 +156,7 @@ def _load(name: str, values: Mapping[str, Any]) -> Any:
     """Return the contents of a source, with all additions replaced."""
     text = (SOURCES / name).read_text()
     if not name.endswith(".yaml"):
-        return text
+        return NAMED.sub(lambda found: str(values[found[1]]), text)
     loader = _Loader(text, values)
     try:
         return loader.get_single_data()
@@ -226,7 +235,11 @@ def _mapper(
     return {
         "filter": {"extension_filter": {"name": "when", "typed_config": expression}},
         # For what is no valid request and so has no id; the access log has this one too.
-        "headers_to_add": [_header("x-request-id", "connection-%CONNECTION_ID%"), *headers],
+        "headers_to_add": [
+            _header("x-request-id", "connection-%CONNECTION_ID%"),
+            *(_header(*each) for each in error.get("headers", {}).items()),
+            *headers,
+        ],
         "body_format_override": body_format,
         **status_code,
     }

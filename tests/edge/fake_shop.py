@@ -168,6 +168,12 @@ def unprocessable(_method: str, _request: Any, context: grpc.ServicerContext) ->
     return _reject(context, grpc.StatusCode.FAILED_PRECONDITION, "OUT_OF_STOCK", http_code=422)
 
 
+def bare(_method: str, request: Any, context: grpc.ServicerContext) -> Message:
+    """Answer an error without details, as the gRPC library makes them; the id names its code."""
+    code = grpc.StatusCode[request.id.partition("-")[2]]
+    context.abort(code, "peer ipv4:10.1.2.3:8001: x-user-id:77B")
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
@@ -180,6 +186,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         missing,
         conflict,
         unprocessable,
+        bare,
     )
 }
 

@@ -1,5 +1,6 @@
 """Rate limits by client address."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,10 +102,14 @@ def test_a_web_page_may_read_limit_headers(client: httpx.Client) -> None:
 def test_many_addresses_do_not_reset_a_limit(client: httpx.Client, edge: Envoy) -> None:
     for _ in range(LOGIN_LIMIT + 3):
         client.post(LOGIN, json={})
+    exceeded = time.monotonic()
     for _ in range(50):
         with client_from(next(addresses), edge) as another:
             assert another.post(LOGIN, json={}).status_code == 200
-    assert client.post(LOGIN, json={}).status_code == 429
+    # What was refilled meanwhile is less than a whole limit, unless the machine is very slow.
+    refilled = int((time.monotonic() - exceeded) * LOGIN_LIMIT / 60) + 1
+    codes = [client.post(LOGIN, json={}).status_code for _ in range(refilled + 1)]
+    assert codes[-1] == 429
 
 
 class TestBehindAProxy:
