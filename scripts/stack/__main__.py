@@ -1,4 +1,4 @@
-"""The commands behind scripts/up, down, status, logs, scale and reload."""
+"""The commands behind scripts/up, down, status, logs, scale, topology and reload."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ import psutil
 from rich.console import Console
 from rich.live import Live
 
-from scripts.manifests import ManifestError, read_services
+from scripts.manifests import ManifestError, read_control_plane, read_services
 from scripts.paths import ROOT
 from scripts.stack import view
 from scripts.stack.client import CommandFailedError, NoStackError, Stack
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", status, "the processes, their ports and their memory"),
         ("logs", logs, "the logs of the processes"),
         ("scale", scale, "run another number of instances: catalog=6"),
+        ("topology", topology, "what each service needs and offers"),
         ("reload", reload, "adopt services that were added or removed, and changed protos"),
     ):
         command = commands.add_parser(name, help=about)
@@ -212,6 +213,12 @@ def scale(options: argparse.Namespace) -> int:
     for service, instances in _counts(options.wanted).items():
         Stack(options.data).scale(service, instances)
         console.print(f"{service}: {instances}")
+    return 0
+
+
+def topology(_options: argparse.Namespace) -> int:
+    """Show what each service needs and offers; the shop need not run."""
+    view.print_topology([*read_services(), read_control_plane()])
     return 0
 
 

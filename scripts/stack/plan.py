@@ -20,7 +20,7 @@ from scripts.stack.credentials import Secrets
 from scripts.stack.ports import Ports
 from scripts.stack.settings import Settings
 from scripts.stack.units import Unit
-from services.common.manifest import Manifest
+from services.common.mesh.manifest import Manifest
 
 PYTHONPATH = f"{ROOT}:{ROOT / 'build' / 'gen'}"
 

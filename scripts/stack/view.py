@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
@@ -10,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.stack.runner import Runner
+from services.common.mesh.manifest import Manifest
 
+TOPOLOGY_WIDTH = 150
 COLOURS = {"ready": "green", "done": "green", "failed": "red", "crashed": "red"}
 
 
@@ -74,6 +77,31 @@ def print_status(console: Console, state: dict[str, Any]) -> None:
     for name, url in sorted(state["urls"].items()):
         if "@" not in url:  # URLs with "@" contain passwords
             console.print(f"{name:14} {url}", highlight=False)
+
+
+def print_topology(services: Sequence[Manifest]) -> None:
+    """Print what each service needs and offers, from the manifests."""
+    console = Console(width=TOPOLOGY_WIDTH)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("service", "port", "instances", "store", "tasks", "bus", "calls", "public"):
+        table.add_column(title)
+    for service in services:
+        table.add_row(*(word or "-" for word in _describe(service)))
+    console.print(table, highlight=False)
+
+
+def _describe(service: Manifest) -> tuple[str, ...]:
+    bus = {"publishes": service.publishes, "consumes": service.consumes}
+    return (
+        service.name,
+        str(service.port),
+        str(service.instances),
+        service.store,
+        " ".join(service.tasks),
+        " ".join(word for word, applies in bus.items() if applies),
+        " ".join(service.upstreams),
+        "yes" if service.public else "",
+    )
 
 
 def _row(unit: dict[str, Any]) -> tuple:

@@ -1,4 +1,4 @@
-"""A service that is created on a running shop: adopted, routed, tested; docs/add-a-service.md."""
+"""A service is created on a running shop, as docs/add-a-service.md says, and removed again."""
 
 import hashlib
 import json
@@ -6,8 +6,12 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -53,7 +57,8 @@ class Checkout:
 
     def up(self) -> None:
         """Start the shop."""
-        self._run(["scripts/up", "--detach", f"--data={self.data}", f"--scale={ONE_OF_EACH}"])
+        command = ["scripts/up", "--detach", f"--data={self.data}", f"--scale={ONE_OF_EACH}"]
+        self._run(command, MAMIE_RATE_LIMIT_PER_MINUTE="1000000")
 
     def down(self) -> None:
         """Stop it."""
@@ -100,16 +105,36 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout.down()
 
 
+@contextmanager
+def steady_reads(url: str) -> Iterator[Counter[int]]:
+    """Read products without pause; yield how many responses had which status."""
+    statuses: Counter[int] = Counter()
+    ended = threading.Event()
+
+    def read() -> None:
+        while not ended.wait(0.05):
+            statuses[httpx.get(f"{url}/api/products?limit=1").status_code] += 1
+
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(read)
+        try:
+            yield statuses
+        finally:
+            ended.set()
+    reading.result()
+
+
 def test_a_new_service_is_adopted_routed_and_tested_on_a_running_shop(checkout, say):
-    before, began = checkout.sources(), time.monotonic()
-    with httpx.Client(base_url=checkout.stack.url("http")) as visitor:
+    url, before, began = checkout.stack.url("http"), checkout.sources(), time.monotonic()
+    with steady_reads(url) as statuses:
         checkout.run(block_under("Create it"))
-        answer = json.loads(checkout.run(block_under("Use it")))
-        seconds = time.monotonic() - began
-        assert answer["text"] == "a basket"
-        assert visitor.get(f"/api/wishlist/{answer['itemId']}").status_code == 401
+        item = json.loads(checkout.run(block_under("Use it")))
+    seconds = time.monotonic() - began
     say(f"a new service answers through Envoy after {seconds:.0f} s")
     assert seconds < LIMIT_SECONDS
+    assert item["text"] == "a basket"
+    assert httpx.get(f"{url}/api/wishlist/{item['itemId']}").status_code == 401
+    assert set(statuses) == {200}
 
     after = checkout.sources()
     changed = {name for name in before.keys() | after if before.get(name) != after.get(name)}
@@ -117,3 +142,12 @@ def test_a_new_service_is_adopted_routed_and_tested_on_a_running_shop(checkout, 
     assert {name for name in changed if not name.startswith(folders)} == {"compose.yaml"}
 
     checkout.run(block_under("Check it"), MAMIE_TEST_STACK=str(checkout.data))
+
+
+def test_a_service_that_was_removed_is_stopped_and_has_no_route(checkout):
+    for folder in ("services/wishlist", "protos/mamie_rosa/wishlist"):
+        shutil.rmtree(checkout.folder / folder)
+    checkout.run(f"scripts/reload --data {checkout.data}")
+    assert checkout.stack.instances("wishlist") == []
+    answer = httpx.get(f"{checkout.stack.url('http')}/api/wishlist/1")
+    assert answer.status_code == 404
