@@ -75,6 +75,7 @@ def serve(config: CatalogConfig) -> None:
                 name="catalog",
             ),
         ],
+        mesh=mesh,
     )
 
 
