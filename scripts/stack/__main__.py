@@ -24,6 +24,7 @@ from scripts.stack.folder import DataFolderError, is_taken, take_folder
 from scripts.stack.neo4j import Neo4jMissingError
 from scripts.stack.plan import PYTHONPATH, Plan, log_folder, make_plan
 from scripts.stack.ports import PortTakenError
+from scripts.stack.readiness import list_troubles
 from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
 from scripts.stack.settings import DEFAULT_DATA, read_settings
 from scripts.stack.units import UnitFailedError
@@ -185,12 +186,13 @@ def down(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Show the processes."""
+    """Show the processes, and what does not pass in Consul."""
     state = Stack(options.data).describe()
     for unit in state["units"]:
         unit["memory"] = view.memory(unit["pid"])
         unit["port"] = view.listening_port(unit["pid"])
     state["memory"] = view.memory(state["pid"])  # every process is a child of the runner
+    state["troubles"] = list_troubles(state["urls"]["consul"])
     if options.json:
         print(json.dumps(state, indent=2))
     else:

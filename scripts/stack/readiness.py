@@ -1,7 +1,7 @@
 """Whether the parts of a running stack can be used, as they say themselves."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import grpc
 import requests
@@ -35,6 +35,22 @@ def is_serving(address: str, name: str = "") -> bool:
 def answers(http_url: str) -> bool:
     """Return whether the edge serves products."""
     return requests.get(f"{http_url}/api/products?limit=1", timeout=2).ok
+
+
+def list_troubles(consul_url: str) -> list[str]:
+    """Return one line about each check in Consul that does not pass, in order of names."""
+    try:
+        found = requests.get(f"{consul_url}/v1/health/state/any", timeout=2)
+        found.raise_for_status()
+        checks = [check for check in found.json() if check["Status"] != "passing"]
+    except (requests.RequestException, ValueError):
+        return ["Consul does not answer"]
+    return sorted(_describe_check(check) for check in checks)
+
+
+def _describe_check(check: Mapping[str, str]) -> str:
+    name = check["ServiceID"] or check["Name"]
+    return f"{name}: {check['Status']}: {' '.join(check['Output'].split())}"
 
 
 def await_upstreams(consul_url: str, instance: str, upstreams: Sequence[str]) -> None:
