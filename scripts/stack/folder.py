@@ -26,6 +26,8 @@ def take_folder(data: Path) -> IO[str]:
     if len(os.fsencode(data / SOCKET)) > MAX_SOCKET_PATH_BYTES:
         longest = MAX_SOCKET_PATH_BYTES - len(SOCKET) - 1
         raise DataFolderError(f"the path {data} is longer than {longest} bytes")
+    if data.exists() and not data.is_dir():
+        raise DataFolderError(f"{data} cannot be used: it is not a folder")
     try:
         data.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(data).free) < MIN_FREE_BYTES:

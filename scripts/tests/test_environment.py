@@ -9,25 +9,8 @@ from scripts.paths import ROOT
 from scripts.stack.environment import private_environment, tuning
 from scripts.stack.plan import make_plan
 from scripts.stack.settings import read_settings
+from tests.support import hostile
 
-HOSTILE = {
-    "http_proxy": "http://127.0.0.1:9",
-    "HTTPS_PROXY": "http://127.0.0.1:9",
-    "no_proxy": "*",
-    "CONSUL_HTTP_ADDR": "127.0.0.1:8500",
-    "CONSUL_HTTP_TOKEN": "token",
-    "PGSSLMODE": "verify-full",
-    "PGOPTIONS": "-c search_path=elsewhere",
-    "REDISCLI_AUTH": "password",
-    "RABBITMQ_NODENAME": "rabbit@elsewhere",
-    "PYTHONPATH": "/elsewhere",
-    "PYTHONWARNINGS": "error",
-    "JAVA_TOOL_OPTIONS": "-Xmx1m",
-    "LD_PRELOAD": "/elsewhere.so",
-    "GRPC_VERBOSITY": "debug",
-    "LC_ALL": "fr_FR.UTF-8",
-    "TZ": "Pacific/Kiritimati",
-}
 OURS = re.compile(
     r"PATH|HOME|LANG|TZ|TMPDIR|PYTHONPATH|MAMIE_\w+|ERL_EPMD_\w+"
     r"|RABBITMQ_(NODENAME|\w+_PORT|\w+_BASE|\w+_FILE|SERVER_ADDITIONAL_ERL_ARGS)"
@@ -37,7 +20,7 @@ OURS = re.compile(
 @pytest.fixture
 def units(tmp_path, monkeypatch):
     """Return the environment of every process of a stack that starts in a hostile shell."""
-    for name, value in (HOSTILE | {"MAMIE_ADMIN_PASSWORD": "Ch0sen-password"}).items():
+    for name, value in ({**hostile.VARIABLES, "MAMIE_ADMIN_PASSWORD": "Ch0sen-password"}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("scripts.stack.servers._init_postgres", lambda *_: None)
     (tmp_path / "postgres").mkdir()
@@ -50,7 +33,7 @@ def test_no_process_has_a_variable_of_the_developer(units):
     names = {name for environment in units.values() for name in environment}
     assert [name for name in sorted(names) if not OURS.fullmatch(name)] == []
     values = {value for environment in units.values() for value in environment.values()}
-    assert values & (set(HOSTILE.values()) - {"*"}) == set()
+    assert not values & set(hostile.VARIABLES.values())
 
 
 def test_the_administrators_password_goes_to_the_task_that_needs_it_alone(units):

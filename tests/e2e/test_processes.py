@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +12,7 @@ import pytest
 
 from scripts.stack.client import Stack
 from scripts.stack.readiness import is_serving
+from tests.support.commands import run_script
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local]
 
@@ -75,3 +77,17 @@ def test_an_instance_says_to_which_upstreams_it_is_connected(stack):
     ):
         address = stack.address(instance)
         assert all(is_serving(address, f"upstream/{upstream}") for upstream in upstreams)
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of all commands that were run: a busy machine does not change it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_a_second_start_on_the_same_folder_is_refused_in_one_line(stack):
+    before = cpu_seconds()
+    status, printed = run_script(stack, "up", "--detach")
+    assert (status, printed.count("\n")) == (1, 1)
+    assert "a stack runs on" in printed
+    assert cpu_seconds() - before < 5
