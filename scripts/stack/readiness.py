@@ -11,7 +11,7 @@ from scripts.stack.units import UnitFailedError
 
 POLL_SECONDS = 0.1
 CONNECT_TIMEOUT_SECONDS = 30.0
-"""How long an instance may need for its connections, after all others are healthy."""
+"""How long an instance may need for its connections, after all instances are healthy."""
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 

@@ -1,4 +1,4 @@
-"""The environments of processes: the developer's variables and others' secrets are in none."""
+"""The environments of processes: the developer's variables and the secrets of another process are in none."""
 
 import os
 import re

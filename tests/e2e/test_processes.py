@@ -34,7 +34,7 @@ def processes(stack: Stack) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def shown(process: psutil.Process) -> str:
-    """Return the environment and the command line of a process, which others can see."""
+    """Return the environment and the command line of a process, which `ps` can show."""
     try:
         return "\n".join([*process.cmdline(), *process.environ().values()])
     except psutil.NoSuchProcess:  # a worker of PostgreSQL, which ends with its connection
