@@ -1,4 +1,4 @@
-"""The environments of processes: the developer's variables and the secrets of another process are in none."""
+"""The environments of processes: no variable of the developer, no secret of another process."""
 
 import os
 import re
