@@ -20,6 +20,8 @@ import structlog
 
 from scripts.paths import ROOT
 from scripts.stack.client import Stack
+from scripts.stack.consul_package import find_consul
+from tests.support import hostile
 from tests.support.compose_stack import ComposeStack
 from tests.support.running_stack import RunningStack
 
@@ -61,6 +63,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Yield a stack of the tests alone: the whole shop on free ports, with high rate limits.
 
+    It starts in a hostile shell, so that all tests show that it hears nothing of it.
     MAMIE_TEST_STACK names the data directory of one that runs already; "compose" is the one
     of compose.yaml.
     """
@@ -72,9 +75,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         "MAMIE_RATE_LIMIT_PER_MINUTE": "1000000",
         "MAMIE_LOGIN_RATE_LIMIT_PER_MINUTE": "1000000",
     }
+    find_consul()  # what is missing is fetched with the network of this shell
     up = [str(ROOT / "scripts" / "up"), "--detach", "--data", str(data)]
     try:
-        subprocess.run(up, check=True, env=os.environ | limits)
+        subprocess.run(up, check=True, env={**os.environ, **hostile.VARIABLES, **limits})
         yield Stack(data)
     finally:
         subprocess.run([ROOT / "scripts" / "down", "--data", data], check=True)

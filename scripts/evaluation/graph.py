@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scripts.stack import servers
 from scripts.stack.credentials import Secrets
+from scripts.stack.environment import private_environment
 from scripts.stack.neo4j import answers, community
 from scripts.stack.ports import Ports
 from scripts.stack.settings import read_settings
@@ -21,7 +22,7 @@ def temporary_graph(kind: str, folder: Path) -> Iterator[str]:
     build = KINDS[kind]
     unit, url = build(folder / kind, Ports(folder / "ports.json"), Secrets(folder / "secrets.json"))
     unit = replace(unit, ready=lambda: answers(url))
-    running = RunningUnit(unit, folder / f"{kind}.log", lambda: None)
+    running = RunningUnit(unit, folder / f"{kind}.log", lambda: None, private_environment(folder))
     try:
         running.start()
         yield url

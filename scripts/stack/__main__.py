@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import psutil
 from rich.console import Console
@@ -18,16 +20,18 @@ from scripts.paths import ROOT
 from scripts.stack import view
 from scripts.stack.client import CommandFailedError, NoStackError, Stack
 from scripts.stack.consul_package import ConsulMissingError
+from scripts.stack.folder import DataFolderError, is_taken, take_folder
 from scripts.stack.neo4j import Neo4jMissingError
 from scripts.stack.plan import PYTHONPATH, Plan, log_folder, make_plan
 from scripts.stack.ports import PortTakenError
+from scripts.stack.readiness import list_troubles
 from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
 from scripts.stack.settings import DEFAULT_DATA, read_settings
 from scripts.stack.units import UnitFailedError
 
 EXPECTED_ERRORS = (
     *(PortTakenError, UnitFailedError, NoStackError, CommandFailedError),
-    *(ConsulMissingError, Neo4jMissingError, ManifestError),
+    *(ConsulMissingError, Neo4jMissingError, ManifestError, DataFolderError),
 )
 """Errors that end a command with their message alone."""
 
@@ -40,7 +44,7 @@ def main() -> int:
     try:
         return options.run(options)
     except EXPECTED_ERRORS as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
+        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 1
 
 
@@ -62,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "up":
             command.add_argument("--detach", action="store_true", help="return when it is healthy")
             command.add_argument("--scale", action="append", default=[], metavar="SERVICE=N")
+            command.add_argument("--lock", type=int, help=argparse.SUPPRESS)
         if name == "status":
             command.add_argument("--json", action="store_true")
         if name == "logs":
@@ -76,16 +81,14 @@ def up(options: argparse.Namespace) -> int:
     """Start a stack, in this terminal or detached from it."""
     settings = read_settings(options.data)
     wanted = _counts(options.scale)
-    if _is_running(settings.data):
-        console.print(f"A stack runs on {settings.data} already; see scripts/status.")
-        console.print("scripts/reload adopts new services and changed protos.")
-        return 1
-    settings.data.mkdir(parents=True, exist_ok=True)
-    if count := clean_up(settings.data):
-        console.print(f"Ended {count} processes of an earlier run.")
-    if options.detach:
-        return _detach(options)
-    return _run(make_plan(settings, wanted))
+    inherited = options.lock is not None
+    with os.fdopen(options.lock, "a") if inherited else take_folder(settings.data) as lock:
+        if not inherited and (count := clean_up(settings.data)):
+            console.print(f"Ended {count} processes of an earlier run.")
+        os.chdir(ROOT)
+        if options.detach:
+            return _detach(settings.data, options.scale, lock)
+        return _run(make_plan(settings, wanted))
 
 
 def _run(plan: Plan) -> int:
@@ -124,24 +127,27 @@ def _start(runner: Runner, stopping: threading.Event) -> None:
             runner.failure = str(error)
 
 
-def _detach(options: argparse.Namespace) -> int:
-    """Start a runner in the background and wait until it is healthy, or has ended."""
-    command = [sys.executable, "-m", "scripts.stack", "up", "--data", str(options.data)]
-    command += [f"--scale={wanted}" for wanted in options.scale]
-    log_folder(options.data).mkdir(parents=True, exist_ok=True)
-    output = log_folder(options.data) / "runner.log"
+def _detach(data: Path, scale: Sequence[str], lock: IO[str]) -> int:
+    """Start a runner in the background and wait until it is healthy, or has ended.
+
+    It inherits the lock of the folder.
+    """
+    command = [sys.executable, "-m", "scripts.stack", "up", f"--lock={lock.fileno()}"]
+    command += [f"--data={data}", *(f"--scale={wanted}" for wanted in scale)]
+    log_folder(data).mkdir(parents=True, exist_ok=True)
+    output = log_folder(data) / "runner.log"
     began = time.monotonic()
     with output.open("wb") as file:
         runner = subprocess.Popen(
             command,
-            cwd=ROOT,
             env=os.environ | {"PYTHONPATH": PYTHONPATH, "COLUMNS": "120"},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=[lock.fileno()],
         )
-    stack = Stack(options.data)
+    stack = Stack(data)
     with console.status("starting") as shown:
         while runner.poll() is None:
             state = _describe(stack)
@@ -161,14 +167,13 @@ def _describe(stack: Stack) -> dict | None:
         return None
 
 
-def _is_running(data: Path) -> bool:
-    return _describe(Stack(data)) is not None
-
-
 def down(options: argparse.Namespace) -> int:
     """Stop a stack; return when all of its processes have ended."""
     stack = Stack(options.data)
     state = _describe(stack)
+    if state is None and is_taken(stack.data):
+        console.print(f"A stack starts or stops on {stack.data}; try again in a moment.")
+        return 1
     if state is None:
         count = clean_up(options.data.resolve())
         console.print(f"Ended {count} processes of an earlier run." if count else "Nothing runs.")
@@ -181,12 +186,13 @@ def down(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Show the processes."""
+    """Show the processes, and what does not pass in Consul."""
     state = Stack(options.data).describe()
     for unit in state["units"]:
         unit["memory"] = view.memory(unit["pid"])
         unit["port"] = view.listening_port(unit["pid"])
     state["memory"] = view.memory(state["pid"])  # every process is a child of the runner
+    state["troubles"] = list_troubles(state["urls"]["consul"])
     if options.json:
         print(json.dumps(state, indent=2))
     else:

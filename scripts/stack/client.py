@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from scripts.stack.folder import SOCKET
 from scripts.stack.settings import DEFAULT_DATA
 
 COMMAND_TIMEOUT_SECONDS = 180
@@ -100,10 +101,10 @@ class Stack:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(COMMAND_TIMEOUT_SECONDS)
-                connection.connect(str(self.data / "control.sock"))
+                connection.connect(str(self.data / SOCKET))
                 connection.sendall(json.dumps(command).encode() + b"\n")
                 answer = json.loads(connection.makefile().readline())
-        except (FileNotFoundError, ConnectionRefusedError, json.JSONDecodeError) as error:
+        except (OSError, json.JSONDecodeError) as error:
             raise NoStackError(f"no stack runs on {self.data}") from error
         if "error" in answer:
             raise CommandFailedError(answer["error"])

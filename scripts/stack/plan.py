@@ -6,10 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import grpc
-import requests
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from scripts.edge.certificate import ensure_certificate
 from scripts.edge.program import envoy_program
 from scripts.edge.render import render_envoy
@@ -17,7 +13,9 @@ from scripts.manifests import CONTROL_PLANE, read_control_plane, read_services
 from scripts.paths import DESCRIPTORS, ROOT
 from scripts.stack import neo4j, servers
 from scripts.stack.credentials import Secrets
+from scripts.stack.environment import tuning
 from scripts.stack.ports import Ports
+from scripts.stack.readiness import answers, is_registered, is_serving
 from scripts.stack.settings import Settings
 from scripts.stack.units import Unit
 from services.common.manifest import Manifest
@@ -119,7 +117,7 @@ def _add_control_plane(plan: Plan) -> None:
             name=CONTROL_PLANE,
             command=[sys.executable, "-m", manifest.module, "serve"],
             environment=_environment(plan, CONTROL_PLANE, port),
-            ready=lambda: _is_serving(port),
+            ready=lambda: is_serving(f"127.0.0.1:{port}"),
             after=_started(plan, "consul"),
         )
     )
@@ -165,7 +163,7 @@ def service_unit(plan: Plan, service: Manifest, number: int) -> Unit:
         name=name,
         command=[sys.executable, "-m", service.module, "serve"],
         environment=environment | _chosen_settings(plan, *service.settings),
-        ready=lambda: _is_healthy(plan.urls["consul"], service.name, name),
+        ready=lambda: is_registered(plan.urls["consul"], service.name, name),
         after=[*(task_name(each.name) for each in needed), CONTROL_PLANE],
     )
 
@@ -189,7 +187,7 @@ def _add_edge(plan: Plan) -> None:
                 "--use-dynamic-base-id",
                 *(part for option in ENVOY_OPTIONS.items() for part in option),
             ],
-            ready=lambda: _answers(plan.urls["http"]),
+            ready=lambda: answers(plan.urls["http"]),
             after=[CONTROL_PLANE, "catalog-1"],
         )
     )
@@ -234,6 +232,7 @@ def _started(plan: Plan, server: str) -> list[str]:
 
 def _environment(plan: Plan, instance: str, port: int) -> dict[str, str]:
     return {
+        **tuning(),
         "PYTHONPATH": PYTHONPATH,
         "MAMIE_INSTANCE": instance,
         "MAMIE_PORT": str(port),
@@ -261,22 +260,6 @@ def store_url(plan: Plan, service: Manifest) -> str:
     if service.store == "postgres":
         return servers.database_url(plan.urls["postgres"], service.name, plan.secrets)
     return plan.urls[service.store]
-
-
-def _is_healthy(consul_url: str, service: str, instance: str) -> bool:
-    found = requests.get(f"{consul_url}/v1/health/service/{service}?passing=1", timeout=1).json()
-    return any(entry["Service"]["ID"] == instance for entry in found)
-
-
-def _is_serving(port: int) -> bool:
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
-    return answer.status == health_pb2.HealthCheckResponse.SERVING
-
-
-def _answers(http_url: str) -> bool:
-    return requests.get(f"{http_url}/api/products?limit=1", timeout=2).ok
 
 
 def log_folder(data: Path) -> Path:

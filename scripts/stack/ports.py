@@ -33,7 +33,9 @@ class Ports:
         if not port or not is_free(port):
             port = free_port()
         self._known[name] = port
-        self._file.write_text(json.dumps(self._known, indent=2))
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(json.dumps(self._known, indent=2))
+        fresh.rename(self._file)
         return port
 
 

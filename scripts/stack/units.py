@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.paths import ROOT
+
 POLL_SECONDS = 0.1
 READY_TIMEOUT_SECONDS = 120.0
 MIN_BACKOFF_SECONDS = 1.0
@@ -41,16 +43,25 @@ class Unit:
 class RunningUnit:
     """A unit's process, restarted with exponential backoff when it ends by itself.
 
+    It has the variables of `environment` and of its unit, none of this process.
+
     Each process leads a session of its own: a Ctrl-C in the terminal reaches only the runner,
     which then stops them in order.
     """
 
-    def __init__(self, unit: Unit, log: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        unit: Unit,
+        log: Path,
+        changed: Callable[[], None],
+        environment: Mapping[str, str],
+    ) -> None:
         self.unit = unit
         self.state = "waiting"
         self.restarts = 0
         self.held = False
         self._log = log
+        self._environment = environment
         self._changed = changed
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
@@ -123,7 +134,8 @@ class RunningUnit:
                 return
             self._process = subprocess.Popen(
                 list(self.unit.command),
-                env=os.environ | dict(self.unit.environment),
+                cwd=ROOT,
+                env={**self._environment, **self.unit.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

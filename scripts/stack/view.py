@@ -62,7 +62,7 @@ def print_urls(console: Console, state: dict[str, Any], seconds: float) -> None:
 
 
 def print_status(console: Console, state: dict[str, Any]) -> None:
-    """Print every process, and the memory of all of them."""
+    """Print every process, the memory of all of them, and what does not pass in Consul."""
     table = Table(box=None, padding=(0, 2))
     for title in ("name", "state", "pid", "port", "MB", "restarts"):
         table.add_column(title, justify="left" if title in ("name", "state") else "right")
@@ -74,6 +74,8 @@ def print_status(console: Console, state: dict[str, Any]) -> None:
         f"memory of all processes: {state['memory'] / 1e6:.0f} MB "
         "(pages that several processes share are counted once)"
     )
+    for line in state["troubles"]:
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     for name, url in sorted(state["urls"].items()):
         if "@" not in url:  # URLs with "@" contain passwords
             console.print(f"{name:14} {url}", highlight=False)

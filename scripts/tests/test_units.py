@@ -14,6 +14,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.integration
 
 SLEEP = ("sleep", "600")
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
 STUBBORN = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -33,7 +34,7 @@ class Watched:
 
     def unit(self, *command, **options):
         unit = Unit(name="unit", command=command, **options)
-        running = RunningUnit(unit, self._folder / "unit.log", self._note)
+        running = RunningUnit(unit, self._folder / "unit.log", self._note, ENVIRONMENT)
         self._units.append(running)
         return running
 
@@ -175,6 +176,14 @@ def test_a_process_has_a_session_of_its_own(watched):
     unit = watched.unit(*SLEEP)
     unit.start()
     assert os.getsid(unit.pid) == unit.pid != os.getsid(0)
+
+
+def test_a_process_has_no_variable_of_the_developer(watched, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("CONSUL_HTTP_ADDR", "127.0.0.1:8500")
+    watched.unit("env", task=True, environment={"MAMIE_PORT": "8001"}).start()
+    lines = (tmp_path / "unit.log").read_text().splitlines()
+    assert sorted(line.partition("=")[0] for line in lines) == ["MAMIE_PORT", "PATH"]
 
 
 def test_a_unit_that_never_started_can_be_stopped(watched):

@@ -77,6 +77,7 @@ def serve(config: CatalogConfig) -> None:
                 name="catalog",
             ),
         ],
+        mesh=mesh,
     )
 
 

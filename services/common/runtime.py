@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -140,14 +141,17 @@ def serve(
     checks: Mapping[str, Check],
     workers: Sequence[Worker] = (),
     streaming: Streaming | None = None,
+    mesh: Mesh | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain without failing a call.
 
     The order: health says NOT_SERVING, the instance leaves Consul, clients have
     `drain_seconds` to notice, streams end, calls in flight finish, workers stop.
+    The connections of `mesh` are details of the health.
     """
     stopping = _stop_on_signals()
-    endpoints = list(_endpoints(name, config, bindings, checks, streaming))
+    details = mesh.health_details() if mesh else {}
+    endpoints = list(_endpoints(name, config, bindings, checks, streaming, details=details))
     for endpoint in endpoints:
         endpoint.start()
     for worker in workers:
@@ -174,11 +178,14 @@ class _Endpoint:
         instance: str,
         config: ServiceConfig,
         checks: Mapping[str, Check],
+        details: Mapping[str, Check],
     ) -> None:
         self.name = name
         self.port = server.port
         self._server = server
-        self._monitor = HealthMonitor(servicer=server.health, names=server.names, checks=checks)
+        self._monitor = HealthMonitor(
+            servicer=server.health, names=server.names, checks=checks, details=details
+        )
         self._registration = Registration(
             consul=ConsulClient(config.consul_url),
             name=name,
@@ -213,9 +220,12 @@ def _endpoints(
     bindings: Sequence[ServiceBinding],
     checks: Mapping[str, Check],
     streaming: Streaming | None,
+    *,
+    details: Mapping[str, Check],
 ) -> Iterator[_Endpoint]:
     main = _build_server(config, bindings)
-    yield _Endpoint(main, name=name, instance=config.instance, config=config, checks=checks)
+    endpoint = partial(_Endpoint, config=config, checks=checks, details=details)
+    yield endpoint(main, name=name, instance=config.instance)
     if streaming:
         # On any free port: clients find it through Consul, where an id is unique among the
         # instances of all services.
@@ -223,9 +233,7 @@ def _endpoints(
             bindings=streaming.bindings, source=streaming.source, host=config.host
         )
         instance = f"{config.instance}-{streaming.name}"
-        yield _Endpoint(
-            second, name=streaming.name, instance=instance, config=config, checks=checks
-        )
+        yield endpoint(second, name=streaming.name, instance=instance)
 
 
 def _drain(endpoints: Sequence[_Endpoint], config: ServiceConfig) -> None:

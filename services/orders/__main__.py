@@ -80,6 +80,7 @@ def serve(config: OrdersConfig) -> None:
             build_reconciliation_worker(reconciler, reconciliation),
         ],
         streaming=build_streaming(config),
+        mesh=mesh,
     )
 
 

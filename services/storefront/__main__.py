@@ -43,6 +43,7 @@ def serve(config: StorefrontConfig) -> None:
         ],
         # The page is served without the parts that are unavailable.
         checks={},
+        mesh=mesh,
     )
 
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import grpc
@@ -49,6 +50,7 @@ class Mesh:
         self, *, xds_servers: Sequence[str], node_id: str, upstreams: Sequence[str] | None = None
     ) -> None:
         self._upstreams = upstreams
+        self._connected: dict[str, bool] = {}
         # gRPC reads its bootstrap from the environment, once, with the first xds channel.
         os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = bootstrap(xds_servers, node_id)
 
@@ -63,16 +65,29 @@ class Mesh:
         if self._upstreams is not None and service not in self._upstreams:
             raise ValueError(f"{service} is not among the upstreams of the manifest")
         channel = grpc.insecure_channel(f"xds:///{service}", options=OPTIONS)
-        connect(channel)
+        self._connected.setdefault(service, False)
+        connect(channel, lambda: self._connected.update({service: True}))
         return grpc.intercept_channel(channel, *interceptors, CallPropagation())
 
+    def health_details(self) -> Mapping[str, Callable[[], None]]:
+        """Return a check of each upstream, "upstream/<name>": connected, at least once."""
+        return {f"upstream/{name}": partial(self._require, name) for name in self._connected}
 
-def connect(channel: grpc.Channel) -> None:
-    """Start to connect a channel in the background, without a time limit."""
+    def _require(self, service: str) -> None:
+        if not self._connected[service]:
+            raise ConnectionError(service)
+
+
+def connect(channel: grpc.Channel, connected: Callable[[], None] = lambda: None) -> None:
+    """Start to connect a channel in the background, without a time limit.
+
+    `connected` is called when that succeeds for the first time.
+    """
 
     def watch(state: grpc.ChannelConnectivity) -> None:
         if state is grpc.ChannelConnectivity.READY:
             channel.unsubscribe(watch)
+            connected()
 
     channel.subscribe(watch, try_to_connect=True)
 

@@ -8,6 +8,7 @@ answered by threads of their own, so that a busy server is not taken for a dead 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import grpc
@@ -50,7 +51,9 @@ class HealthPublisher(Protocol):
 class HealthMonitor:
     """Publishes NOT_SERVING while any of `checks` raises, else SERVING.
 
-    `names` are the full names of the services of the server.
+    `names` are the full names of the services of the server. Each of `details` is published
+    under its own name alone: it says more about the process, but does not decide whether it
+    can serve.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class HealthMonitor:
         servicer: HealthPublisher,
         names: Sequence[str],
         checks: Mapping[str, Check],
+        details: Mapping[str, Check] = MappingProxyType({}),
         interval_seconds: float = 1.0,
     ) -> None:
         self._servicer = servicer
         self._names = ("", *names)
         self._checks = checks
+        self._details = details
         self._interval_seconds = interval_seconds
         self._failing: set[str] = set()
         self._stopping = threading.Event()
@@ -87,6 +92,8 @@ class HealthMonitor:
         self._failing = failing
         for name in self._names:
             self._servicer.set(name, NOT_SERVING if failing else SERVING)
+        for name, check in self._details.items():
+            self._servicer.set(name, SERVING if _passes(name, check) else NOT_SERVING)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval_seconds):

@@ -2,8 +2,10 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import grpc
 import pytest
 
 from services.common.context import CallContext, Caller, use
@@ -13,8 +15,10 @@ from services.common.mesh.channels import (
     CallPropagation,
     OnBehalfOfCaller,
     bootstrap,
+    connect,
     remaining_timeout,
 )
+from tests.support.waiting import eventually
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OWN = (("own", "1"),)
@@ -118,3 +122,14 @@ def test_control_planes_with_ip_addresses_are_one_target(control_planes, targets
     config = json.loads(bootstrap(control_planes, "orders-1"))
     assert [server["server_uri"] for server in config["xds_servers"]] == targets
     assert config["node"]["id"] == "orders-1"
+
+
+def test_the_first_connection_is_reported_once():
+    reports: list[str] = []
+    server = grpc.server(ThreadPoolExecutor(1))
+    with grpc.insecure_channel(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}") as channel:
+        connect(channel, lambda: reports.append("connected"))
+        assert reports == []
+        server.start()
+        eventually(lambda: reports == ["connected"])
+        server.stop(None).wait()

@@ -105,3 +105,16 @@ def test_draining_is_final(monitor, servicer, store):
     assert states(servicer) == {NOT_SERVING}
     monitor.check_once()
     assert states(servicer) == {NOT_SERVING}
+
+
+def test_a_detail_has_a_name_of_its_own_and_does_not_decide(servicer, store, bus):
+    monitor = HealthMonitor(
+        servicer=servicer, names=NAMES[1:], checks={"store": store}, details={"upstream/bus": bus}
+    )
+    request = health_pb2.HealthCheckRequest(service="upstream/bus")
+    bus.error = ConnectionError()
+    monitor.check_once()
+    assert (states(servicer), servicer.Check(request, None).status) == ({SERVING}, NOT_SERVING)
+    bus.error = None
+    monitor.check_once()
+    assert servicer.Check(request, None).status == SERVING
