@@ -1,0 +1,53 @@
+"""What waits on its way between services: the outboxes, and the queues of the bus."""
+
+from collections.abc import Mapping
+
+import pymongo
+import redis
+import sqlalchemy as sa
+
+from scripts.manifests import read_services
+from services.common.manifest import Manifest
+from services.common.messaging import rabbitmq
+from services.promotions.repository import OUTBOX
+from tests.support.running_stack import RunningStack
+from tests.support.stores import open_store
+
+
+def count_waiting(stack: RunningStack) -> Mapping[str, int]:
+    """Return how many events each outbox and each queue of a consumer holds."""
+    services = read_services()
+    outboxes = {f"outbox of {s.name}": _in_outbox(stack, s) for s in services if s.publishes}
+    return {**outboxes, **_in_queues(stack, [s.name for s in services if s.consumes])}
+
+
+def _in_outbox(stack: RunningStack, service: Manifest) -> int:
+    count = {"postgres": _count_rows, "mongodb": _count_documents, "redis": _count_entries}
+    return count[service.store](stack, service.name)
+
+
+def _count_rows(stack: RunningStack, service: str) -> int:
+    with open_store(stack, service) as engine, engine.connect() as connection:
+        count: int = connection.execute(sa.text("SELECT count(*) FROM outbox")).scalar_one()
+        return count
+
+
+def _count_documents(stack: RunningStack, service: str) -> int:
+    client: pymongo.MongoClient = pymongo.MongoClient(stack.store_url(service))
+    with client:
+        return client.get_default_database().outbox.count_documents({})
+
+
+def _count_entries(stack: RunningStack, service: str) -> int:
+    with redis.Redis.from_url(stack.store_url(service)) as client:
+        return int(client.xlen(OUTBOX))
+
+
+def _in_queues(stack: RunningStack, consumers: list[str]) -> Mapping[str, int]:
+    with rabbitmq.connection(stack.url("rabbitmq"), "test") as connection:
+        channel = connection.channel()
+        queues = [rabbitmq.Queue(consumer, ()).name for consumer in consumers]
+        return {
+            queue: channel.queue_declare(queue, passive=True).method.message_count
+            for queue in queues
+        }
