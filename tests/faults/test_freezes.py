@@ -8,6 +8,7 @@ import time
 from functools import partial
 
 import pytest
+import requests
 
 from tests.faults import freezes
 from tests.faults.calls import make_call, public_calls, watch
@@ -27,12 +28,16 @@ from tests.faults.checkers import (
 from tests.faults.faults import frozen
 from tests.faults.keyed_orders import keyed_orders, placing
 from tests.faults.workloads import Orders
+from tests.support.commands import run_script
 from tests.support.outboxes import count_waiting
 from tests.support.stores import payments_of
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.local, pytest.mark.timeout(400)]
 
 CUSTOMERS = 8
+PUBLISHERS = {"users", "catalog", "orders", "promotions"}
+SHOW_SECONDS = 30
 
 
 def pytest_generate_tests(metafunc):
@@ -110,3 +115,19 @@ def describe(answers):
         f"{len(answers)} calls, failed: {', '.join(failed) or 'none'}; "
         f"slowest {slowest.call} {slowest.seconds:.1f} s"
     )
+
+
+def test_consul_and_the_status_command_show_which_services_a_frozen_broker_holds_up(stack):
+    assert troubled(stack) == set()
+    with frozen(stack, "rabbitmq"):
+        eventually(lambda: troubled(stack) >= PUBLISHERS, seconds=SHOW_SECONDS)
+        _, shown = run_script(stack, "status")
+        assert [name for name in PUBLISHERS if f"{name}-workers" not in shown] == []
+    eventually(lambda: not troubled(stack), seconds=freezes.RECOVERY_SECONDS)
+
+
+def troubled(stack):
+    """Return the services some of whose workers Consul shows as failing."""
+    found = requests.get(f"{stack.url('consul')}/v1/health/state/any", timeout=5).json()
+    names = [each["ServiceName"] for each in found if each["Status"] != "passing"]
+    return {name.removesuffix("-workers") for name in names if name.endswith("-workers")}
