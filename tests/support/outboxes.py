@@ -7,7 +7,6 @@ import redis
 import sqlalchemy as sa
 
 from scripts.manifests import read_services
-from services.common.manifest import Manifest
 from services.common.messaging import rabbitmq
 from services.promotions.repository import OUTBOX
 from tests.support.running_stack import RunningStack
@@ -17,13 +16,12 @@ from tests.support.stores import open_store
 def count_waiting(stack: RunningStack) -> Mapping[str, int]:
     """Return how many events each outbox and each queue of a consumer holds."""
     services = read_services()
-    outboxes = {f"outbox of {s.name}": _in_outbox(stack, s) for s in services if s.publishes}
-    return {**outboxes, **_in_queues(stack, [s.name for s in services if s.consumes])}
-
-
-def _in_outbox(stack: RunningStack, service: Manifest) -> int:
-    count = {"postgres": _count_rows, "mongodb": _count_documents, "redis": _count_entries}
-    return count[service.store](stack, service.name)
+    outboxes = {
+        f"outbox of {each.name}": COUNT_IN[each.store](stack, each.name)
+        for each in services
+        if each.publishes
+    }
+    return {**outboxes, **_in_queues(stack, [each.name for each in services if each.consumes])}
 
 
 def _count_rows(stack: RunningStack, service: str) -> int:
@@ -41,6 +39,10 @@ def _count_documents(stack: RunningStack, service: str) -> int:
 def _count_entries(stack: RunningStack, service: str) -> int:
     with redis.Redis.from_url(stack.store_url(service)) as client:
         return int(client.xlen(OUTBOX))
+
+
+COUNT_IN = {"postgres": _count_rows, "mongodb": _count_documents, "redis": _count_entries}
+"""How the events of an outbox are counted, by the kind of its store."""
 
 
 def _in_queues(stack: RunningStack, consumers: list[str]) -> Mapping[str, int]:
