@@ -27,6 +27,9 @@ from services.common.errors import (
 LOW_STOCK_THRESHOLD = 5
 """Stock is low at this number of units or fewer."""
 
+MAX_STOCK = 1_000_000_000
+"""How many units an adjustment may put on sale; what comes back on sale fits into an int32 too."""
+
 
 class ProductNotFoundError(NotFoundError):
     """There is no such product."""
@@ -34,8 +37,7 @@ class ProductNotFoundError(NotFoundError):
     reason = "PRODUCT_NOT_FOUND"
 
     def __init__(self, *names: str) -> None:
-        listed = ", ".join(names)
-        super().__init__(f"There is no product {listed}.", productIds=",".join(names))
+        super().__init__(f"There is no product {', '.join(names)}.", productIds=",".join(names))
 
 
 class SkuExistsError(AlreadyExistsError):
@@ -56,14 +58,23 @@ class StockBelowZeroError(FailedPreconditionError):
         super().__init__(f"Only {on_sale} are on sale.", availableQuantity=str(on_sale))
 
 
+class StockAboveMaximumError(FailedPreconditionError):
+    """An adjustment would make the stock larger than MAX_STOCK."""
+
+    reason = "STOCK_ABOVE_MAXIMUM"
+
+    def __init__(self) -> None:
+        super().__init__(f"At most {MAX_STOCK} can be on sale.", maximumQuantity=str(MAX_STOCK))
+
+
 class OutOfStockError(UnprocessableError):
-    """Too few units are on sale; `short` maps product ids to the units on sale."""
+    """Too few units are on sale; `short` maps all short products to the units on sale."""
 
     reason = "OUT_OF_STOCK"
 
     def __init__(self, short: Mapping[str, int]) -> None:
         super().__init__(
-            "Not enough is on sale of: " + ", ".join(short),
+            f"Not enough is on sale of {len(short)} of the products.",
             productIds=",".join(short),
             availableQuantities=",".join(map(str, short.values())),
         )

@@ -34,10 +34,10 @@ def _render_promotion(promotion: domain.Promotion) -> catalog_pb2.ProductPromoti
 
 
 def render_stock_status(
-    line: catalog_pb2.StockLine, product: domain.Product | None
+    line: catalog_pb2.StockLine, product: domain.Product | None, quantity: int
 ) -> catalog_pb2.StockStatus:
-    """Render whether a line is on sale; None is an unknown product."""
-    availability = domain.availability(product, line.quantity)
+    """Render whether a quantity of a line's product is on sale; None is an unknown product."""
+    availability = domain.availability(product, quantity)
     return catalog_pb2.StockStatus(
         product_id=line.product_id,
         status=catalog_pb2.StockStatus.Status.Value(availability),

@@ -9,10 +9,12 @@ from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
 from services.catalog.domain import (
+    MAX_STOCK,
     Line,
     Product,
     ProductNotFoundError,
     SkuExistsError,
+    StockAboveMaximumError,
     StockBelowZeroError,
 )
 from services.catalog.schema import adjustments, products
@@ -52,7 +54,10 @@ class CatalogRepository(Protocol):
         """Store a product's details; its stock and ratings do not change."""
 
     def adjust(self, product_id: str, quantity: int, *, reason: str, by: str) -> int:
-        """Add a signed quantity to the stock and return the sum; StockBelowZeroError."""
+        """Add a signed quantity to the stock and return the sum.
+
+        StockBelowZeroError and StockAboveMaximumError change nothing.
+        """
 
     def ping(self) -> None:
         """Raise when the store cannot be used."""
@@ -124,6 +129,8 @@ class PostgresCatalogRepository(CatalogRepository):
             stock = self._stock.take(connection, Line(product_id, -quantity))
             if stock is None:
                 raise StockBelowZeroError(on_sale=read_stock(connection, product_id))
+            if quantity > 0 and stock > MAX_STOCK:
+                raise StockAboveMaximumError
             connection.execute(adjustment)
             return stock
 

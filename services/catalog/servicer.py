@@ -3,6 +3,7 @@
 What each method does, and its errors, is documented in its proto.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -81,7 +82,9 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self, request: catalog_pb2.CheckStockRequest, context: grpc.ServicerContext
     ) -> catalog_pb2.CheckStockResponse:
         found = self._repository.find_many(line.product_id for line in request.items)
-        items = [render_stock_status(line, found.get(line.product_id)) for line in request.items]
+        products = [found.get(line.product_id) for line in request.items]
+        totals = _sum_quantities(request.items, products)
+        items = list(map(render_stock_status, request.items, products, totals))
         available = catalog_pb2.StockStatus.AVAILABLE
         return catalog_pb2.CheckStockResponse(
             all_available=all(item.status == available for item in items), items=items
@@ -249,6 +252,20 @@ def _parse_update(
         price=parse_amount(request.price),
         image_url=request.image_url,
     )
+
+
+def _sum_quantities(
+    items: Sequence[catalog_pb2.StockLine], products: Sequence[domain.Product | None]
+) -> list[int]:
+    """List, for each line, the quantity of its product on all lines, by id or sku."""
+    names = [
+        product.product_id if product else item.product_id
+        for item, product in zip(items, products, strict=True)
+    ]
+    totals: Counter[str] = Counter()
+    for name, item in zip(names, items, strict=True):
+        totals[name] += item.quantity
+    return [totals[name] for name in names]
 
 
 def _parse_lines(

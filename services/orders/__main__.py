@@ -11,12 +11,13 @@ from services.common.mesh.channels import Mesh
 from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
-from services.orders.checkout import Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.config import OrdersConfig, read_config
 from services.orders.decisions import Decisions
 from services.orders.manifest import MANIFEST
 from services.orders.outbox import MongoOutbox
+from services.orders.placing.attempts import MongoAttempts
+from services.orders.placing.checkout import Checkout
 from services.orders.reconciliation.clients import build_sources
 from services.orders.reconciliation.reconciler import (
     INTERVAL_SECONDS,
@@ -59,7 +60,7 @@ def serve(config: OrdersConfig) -> None:
     mesh = runtime.open_mesh(MANIFEST, config.service)
     upstreams = Upstreams(mesh)
     orchestrator = build_orchestrator(config, orders, MongoSagaRepository(client), upstreams)
-    checkout = build_checkout(config, orders, upstreams, orchestrator)
+    checkout = build_checkout(config, orders, MongoAttempts(client), upstreams, orchestrator)
     decisions = Decisions(orders=orders, orchestrator=orchestrator)
     reconciler = build_reconciler(mesh, reconciliation, upstreams)
     runtime.serve(
@@ -104,12 +105,14 @@ def build_orchestrator(
 def build_checkout(
     config: OrdersConfig,
     orders: MongoOrdersRepository,
+    attempts: MongoAttempts,
     upstreams: Upstreams,
     orchestrator: SagaOrchestrator,
 ) -> Checkout:
     """Build the checkout."""
     return Checkout(
         orders=orders,
+        attempts=attempts,
         catalog=upstreams.catalog,
         promotions=upstreams.promotions,
         orchestrator=orchestrator,

@@ -15,7 +15,7 @@ from typing_extensions import override
 from services.common.clock import Clock, utc_now
 from services.common.messaging.events import CloudEvent
 from services.common.messaging.relay import Outbox
-from services.orders.store import MAJORITY, translate_errors
+from services.orders.store import open_database, translate_errors
 
 LOCK_DURATION = timedelta(seconds=3)
 
@@ -24,7 +24,7 @@ class MongoOutbox(Outbox):
     """The collection `outbox`; one relay at a time takes events, for `LOCK_DURATION` at most."""
 
     def __init__(self, client: pymongo.MongoClient, *, clock: Clock = utc_now) -> None:
-        self._database = client.get_default_database(write_concern=MAJORITY)
+        self._database = open_database(client)
         self._clock = clock
 
     @override

@@ -23,8 +23,9 @@ from services.orders.domain import Order, Step, apply, fold, next_step
 from services.orders.errors import OrderChangedError, OrderNotFoundError
 from services.orders.events import Event, OrderPlaced, RecordedEvent
 from services.orders.integration_events import to_integration_event
-from services.orders.ports import OrdersRepository, SagaRepository
-from services.orders.store import MAJORITY, run_transaction, translate_errors
+from services.orders.placing.attempts import end_attempt
+from services.orders.ports import Attempt, OrdersRepository, SagaRepository
+from services.orders.store import open_database, run_transaction, translate_errors
 
 Result = TypeVar("Result")
 
@@ -43,7 +44,7 @@ class MongoOrdersRepository(OrdersRepository):
         self, client: pymongo.MongoClient, *, clock: Clock = utc_now, new_id: NewId = new_id
     ) -> None:
         self._client = client
-        self._database = client.get_default_database(write_concern=MAJORITY)
+        self._database = open_database(client)
         self._clock = clock
         self._new_id = new_id
 
@@ -87,13 +88,21 @@ class MongoOrdersRepository(OrdersRepository):
 
     @override
     def place(
-        self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
+        self,
+        order_id: str,
+        placed: OrderPlaced,
+        *,
+        payment_token: str,
+        due_at: datetime,
+        attempt: Attempt | None = None,
     ) -> Order:
         recorded = RecordedEvent(sequence=1, time=self._clock(), event=placed)
         order = fold(order_id, [recorded])
         saga = saga_document(order_id, due_at=due_at, payment_token=payment_token)
 
         def write(session: ClientSession) -> None:
+            if attempt:
+                end_attempt(self._database, attempt, session)
             self._insert_event(session, order, recorded)
             self._database.orders.insert_one(index_document(order), session=session)
             self._database.sagas.insert_one(saga, session=session)
@@ -163,7 +172,7 @@ class MongoSagaRepository(SagaRepository):
     """Leases and trails in the collection `sagas`."""
 
     def __init__(self, client: pymongo.MongoClient) -> None:
-        self._sagas = client.get_default_database(write_concern=MAJORITY).sagas
+        self._sagas = open_database(client).sagas
 
     @override
     def record_step(self, order_id: str, step: Step, *, instance: str, now: datetime) -> None:
@@ -189,7 +198,7 @@ class MongoSagaRepository(SagaRepository):
     @override
     def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
         with translate_errors():
-            saga = self._sagas.find_one_and_update(
+            saga: Any = self._sagas.find_one_and_update(
                 {"due_at": {"$lte": now}},
                 {"$set": {"due_at": due_at}},
                 projection={"_id": 1},

@@ -14,10 +14,10 @@ from services.common.money import format_amount
 from services.common.rpc import authorization, rest_hints
 from services.common.rpc.timestamps import to_timestamp
 from services.orders import codec, domain
-from services.orders.checkout import Cart, Checkout
 from services.orders.decisions import Decisions
 from services.orders.domain import Order
 from services.orders.events import Address, Item, RecordedEvent
+from services.orders.placing.checkout import Cart, Checkout
 from services.orders.ports import OrdersRepository
 from services.orders.states import OrderStatus
 

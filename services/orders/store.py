@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import pymongo
 from pymongo import errors as mongo_errors
 from pymongo.client_session import ClientSession
+from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -16,8 +17,11 @@ from services.orders.events import OrderPlaced
 Result = TypeVar("Result")
 
 MAJORITY = WriteConcern("majority", j=True)
+DURABLE = ReadConcern("majority")
+"""Reads nothing that a crash or a failover can undo; what follows from it cannot be undone."""
 SNAPSHOT = ReadConcern("snapshot")
 TIMEOUT_MS = 3_000
+ATTEMPTS_RETENTION_SECONDS = 60
 
 
 def connect(url: str) -> pymongo.MongoClient:
@@ -40,6 +44,14 @@ def _options() -> dict[str, Any]:
     }
 
 
+def open_database(client: pymongo.MongoClient) -> Database[dict[str, Any]]:
+    """Return the database; what is written is durable when it is acknowledged, as is what is read.
+
+    Decisions, answers and events follow from what is read.
+    """
+    return client.get_default_database(read_concern=DURABLE, write_concern=MAJORITY)
+
+
 def migrate(client: pymongo.MongoClient) -> None:
     """Create the indexes (and so the collections) that do not exist."""
     database = client.get_default_database()
@@ -53,6 +65,7 @@ def migrate(client: pymongo.MongoClient) -> None:
     database.sagas.create_index("due_at")
     database.outbox.create_index([("subject", 1), ("sequence", 1)], unique=True)
     database.outbox.create_index("time")
+    database.attempts.create_index("until", expireAfterSeconds=ATTEMPTS_RETENTION_SECONDS)
 
 
 def run_transaction(

@@ -28,7 +28,9 @@ def encode_promotion(promotion: Promotion) -> dict[str, Any]:
     }
 
 
-def decode_usage(fields: Fields, used_by_user: int = 0) -> Usage:
+def decode_usage(
+    fields: Fields, *, used_by_user: int = 0, redeemed_by_order: bool = False
+) -> Usage:
     """Decode a promotion's rules and the number of its uses."""
     text = _decode_text(fields)
     promotion = Promotion(
@@ -41,14 +43,19 @@ def decode_usage(fields: Fields, used_by_user: int = 0) -> Usage:
         min_cart_total=Decimal(text["min_cart_total"]),
         category=text["category"],
     )
-    return Usage(promotion=promotion, used=int(text["used"]), used_by_user=used_by_user)
+    return Usage(
+        promotion=promotion,
+        used=int(text["used"]),
+        used_by_user=used_by_user,
+        redeemed_by_order=redeemed_by_order,
+    )
 
 
-def decode_redemption(order_id: bytes, fields: Fields) -> Redemption:
+def decode_redemption(order_id: str, fields: Fields) -> Redemption:
     """Decode the redemption of an order."""
     text = _decode_text(fields)
     return Redemption(
-        order_id=order_id.decode(),
+        order_id=order_id,
         state=RedemptionState(text["state"]),
         code=text["code"],
         user_id=text.get("user", ""),

@@ -2,7 +2,8 @@
 
 A code is validated in this order, and the first rule it breaks is the reason to reject it: it
 exists, it has started, it has not ended, it is not used up, the customer may use it once more,
-the cart is large enough, the cart has something of its category.
+the cart is large enough, the cart has something of its category. An order that has redeemed the
+code has passed all rules but those of the cart: they are not judged again.
 
 An order redeems a code at most once, and releases it at most once:
 
@@ -11,6 +12,7 @@ An order redeems a code at most once, and releases it at most once:
          (a redemption that arrives later is rejected)
 """
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -152,11 +154,15 @@ class Promotion:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """A promotion and the number of orders that use it: of all customers, and of one."""
+    """A promotion and the number of orders that use it: of all customers, and of one.
+
+    `redeemed_by_order` is whether the order that asks is one of them.
+    """
 
     promotion: Promotion
     used: int = 0
     used_by_user: int = 0
+    redeemed_by_order: bool = False
 
 
 class RedemptionState(StrEnum):
@@ -175,6 +181,11 @@ class Redemption:
     code: str
     user_id: str = ""
     redeemed_at: datetime | None = None
+
+    def uses(self, code: str, user_id: str) -> bool:
+        """Return whether it counts as a use of a code by a customer."""
+        is_redeemed = self.state is RedemptionState.REDEEMED
+        return is_redeemed and (self.code, self.user_id) == (code, user_id)
 
 
 @dataclass(frozen=True)
@@ -201,8 +212,12 @@ class ValidationResult:
 
 
 def normalize(code: str) -> str:
-    """Normalize a code to upper case."""
-    return code.upper()
+    """Normalize a code as people type it: Unicode NFC, no blanks around it, upper case.
+
+    The result may be longer than what was typed ("ß" becomes "SS"). A code that breaks the
+    rules of CreatePromotion is a code that does not exist.
+    """
+    return unicodedata.normalize("NFC", code).strip().upper()
 
 
 def validate(usage: Usage | None, lines: Sequence[CartLine], now: datetime) -> ValidationResult:
@@ -228,7 +243,9 @@ def validate_total(usage: Usage | None, total: Decimal, now: datetime) -> Valida
 
 
 def find_rejection(usage: Usage, now: datetime) -> RejectionReason | None:
-    """Return why no further order may redeem a code, whatever its cart; None when it may."""
+    """Return why an order may not redeem a code, whatever its cart; None when it may or has."""
+    if usage.redeemed_by_order:
+        return None
     promotion = usage.promotion
     if now < promotion.valid_from:
         return RejectionReason.CODE_NOT_STARTED

@@ -63,8 +63,8 @@ class PromotionsRepository(Protocol):
     `redeem` and `release` are idempotent: the order is their key.
     """
 
-    def find(self, code: str, user_id: str = "") -> Usage | None:
-        """Return a promotion and its uses, in all and by a customer; None without one."""
+    def find(self, code: str, user_id: str = "", order_id: str = "") -> Usage | None:
+        """Return a promotion and its uses: in all, by a customer, by an order; None without one."""
 
     def load(self, code: str) -> Usage:
         """Return a promotion and its uses; PromotionNotFoundError without one."""
@@ -114,12 +114,24 @@ class RedisPromotionsRepository(PromotionsRepository):
         self._release = _register_script(client, "release")
 
     @override
-    def find(self, code: str, user_id: str = "") -> Usage | None:
+    def find(self, code: str, user_id: str = "", order_id: str = "") -> Usage | None:
         with translate_errors(), self._client.pipeline() as pipeline:
             pipeline.hgetall(_promotion_key(code))
             pipeline.hget(_uses_key(code), user_id)
-            fields, used_by_user = pipeline.execute()
-        return decode_usage(fields, int(used_by_user or 0)) if fields else None
+            if order_id:
+                pipeline.hgetall(_order_key(order_id))
+            fields, used_by_user, *redemption = pipeline.execute()
+        if not fields:
+            return None
+        return decode_usage(
+            fields,
+            used_by_user=int(used_by_user or 0),
+            redeemed_by_order=any(
+                decode_redemption(order_id, found).uses(code, user_id)
+                for found in redemption
+                if found
+            ),
+        )
 
     @override
     def load(self, code: str) -> Usage:
@@ -165,9 +177,10 @@ class RedisPromotionsRepository(PromotionsRepository):
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
         with translate_errors(), self._client.pipeline(transaction=False) as pipeline:
-            ids: Any = self._client.zrangebylex(BY_ORDER, f"[{order_id}", "+", 0, limit)
-            for found in ids:
-                pipeline.hgetall(_order_key(found.decode()))
+            found: Any = self._client.zrangebylex(BY_ORDER, f"[{order_id}", "+", 0, limit)
+            ids = [name.decode() for name in found]
+            for name in ids:
+                pipeline.hgetall(_order_key(name))
             return [decode_redemption(*pair) for pair in zip(ids, pipeline.execute(), strict=True)]
 
     @override

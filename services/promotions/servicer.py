@@ -3,8 +3,6 @@
 What each method does, and its errors, is documented in its proto.
 """
 
-from datetime import UTC
-
 import grpc
 from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_pb2
 from mamie_rosa.promotions.internal.v1 import promotions_pb2_grpc as internal_pb2_grpc
@@ -15,7 +13,7 @@ from services.common.clock import Clock, utc_now
 from services.common.money import format_amount, parse_amount
 from services.common.rpc import authorization, rest_hints
 from services.common.rpc.paging import read_page
-from services.common.rpc.timestamps import to_timestamp
+from services.common.rpc.timestamps import parse_timestamp, to_timestamp
 from services.promotions import domain
 from services.promotions.repository import PromotionsRepository
 
@@ -68,7 +66,8 @@ class InternalPromotionsServicer(internal_pb2_grpc.PromotionsServiceServicer):
     def ValidatePromo(
         self, request: internal_pb2.ValidatePromoRequest, context: grpc.ServicerContext
     ) -> internal_pb2.ValidatePromoResponse:
-        usage = self._repository.find(domain.normalize(request.promo_code), request.user_id)
+        code = domain.normalize(request.promo_code)
+        usage = self._repository.find(code, request.user_id, request.order_id)
         lines = [_parse_line(line) for line in request.lines]
         return _render_result(domain.validate(usage, lines, self._clock()))
 
@@ -108,8 +107,8 @@ def _parse_promotion(request: promotions_pb2.CreatePromotionRequest) -> domain.P
     return domain.Promotion(
         code=domain.normalize(request.code),
         discount_percentage=request.discount_percentage,
-        valid_from=request.valid_from.ToDatetime(tzinfo=UTC),
-        valid_until=request.valid_until.ToDatetime(tzinfo=UTC),
+        valid_from=parse_timestamp(request.valid_from, field="validFrom"),
+        valid_until=parse_timestamp(request.valid_until, field="validUntil"),
         max_uses=request.max_uses,
         max_uses_per_user=request.max_uses_per_user,
         min_cart_total=parse_amount(request.min_cart_total or "0"),

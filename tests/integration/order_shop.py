@@ -23,12 +23,13 @@ from services.common.messaging.events import CloudEvent
 from services.common.rpc.server import GrpcServer, ServiceBinding
 from services.common.storage import migrations, postgres
 from services.orders import store
-from services.orders.checkout import Cart, Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.decisions import Decisions
 from services.orders.domain import Order, cancel
 from services.orders.events import Address
 from services.orders.outbox import MongoOutbox
+from services.orders.placing.attempts import MongoAttempts
+from services.orders.placing.checkout import Cart, Checkout
 from services.orders.reconciliation.clients import (
     build_payments_source,
     build_redemptions_source,
@@ -92,7 +93,7 @@ class OrderShop:
         for number, product_id in enumerate(PRODUCTS, 1):
             self.products.add(_product(product_id, number))
         for code in CODES:
-            self.promotions.add(_promotion(code, utc_now()), publish=False)
+            self.promotions.add(build_promotion(code, utc_now()), publish=False)
         self._server.start()
         self.orchestrator.start()
 
@@ -196,6 +197,7 @@ class OrderShop:
         )
         self.checkout = Checkout(
             orders=self.orders,
+            attempts=MongoAttempts(self.mongo),
             catalog=catalog,
             promotions=promotions,
             orchestrator=self.orchestrator,
@@ -234,7 +236,8 @@ def _product(product_id: str, number: int) -> Product:
     )
 
 
-def _promotion(code: str, now: datetime) -> Promotion:
+def build_promotion(code: str, now: datetime) -> Promotion:
+    """Build a promotion of 10 % that is active."""
     return Promotion(
         code=code,
         discount_percentage=10,

@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from services.catalog.domain import (
+    MAX_STOCK,
     OutOfStockError,
     Product,
     ProductNotFoundError,
@@ -17,6 +18,7 @@ from services.catalog.domain import (
     Reservation,
     ReservationState,
     SkuExistsError,
+    StockAboveMaximumError,
     StockBelowZeroError,
 )
 from services.catalog.promotions import ActivePromotions
@@ -108,6 +110,8 @@ class InMemoryCatalogRepository(CatalogRepository):
         stock = self._products[product_id].stock
         if stock + quantity < 0:
             raise StockBelowZeroError(on_sale=stock)
+        if quantity > 0 and stock + quantity > MAX_STOCK:
+            raise StockAboveMaximumError
         self._products[product_id] = replace(self._products[product_id], stock=stock + quantity)
         return stock + quantity
 

@@ -97,6 +97,14 @@ def test_an_adjustment_below_zero_changes_nothing(repository):
     assert stock(repository, FIRST) == 10
 
 
+def test_an_adjustment_above_the_maximum_changes_nothing(repository):
+    repository.add(build_product(4, stock=domain.MAX_STOCK - 1))
+    with pytest.raises(domain.StockAboveMaximumError):
+        repository.adjust(build_product(4).product_id, 2, reason="typo", by="admin")
+    assert repository.adjust(build_product(4).product_id, 1, reason="all", by="admin")
+    assert stock(repository, build_product(4)) == domain.MAX_STOCK
+
+
 @pytest.mark.integration
 def test_an_unavailable_store_raises_store_unavailable():
     repository = PostgresCatalogRepository(postgres.create_engine("postgresql://127.0.0.1:1/none"))

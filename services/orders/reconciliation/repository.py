@@ -33,7 +33,7 @@ from services.orders.reconciliation.records import (
     Source,
 )
 from services.orders.repository import index_document, saga_document
-from services.orders.store import MAJORITY, run_transaction, translate_errors
+from services.orders.store import open_database, run_transaction, translate_errors
 
 SUBJECT = "reconciliation"
 MAX_DISCREPANCIES_PER_EVENT = 100
@@ -85,7 +85,7 @@ class MongoReconciliationRepository(ReconciliationRepository):
         self, client: pymongo.MongoClient, *, clock: Clock = utc_now, new_id: NewId = new_id
     ) -> None:
         self._client = client
-        self._database = client.get_default_database(write_concern=MAJORITY)
+        self._database = open_database(client)
         self._clock = clock
         self._new_id = new_id
 

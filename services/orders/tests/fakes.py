@@ -11,25 +11,18 @@ from services.orders.domain import Order, Step, fold, next_step
 from services.orders.errors import (
     OrderChangedError,
     OrderNotFoundError,
-    OutOfStockError,
-    PromoInvalidError,
 )
 from services.orders.events import Address, Event, Item, OrderPlaced, RecordedEvent
+from services.orders.placing.tests.fakes import InMemoryAttempts
 from services.orders.ports import (
-    Captured,
-    Catalog,
-    Declined,
-    Offer,
+    Attempt,
     Orchestrator,
     OrdersRepository,
-    Payments,
-    Promotions,
     SagaRepository,
-    ServiceUnavailableError,
-    UpstreamRejectedError,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HOLD_ENDS = NOW + timedelta(seconds=890)
 ADDRESS = Address(
     recipient="Rosa",
     line1="1 rue des Lilas",
@@ -125,6 +118,7 @@ class InMemoryOrdersRepository(OrdersRepository):
 
     def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
         self.sagas = InMemorySagaRepository()
+        self.attempts = InMemoryAttempts()
         self.loads: list[str] = []
         self._clock = clock
         self._histories: dict[str, list[RecordedEvent]] = {}
@@ -163,10 +157,18 @@ class InMemoryOrdersRepository(OrdersRepository):
 
     @override
     def place(
-        self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
+        self,
+        order_id: str,
+        placed: OrderPlaced,
+        *,
+        payment_token: str,
+        due_at: datetime,
+        attempt: Attempt | None = None,
     ) -> Order:
-        if order_id in self._histories:
+        if order_id in self._histories or (attempt and not self.attempts.holds(attempt)):
             raise OrderChangedError(order_id)
+        if attempt:
+            self.attempts.end(attempt)
         self._histories[order_id] = [RecordedEvent(sequence=1, time=self._clock(), event=placed)]
         self.sagas.start(order_id, payment_token=payment_token, due_at=due_at)
         return fold(order_id, self._histories[order_id])
@@ -198,92 +200,3 @@ class RecordingOrchestrator(Orchestrator):
     @override
     def drive(self, order: Order) -> Order:
         return order
-
-
-class FakeUpstream:
-    """An upstream with scripted failures; `calls` are the methods that were called.
-
-    `unavailable` are the methods that fail with ServiceUnavailableError; `rejections` maps
-    methods to the reason of an UpstreamRejectedError.
-    """
-
-    def __init__(self) -> None:
-        self.unavailable: set[str] = set()
-        self.rejections: dict[str, str] = {}
-        self.calls: list[str] = []
-
-    def _called(self, name: str) -> None:
-        self.calls.append(name)
-        if name in self.unavailable:
-            raise ServiceUnavailableError(name)
-        if reason := self.rejections.get(name):
-            raise UpstreamRejectedError(reason)
-
-
-class FakeCatalog(FakeUpstream, Catalog):
-    """A catalog with one product, of which `on_sale` units are left."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.on_sale = 10
-
-    @override
-    def get_offer(self, product: str, quantity: int) -> Offer | None:
-        self._called("get_offer")
-        if product not in (KIBBLE.sku, KIBBLE.product_id):
-            return None
-        return Offer(replace(KIBBLE, quantity=quantity), self.on_sale)
-
-    @override
-    def reserve(self, order_id: str, items: Sequence[Item], *, hold_seconds: int) -> None:
-        self._called("reserve")
-        if items[0].quantity > self.on_sale:
-            raise OutOfStockError([items[0].sku], [self.on_sale])
-
-    @override
-    def commit(self, order_id: str) -> None:
-        self._called("commit")
-
-    @override
-    def release(self, order_id: str) -> None:
-        self._called("release")
-
-
-class FakePromotions(FakeUpstream, Promotions):
-    """Promotions with one code, for ten percent."""
-
-    @override
-    def get_discount(self, promo_code: str, user_id: str, items: Sequence[Item]) -> Decimal:
-        self._called("get_discount")
-        if promo_code != "WELCOME10":
-            raise PromoInvalidError(promo_code, "CODE_UNKNOWN")
-        return sum((item.total for item in items), Decimal(0)) / 10
-
-    @override
-    def redeem(self, order_id: str, promo_code: str, user_id: str) -> None:
-        self._called("redeem")
-
-    @override
-    def release(self, order_id: str, promo_code: str) -> None:
-        self._called("release")
-
-
-class FakePayments(FakeUpstream, Payments):
-    """Payments that are captured, unless `decline_reason` is set; refunds are of `refunded`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.decline_reason = ""
-        self.refunded = Decimal("0.00")
-
-    @override
-    def capture(
-        self, order_id: str, user_id: str, amount: Decimal, currency: str, token: str
-    ) -> Captured | Declined:
-        self._called("capture")
-        return Declined(self.decline_reason) if self.decline_reason else Captured("payment")
-
-    @override
-    def refund(self, order_id: str, reason: str) -> Decimal:
-        self._called("refund")
-        return self.refunded

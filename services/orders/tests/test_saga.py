@@ -9,14 +9,8 @@ from services.orders.domain import Step
 from services.orders.ports import LEASE_DURATION
 from services.orders.saga import RETRY_DELAY, SagaOrchestrator, SagaSteps
 from services.orders.states import OrderStatus, PaymentStatus
-from services.orders.tests.fakes import (
-    FakeCatalog,
-    FakeClock,
-    FakePayments,
-    FakePromotions,
-    InMemoryOrdersRepository,
-    build_placed,
-)
+from services.orders.tests.fakes import FakeClock, InMemoryOrdersRepository, build_placed
+from services.orders.tests.upstreams import FakeCatalog, FakePayments, FakePromotions
 
 
 class World:

@@ -8,18 +8,13 @@ import pytest
 from mamie_rosa.orders.v1 import orders_pb2
 
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
-from services.orders.checkout import Checkout
 from services.orders.decisions import Decisions
 from services.orders.events import PromoRedeemed
+from services.orders.placing.checkout import Checkout
 from services.orders.saga import SagaOrchestrator, SagaSteps
 from services.orders.servicer import OrdersServicer
-from services.orders.tests.fakes import (
-    NOW,
-    FakeCatalog,
-    FakePayments,
-    FakePromotions,
-    InMemoryOrdersRepository,
-)
+from services.orders.tests.fakes import NOW, InMemoryOrdersRepository
+from services.orders.tests.upstreams import FakeCatalog, FakePayments, FakePromotions
 
 SERVICE = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"]
 ADDRESS = orders_pb2.Address(
@@ -60,6 +55,7 @@ class World:
         self._orchestrator = orchestrator
         checkout = Checkout(
             orders=self.orders,
+            attempts=self.orders.attempts,
             catalog=self.catalog,
             promotions=promotions,
             orchestrator=orchestrator,

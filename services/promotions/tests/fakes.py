@@ -47,16 +47,18 @@ class InMemoryPromotionsRepository(PromotionsRepository):
         self._redemptions: dict[str, Redemption] = {}
 
     @override
-    def find(self, code: str, user_id: str = "") -> Usage | None:
+    def find(self, code: str, user_id: str = "", order_id: str = "") -> Usage | None:
         if code not in self._promotions:
             return None
         of_code = [r for r in self._redemptions.values() if r.code == code]
         redeemed = [r for r in of_code if r.state is RedemptionState.REDEEMED]
         by_user = Counter(redemption.user_id for redemption in redeemed)
+        own = self._redemptions.get(order_id.lower())
         return Usage(
             promotion=self._promotions[code],
             used=self._used_before[code] + len(redeemed),
             used_by_user=by_user[user_id],
+            redeemed_by_order=own is not None and own.uses(code, user_id),
         )
 
     @override

@@ -14,8 +14,13 @@ NOT_STARTED = {"valid_from": NOW + timedelta(days=1), "valid_until": NOW + timed
 EXPIRED = {"valid_from": NOW - timedelta(days=2), "valid_until": NOW - timedelta(days=1)}
 
 
-def validate(cart=CART, *, used=0, used_by_user=0, now=NOW, **rules):
-    usage = Usage(promotion=build_promotion(**rules), used=used, used_by_user=used_by_user)
+def validate(cart=CART, *, used=0, used_by_user=0, redeemed_by_order=False, now=NOW, **rules):
+    usage = Usage(
+        promotion=build_promotion(**rules),
+        used=used,
+        used_by_user=used_by_user,
+        redeemed_by_order=redeemed_by_order,
+    )
     return domain.validate(usage, cart, now)
 
 
@@ -136,5 +141,25 @@ def test_every_reason_that_does_not_need_a_cart_has_an_error():
     assert set(domain.REJECTION_ERRORS.values()) == set(domain.CodeRejectedError.__subclasses__())
 
 
-def test_codes_are_normalized_to_upper_case():
-    assert domain.normalize("Welcome10") == "WELCOME10"
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("Welcome10", "WELCOME10"),
+        ("welcome10 ", "WELCOME10"),
+        ("\u3000welcome10\r\n", "WELCOME10"),
+        ("e\u0301te\u0301", "ÉTÉ"),
+        ("straße", "STRASSE"),
+    ],
+)
+def test_a_code_is_normalized_as_people_type_it(typed, code):
+    assert domain.normalize(typed) == domain.normalize(code) == code
+
+
+@pytest.mark.parametrize(
+    "given", [NOT_STARTED, EXPIRED, {"max_uses": 1, "used": 1}, {"max_uses_per_user": 1}]
+)
+def test_the_rules_of_a_code_are_not_judged_again_for_an_order_that_redeemed_it(given):
+    counts = {"used": given.get("used", 1), "used_by_user": 1}
+    rules = {name: value for name, value in given.items() if name not in counts}
+    assert not validate(**rules, **counts).is_valid
+    assert validate(**rules, **counts, redeemed_by_order=True).is_valid

@@ -141,6 +141,29 @@ def test_redeeming_again_changes_nothing_even_when_the_code_has_expired(reposito
     assert counts(repository, "TEN") == (1, 1)
 
 
+def test_a_use_by_an_order_is_found_for_its_customer_until_it_is_released(repository):
+    repository.add(build_promotion(max_uses=1))
+    repository.add(build_promotion("OTHER"))
+    order = new_order()
+
+    def is_redeemed(code="TEN", user_id="alice", order_id=order):
+        return repository.find(code, user_id, order_id).redeemed_by_order
+
+    assert not is_redeemed()
+    repository.redeem(order, "TEN", "alice", NOW)
+    assert is_redeemed()
+    assert is_redeemed(order_id=order.upper())
+    for other in (
+        {"code": "OTHER"},
+        {"user_id": "bob"},
+        {"order_id": new_order()},
+        {"order_id": ""},
+    ):
+        assert not is_redeemed(**other)
+    repository.release(order, "TEN")
+    assert not is_redeemed()
+
+
 @pytest.mark.parametrize(
     ("rules", "uses", "reason"),
     [

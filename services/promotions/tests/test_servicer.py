@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_pb2
 from mamie_rosa.promotions.v1 import promotions_pb2
 
@@ -49,9 +50,11 @@ def validate(promotions, code, caller=ALICE, *, total="100", user_id=""):
     return promotions.call("ValidatePromotion", request, caller)
 
 
-def validate_cart(internal, code, *lines, user_id=ALICE["x-user-id"]):
+def validate_cart(internal, code, *lines, user_id=ALICE["x-user-id"], order_id=""):
     cart = [internal_pb2.CartLine(category=category, amount=amount) for category, amount in lines]
-    request = internal_pb2.ValidatePromoRequest(promo_code=code, user_id=user_id, lines=cart)
+    request = internal_pb2.ValidatePromoRequest(
+        promo_code=code, user_id=user_id, lines=cart, order_id=order_id
+    )
     return internal.call("ValidatePromo", request)
 
 
@@ -220,6 +223,20 @@ def test_a_promotion_with_invalid_fields_is_rejected(promotions, repository, inv
     assert repository.find("SPRING15") is None
 
 
+@pytest.mark.parametrize(
+    "moments",
+    [
+        {"valid_until": Timestamp(seconds=10**15)},
+        {"valid_until": Timestamp(seconds=2**63 - 1)},
+        {"valid_from": Timestamp(seconds=-(10**15))},
+        {"valid_from": Timestamp(nanos=-1)},
+    ],
+)
+def test_a_promotion_whose_moments_are_out_of_range_is_rejected(promotions, moments):
+    answer = promotions.call("CreatePromotion", new(**moments), ADMIN)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_TIMESTAMP")
+
+
 def test_a_cart_is_validated_line_by_line(internal):
     answer = validate_cart(internal, "toys", ("dog-food", "25.80"), ("toys", "9.95")).response
     assert answer == internal_pb2.ValidatePromoResponse(
@@ -235,6 +252,59 @@ def test_a_cart_without_the_codes_category_answers_the_reason(internal):
         discount_amount="0.00",
         final_total="25.80",
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("ONCE", "CODE_ALREADY_USED"), ("LAST", "CODE_EXHAUSTED")]
+)
+def test_a_code_applies_to_the_order_that_redeemed_it_and_to_no_other(internal, code, reason):
+    cart = [("toys", "10.00")]
+    redeem(internal, code)
+    own = validate_cart(internal, code, *cart, order_id=ORDER.upper()).response
+    assert (own.is_valid, own.discount_amount) == (True, "1.00")
+    for order_id in (OTHER, ""):
+        answer = validate_cart(internal, code, *cart, order_id=order_id).response
+        assert (answer.is_valid, answer.reason) == (False, reason)
+
+
+def test_a_released_code_applies_to_its_order_only_by_the_rules(internal):
+    redeem(internal, "LAST")
+    release(internal, "LAST")
+    redeem(internal, "LAST", OTHER)
+    answer = validate_cart(internal, "LAST", ("toys", "10.00"), order_id=ORDER).response
+    assert answer.reason == "CODE_EXHAUSTED"
+
+
+def test_the_cart_of_an_order_that_redeemed_the_code_is_still_judged(internal):
+    redeem(internal, "TOYS")
+    answer = validate_cart(internal, "TOYS", ("dog-food", "10.00"), order_id=ORDER).response
+    assert answer.reason == "CATEGORY_NOT_IN_CART"
+
+
+@pytest.mark.parametrize("typed", ["ten ", "\u00a0TEN\t", "\nten"])
+def test_blanks_around_a_code_do_not_matter(promotions, internal, typed):
+    assert validate(promotions, typed).response.is_valid
+    assert validate_cart(internal, typed, ("toys", "10.00")).response.is_valid
+    request = promotions_pb2.GetPromotionRequest(code=typed)
+    assert promotions.call("GetPromotion", request, ALICE).response.code == "TEN"
+    assert redeem(internal, typed).code == grpc.StatusCode.OK
+    assert release(internal, typed).code == grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("typed", ["ß" * 40, "ΐ" * 40, "e\u0301" * 20, " "])
+def test_a_code_that_cannot_exist_is_unknown_also_when_upper_case_is_longer(
+    promotions, internal, typed
+):
+    assert validate(promotions, typed).response.reason == "CODE_UNKNOWN"
+    for code in (typed, typed.upper()):
+        answer = validate_cart(internal, code, ("toys", "10.00")).response
+        assert answer.reason == "CODE_UNKNOWN"
+        assert redeem(internal, code).reason == "CODE_UNKNOWN"
+
+
+def test_a_code_is_validated_for_the_largest_line_that_an_order_may_have(internal):
+    answer = validate_cart(internal, "TEN", ("toys", "999999990.00")).response
+    assert answer.discount_amount == "99999999.00"
 
 
 def test_repeated_redemptions_of_one_order_count_once(promotions, internal):

@@ -26,13 +26,8 @@ from services.orders.reconciliation.tests.fakes import (
     compensated,
     purchased,
 )
-from services.orders.tests.fakes import (
-    NOW,
-    FakeCatalog,
-    FakeClock,
-    FakePayments,
-    FakePromotions,
-)
+from services.orders.tests.fakes import NOW, FakeClock
+from services.orders.tests.upstreams import FakeCatalog, FakePayments, FakePromotions
 
 
 def order_id(number):
