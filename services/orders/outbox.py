@@ -15,7 +15,7 @@ from typing_extensions import override
 from services.common.clock import Clock, utc_now
 from services.common.messaging.events import CloudEvent
 from services.common.messaging.relay import Outbox
-from services.orders.store import open_database, translate_errors
+from services.orders.store import open_database, store_call
 
 LOCK_DURATION = timedelta(seconds=3)
 
@@ -30,11 +30,11 @@ class MongoOutbox(Outbox):
     @override
     @contextmanager
     def take(self, limit: int) -> Iterator[Sequence[CloudEvent]]:
-        with translate_errors():
+        with store_call():
             taken = self._oldest(limit) if self._has_events() and self._lock() else []
         yield [_to_event(document) for document in taken]
         if taken:
-            with translate_errors():
+            with store_call():
                 ids = [document["_id"] for document in taken]
                 self._database.outbox.delete_many({"_id": {"$in": ids}})
                 self._unlock()

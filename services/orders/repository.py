@@ -25,7 +25,7 @@ from services.orders.events import Event, OrderPlaced, RecordedEvent
 from services.orders.integration_events import to_integration_event
 from services.orders.placing.attempts import end_attempt
 from services.orders.ports import Attempt, OrdersRepository, SagaRepository
-from services.orders.store import open_database, run_transaction, translate_errors
+from services.orders.store import open_database, run_transaction, store_call
 
 Result = TypeVar("Result")
 
@@ -66,7 +66,7 @@ class MongoOrdersRepository(OrdersRepository):
     @override
     def list_by_user(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
         by_user = {"user_id": user_id}
-        with translate_errors():
+        with store_call():
             total = self._database.orders.count_documents(by_user)
             newest_first = self._database.orders.find(by_user, {"_id": 1}).sort(
                 [("created_at", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
@@ -82,7 +82,7 @@ class MongoOrdersRepository(OrdersRepository):
             "data.user_id": user_id,
             "data.items.product_id": product_id,
         }
-        with translate_errors():
+        with store_call():
             ids = self._database.events.distinct("order_id", placed)
         return [fold(order_id, history) for order_id, history in self._histories(ids).items()]
 
@@ -132,13 +132,13 @@ class MongoOrdersRepository(OrdersRepository):
 
     def ping(self) -> None:
         """Raise StoreUnavailableError when the store does not answer."""
-        with translate_errors():
+        with store_call():
             self._client.admin.command("ping")
 
     def _histories(self, order_ids: Sequence[str]) -> dict[str, list[RecordedEvent]]:
         histories: dict[str, list[RecordedEvent]] = {}
         wanted = {"order_id": {"$in": list(order_ids)}}
-        with translate_errors():
+        with store_call():
             found = self._database.events.find(wanted).sort([("order_id", 1), ("sequence", 1)])
             for document in found:
                 recorded = codec.from_document(document)
@@ -181,7 +181,7 @@ class MongoSagaRepository(SagaRepository):
 
     @override
     def payment_token(self, order_id: str) -> str:
-        with translate_errors():
+        with store_call():
             saga = self._sagas.find_one({"_id": order_id}, {"payment_token": 1})
         return (saga or {}).get("payment_token", "")
 
@@ -192,12 +192,12 @@ class MongoSagaRepository(SagaRepository):
     @override
     def extend_leases(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
         not_complete = {"_id": {"$in": list(order_ids)}, "due_at": {"$ne": None}}
-        with translate_errors():
+        with store_call():
             self._sagas.update_many(not_complete, {"$set": {"due_at": due_at}})
 
     @override
     def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
-        with translate_errors():
+        with store_call():
             saga: Any = self._sagas.find_one_and_update(
                 {"due_at": {"$lte": now}},
                 {"$set": {"due_at": due_at}},
@@ -207,7 +207,7 @@ class MongoSagaRepository(SagaRepository):
         return saga and saga["_id"]
 
     def _update(self, order_id: str, change: dict[str, Any]) -> None:
-        with translate_errors():
+        with store_call():
             self._sagas.update_one({"_id": order_id}, change)
 
 

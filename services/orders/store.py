@@ -11,6 +11,7 @@ from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from services.common.context import current
 from services.common.errors import StoreUnavailableError
 from services.orders.events import OrderPlaced
 
@@ -21,6 +22,7 @@ DURABLE = ReadConcern("majority")
 """Reads nothing that a crash or a failover can undo; what follows from it cannot be undone."""
 SNAPSHOT = ReadConcern("snapshot")
 TIMEOUT_MS = 3_000
+TRANSIENT_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult")
 ATTEMPTS_RETENTION_SECONDS = 60
 
 
@@ -73,18 +75,47 @@ def run_transaction(
 ) -> Result:
     """Run `write` in a transaction, journaled by a majority, and return its result.
 
-    The driver repeats `write` after a transient conflict.
+    The driver repeats `write` after a transient conflict, within the time of one call.
     """
-    with translate_errors(), client.start_session() as session:
+    with store_call(), client.start_session() as session:
         return session.with_transaction(write, read_concern=SNAPSHOT, write_concern=MAJORITY)
 
 
 @contextmanager
+def store_call() -> Iterator[None]:
+    """Bound the operations inside the block to what remains of the call's deadline.
+
+    All of them together take at most TIMEOUT_MS. None is begun when the deadline is over: what a
+    caller no longer waits for is not done. Errors are translated; not for generators, whose
+    blocks would bound what their readers do.
+    """
+    seconds = TIMEOUT_MS / 1_000
+    remaining = current().remaining_seconds()
+    if remaining is not None:
+        seconds = min(seconds, remaining)
+    if seconds <= 0:
+        raise StoreUnavailableError
+    with translate_errors(), pymongo.timeout(seconds):
+        yield
+
+
+@contextmanager
 def translate_errors() -> Iterator[None]:
-    """Translate the driver's connection errors and timeouts to StoreUnavailableError."""
+    """Translate the driver's connection errors and timeouts to StoreUnavailableError.
+
+    So are transactions that conflict for too long, or whose outcome is unknown.
+    """
     try:
         yield
     except mongo_errors.PyMongoError as error:
-        if isinstance(error, mongo_errors.ConnectionFailure) or error.timeout:
+        if _is_unavailable(error):
             raise StoreUnavailableError from error
         raise
+
+
+def _is_unavailable(error: mongo_errors.PyMongoError) -> bool:
+    return (
+        isinstance(error, mongo_errors.ConnectionFailure)
+        or error.timeout
+        or any(map(error.has_error_label, TRANSIENT_LABELS))
+    )

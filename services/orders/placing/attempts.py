@@ -21,7 +21,7 @@ from services.common.clock import NewId, new_id
 from services.common.errors import UnprocessableError
 from services.orders.errors import OrderChangedError, recall_refusal
 from services.orders.ports import Attempt, Attempts
-from services.orders.store import open_database, translate_errors
+from services.orders.store import open_database, store_call
 
 LEASE_DURATION = timedelta(seconds=5)
 REFUSAL_RETENTION = timedelta(seconds=30)
@@ -55,7 +55,7 @@ class MongoAttempts(Attempts):
             "until": _after(self._lease),
         }
         try:
-            with translate_errors():
+            with store_call():
                 stored: Any = self._attempts.find_one_and_update(
                     {"_id": order_id},
                     [{"$replaceWith": {"$cond": [_is_free(fingerprint), taken, "$$ROOT"]}}],
@@ -70,7 +70,7 @@ class MongoAttempts(Attempts):
 
     @override
     def end(self, attempt: Attempt) -> None:
-        with translate_errors():
+        with store_call():
             self._attempts.delete_one(_own(attempt))
 
     @override
@@ -85,7 +85,7 @@ class MongoAttempts(Attempts):
             "refusal": {"$literal": facts},
             "until": _after(self._refusal_retention),
         }
-        with translate_errors():
+        with store_call():
             return self._durable.update_one(_own(attempt), [{"$set": change}]).matched_count == 1
 
 

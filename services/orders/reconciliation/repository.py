@@ -33,7 +33,7 @@ from services.orders.reconciliation.records import (
     Source,
 )
 from services.orders.repository import index_document, saga_document
-from services.orders.store import open_database, run_transaction, translate_errors
+from services.orders.store import open_database, run_transaction, store_call, translate_errors
 
 SUBJECT = "reconciliation"
 MAX_DISCREPANCIES_PER_EVENT = 100
@@ -136,18 +136,18 @@ class MongoReconciliationRepository(ReconciliationRepository):
 
     def _insert_if_missing(self, collection: str, document: dict[str, Any]) -> None:
         one = {"_id": document["_id"]}
-        with translate_errors():
+        with store_call():
             self._database[collection].update_one(one, {"$setOnInsert": document}, upsert=True)
 
     def _set_due(self, order_id: str, *, before: datetime | None, after: datetime | None) -> None:
         """Change when a saga is due, unless another writer has changed it."""
         one = {"_id": order_id, "due_at": before}
-        with translate_errors():
+        with store_call():
             self._database.sagas.update_one(one, {"$set": {"due_at": after}})
 
     @override
     def count_unpublished(self, *, before: datetime) -> int:
-        with translate_errors():
+        with store_call():
             return self._database.outbox.count_documents({"time": {"$lt": before}})
 
     @override
@@ -196,7 +196,7 @@ class MongoReconciliationRepository(ReconciliationRepository):
     def acquire_lock(self, *, now: datetime, until: datetime) -> str | None:
         free = {"_id": SUBJECT, "until": {"$lte": now}}
         try:
-            with translate_errors():
+            with store_call():
                 lock: Any = self._database.locks.find_one_and_update(
                     free,
                     {"$set": {"until": until}},
@@ -210,7 +210,7 @@ class MongoReconciliationRepository(ReconciliationRepository):
     @override
     def save_progress(self, next_order_id: str, *, until: datetime) -> None:
         change = {"$set": {"until": until, "following": next_order_id}}
-        with translate_errors():
+        with store_call():
             self._database.locks.update_one({"_id": SUBJECT}, change)
 
 

@@ -256,13 +256,3 @@ def test_an_abandoned_transaction_blocks_an_order_for_seconds_only(client, clock
 
     after = eventually(append, seconds=8)
     assert after.status is states.OrderStatus.PAYMENT_PROCESSING
-
-
-@pytest.mark.integration
-def test_an_unavailable_store_is_reported(monkeypatch):
-    monkeypatch.setattr(store, "TIMEOUT_MS", 200)
-    with (
-        store.connect("mongodb://127.0.0.1:1/none?replicaSet=rs0") as client,
-        pytest.raises(StoreUnavailableError),
-    ):
-        MongoOrdersRepository(client).find("o")
