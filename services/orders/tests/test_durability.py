@@ -14,7 +14,8 @@ URL = "mongodb://127.0.0.1:1/none"
 
 
 def test_every_repository_reads_and_writes_with_a_majority():
-    with pymongo.MongoClient(URL, connect=False) as client:
+    client: pymongo.MongoClient = pymongo.MongoClient(URL, connect=False)
+    with client:
         for repository in (MongoOrdersRepository, MongoOutbox, MongoReconciliationRepository):
             database = repository(client)._database
             assert database.read_concern.level == "majority"

@@ -1,6 +1,7 @@
 """What a store that is unavailable costs a call."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -8,13 +9,13 @@ from services.common.context import CallContext, use
 from services.common.errors import StoreUnavailableError
 from services.orders import store
 from services.orders.repository import MongoOrdersRepository
-from services.orders.tests.fakes import NOW, build_placed
+from services.orders.tests.fakes import build_placed
 
 pytestmark = pytest.mark.integration
 
 
 def place(orders, order_id="o"):
-    return orders.place(order_id, build_placed(), payment_token="t", due_at=NOW)
+    return orders.place(order_id, build_placed(), payment_token="t")
 
 
 @pytest.fixture
@@ -62,3 +63,14 @@ def test_a_conflict_that_outlives_the_call_is_an_unavailable_store(client, monke
         with pytest.raises(StoreUnavailableError):
             place(orders, "o")
         other.abort_transaction()
+
+
+def test_the_clock_of_the_store_is_right_whatever_the_wall_clock_of_the_instance_says(
+    client, monkeypatch
+):
+    clock = store.StoreClock(client)
+    before = datetime.now(UTC)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    first, second = clock.now(), clock.now()
+    assert timedelta(0) < second - first < timedelta(seconds=1)
+    assert abs(first - before) < timedelta(seconds=2)
