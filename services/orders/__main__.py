@@ -6,6 +6,7 @@ from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc
 
 from services.common import runtime
+from services.common.clock import Clock
 from services.common.mesh.breaker import CircuitBreaker
 from services.common.mesh.channels import Mesh
 from services.common.messaging.relay import OutboxRelay
@@ -56,13 +57,13 @@ def serve(config: OrdersConfig) -> None:
     """Wire the service and serve until it is stopped."""
     client = connect(config.store_url)
     orders = MongoOrdersRepository(client)
-    reconciliation = MongoReconciliationRepository(client)
+    reconciliation = MongoReconciliationRepository(client, clock=orders.store_clock.now)
     mesh = runtime.open_mesh(MANIFEST, config.service)
     upstreams = Upstreams(mesh)
     orchestrator = build_orchestrator(config, orders, MongoSagaRepository(client), upstreams)
     checkout = build_checkout(config, orders, MongoAttempts(client), upstreams, orchestrator)
     decisions = Decisions(orders=orders, orchestrator=orchestrator)
-    reconciler = build_reconciler(mesh, reconciliation, upstreams)
+    reconciler = build_reconciler(mesh, reconciliation, upstreams, orders.store_clock.now)
     runtime.serve(
         name=MANIFEST.name,
         config=config.service,
@@ -98,7 +99,11 @@ def build_orchestrator(
         sagas=sagas,
     )
     return SagaOrchestrator(
-        orders=orders, sagas=sagas, steps=steps, instance=config.service.instance
+        orders=orders,
+        sagas=sagas,
+        steps=steps,
+        instance=config.service.instance,
+        clock=orders.store_clock.now,
     )
 
 
@@ -121,7 +126,10 @@ def build_checkout(
 
 
 def build_reconciler(
-    mesh: Mesh, repository: MongoReconciliationRepository, upstreams: Upstreams
+    mesh: Mesh,
+    repository: MongoReconciliationRepository,
+    upstreams: Upstreams,
+    clock: Clock,
 ) -> Reconciler:
     """Build the reconciler of this service's store with those of the upstreams."""
     repairs = RepairActions(
@@ -131,7 +139,7 @@ def build_reconciler(
         repository=repository,
     )
     sources = [*repository.sources, *build_sources(mesh)]
-    return Reconciler(sources=sources, repairs=repairs, repository=repository)
+    return Reconciler(sources=sources, repairs=repairs, repository=repository, clock=clock)
 
 
 def build_reconciliation_worker(

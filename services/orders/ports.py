@@ -169,23 +169,28 @@ class OrdersRepository(Protocol):
         placed: OrderPlaced,
         *,
         payment_token: str,
-        due_at: datetime,
+        lease: timedelta = LEASE_DURATION,
         attempt: Attempt | None = None,
     ) -> Order:
-        """Store a new order whose lease ends at `due_at`, and end the attempt.
+        """Store a new order under a lease, and end the attempt.
 
         OrderChangedError if the order exists, or if the attempt was taken over.
         """
 
-    def append(self, order: Order, events: Sequence[Event], *, due_at: datetime) -> Order:
-        """Append events to an order, extend its lease to `due_at`, and return it.
+    def append(
+        self, order: Order, events: Sequence[Event], *, lease: timedelta = LEASE_DURATION
+    ) -> Order:
+        """Append events to an order, extend its lease, and return it.
 
         OrderChangedError when the order has events that `order` has not.
         """
 
 
 class SagaRepository(Protocol):
-    """Stores the leases of the orders whose saga is not complete, and what was tried."""
+    """Stores the leases of the orders whose saga is not complete, and what was tried.
+
+    Leases begin and end by the clock of the store, the only one that all instances share.
+    """
 
     def record_step(self, order_id: str, step: Step, *, instance: str, now: datetime) -> None:
         """Record that an instance is about to execute a step."""
@@ -193,14 +198,17 @@ class SagaRepository(Protocol):
     def payment_token(self, order_id: str) -> str:
         """Return the token to pay an order with; empty once its saga is complete."""
 
-    def postpone(self, order_id: str, *, due_at: datetime, cause: str) -> None:
-        """Give up the lease of an order; any instance may claim the order from `due_at`."""
+    def postpone(self, order_id: str, *, delay: timedelta, cause: str) -> None:
+        """Give up the lease of an order; after a delay any instance may claim the order.
 
-    def extend_leases(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
-        """Extend the leases of orders to `due_at`."""
+        An order that is at rest meanwhile stays at rest.
+        """
 
-    def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
-        """Lease an order whose lease ran out, until `due_at`; return its id, None without one."""
+    def extend_leases(self, order_ids: Sequence[str], *, lease: timedelta = LEASE_DURATION) -> None:
+        """Extend the leases of orders from now on."""
+
+    def claim_due(self, *, lease: timedelta = LEASE_DURATION) -> str | None:
+        """Lease an order whose lease ran out; return its id, None without one."""
 
 
 # The saga --------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -36,7 +36,6 @@ from services.orders.events import (
     StockReleased,
 )
 from services.orders.ports import (
-    LEASE_DURATION,
     Captured,
     Catalog,
     Orchestrator,
@@ -192,7 +191,7 @@ class SagaOrchestrator(Orchestrator):
         try:
             self._sagas.record_step(order_id, step, instance=self._instance, now=self._clock())
             events = self._steps.execute(step, order)
-            after = self._orders.append(order, events, due_at=self._lease_end())
+            after = self._orders.append(order, events)
         except OrderChangedError:  # whoever changed it drives it on
             log.info("saga_superseded", order_id=order_id, step=step)
             return None
@@ -207,7 +206,7 @@ class SagaOrchestrator(Orchestrator):
 
     def _postpone(self, order_id: str, step: Step, cause: str) -> None:
         log.warning("saga_step_postponed", order_id=order_id, step=step, cause=cause)
-        self._sagas.postpone(order_id, due_at=self._clock() + RETRY_DELAY, cause=cause)
+        self._sagas.postpone(order_id, delay=RETRY_DELAY, cause=cause)
 
     def _schedule(self, order_id: str, load: Callable[[], Order], call: CallContext) -> None:
         """Drive an order in the background, unless this instance does so already."""
@@ -238,19 +237,16 @@ class SagaOrchestrator(Orchestrator):
             with self._lock:
                 self._driving.discard(order_id)
 
-    def _lease_end(self) -> datetime:
-        return self._clock() + LEASE_DURATION
-
     def _extend_leases(self) -> None:
         with self._lock:
             driving = list(self._driving)
         if driving:
-            self._sagas.extend_leases(driving, due_at=self._lease_end())
+            self._sagas.extend_leases(driving)
 
     def _take_over(self) -> None:
         """Drive the orders that are due: their instance died, or their retry delay is over."""
         while not self._stopping.is_set() and self._has_capacity():
-            order_id = self._sagas.claim_due(now=self._clock(), due_at=self._lease_end())
+            order_id = self._sagas.claim_due()
             if order_id is None:
                 return
             call = CallContext(request_id=order_id)

@@ -21,7 +21,7 @@ from services.common.clock import NewId, new_id
 from services.common.errors import UnprocessableError
 from services.orders.errors import OrderChangedError, recall_refusal
 from services.orders.ports import Attempt, Attempts
-from services.orders.store import open_database, translate_errors
+from services.orders.store import after, open_database, store_call
 
 LEASE_DURATION = timedelta(seconds=5)
 REFUSAL_RETENTION = timedelta(seconds=30)
@@ -52,10 +52,10 @@ class MongoAttempts(Attempts):
             "_id": order_id,
             "token": wanted.token,
             "fingerprint": fingerprint,
-            "until": _after(self._lease),
+            "until": after(self._lease),
         }
         try:
-            with translate_errors():
+            with store_call():
                 stored: Any = self._attempts.find_one_and_update(
                     {"_id": order_id},
                     [{"$replaceWith": {"$cond": [_is_free(fingerprint), taken, "$$ROOT"]}}],
@@ -70,7 +70,7 @@ class MongoAttempts(Attempts):
 
     @override
     def end(self, attempt: Attempt) -> None:
-        with translate_errors():
+        with store_call():
             self._attempts.delete_one(_own(attempt))
 
     @override
@@ -83,9 +83,9 @@ class MongoAttempts(Attempts):
         change = {
             "token": None,
             "refusal": {"$literal": facts},
-            "until": _after(self._refusal_retention),
+            "until": after(self._refusal_retention),
         }
-        with translate_errors():
+        with store_call():
             return self._durable.update_one(_own(attempt), [{"$set": change}]).matched_count == 1
 
 
@@ -99,11 +99,6 @@ def end_attempt(
 
 def _own(attempt: Attempt) -> dict[str, str]:
     return {"_id": attempt.order_id, "token": attempt.token}
-
-
-def _after(duration: timedelta) -> dict[str, Any]:
-    """Build the expression of a moment on the server's clock."""
-    return {"$add": ["$$NOW", duration // timedelta(milliseconds=1)]}
 
 
 def _is_free(fingerprint: str) -> dict[str, Any]:

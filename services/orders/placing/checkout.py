@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from services.common.clock import Clock, NewId, new_id, utc_now
+from services.common.clock import NewId, new_id
 from services.common.context import current
 from services.common.errors import (
     MamieRosaError,
@@ -30,7 +30,6 @@ from services.orders.errors import (
 )
 from services.orders.events import Address, Item, OrderPlaced
 from services.orders.ports import (
-    LEASE_DURATION,
     Attempt,
     Attempts,
     Catalog,
@@ -84,7 +83,6 @@ class Checkout:
         promotions: Promotions,
         orchestrator: Orchestrator,
         hold_seconds: int,
-        clock: Clock = utc_now,
         new_id: NewId = new_id,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -94,7 +92,6 @@ class Checkout:
         self._promotions = promotions
         self._orchestrator = orchestrator
         self._hold_seconds = hold_seconds
-        self._clock = clock
         self._new_id = new_id
         self._sleep = sleep
         self._executor = ThreadPoolExecutor(PARALLEL_CALLS, "verify-stock")
@@ -170,13 +167,11 @@ class Checkout:
     def _store(
         self, order_id: str, placed: OrderPlaced, cart: Cart, attempt: Attempt | None
     ) -> Order:
-        due_at = self._clock() + LEASE_DURATION
         try:
             order = self._orders.place(
                 order_id,
                 placed,
                 payment_token=cart.payment_token,
-                due_at=due_at,
                 attempt=attempt,
             )
         except OrderChangedError:  # a repeat of this request has taken over

@@ -204,13 +204,11 @@ class ReconciliationJob:
         reconcile: Callable[[str], Report],
         repository: ReconciliationRepository,
         batches_per_run: int = BATCHES_PER_RUN,
-        clock: Clock = utc_now,
         new_id: NewId = new_id,
     ) -> None:
         self._reconcile = reconcile
         self._repository = repository
         self._batches_per_run = batches_per_run
-        self._clock = clock
         self._new_id = new_id
 
     def run(self) -> None:
@@ -222,14 +220,13 @@ class ReconciliationJob:
                 log.warning("reconciliation_interrupted", reason=error.reason, **error.metadata)
 
     def _run(self) -> None:
-        now = self._clock()
-        first = self._repository.acquire_lock(now=now, until=now + LOCK_DURATION)
+        first = self._repository.acquire_lock(LOCK_DURATION)
         if first is None:
             return
         for _ in range(self._batches_per_run):
             report = self._reconcile(first)
             first = report.next_order_id
-            self._repository.save_progress(first, until=self._clock() + LOCK_DURATION)
+            has_lock = self._repository.save_progress(first, LOCK_DURATION)
             log.info("orders_reconciled", checked=report.checked_count, found=len(report.findings))
-            if not first:
+            if not first or not has_lock:
                 return

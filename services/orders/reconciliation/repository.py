@@ -7,14 +7,13 @@ the lock `reconciliation` has its end, and the order with which the next run beg
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
 
 import pymongo
 from mamie_rosa.events.v1 import events_pb2
-from pymongo import errors as mongo_errors
 from pymongo.client_session import ClientSession
 from typing_extensions import override
 
@@ -33,7 +32,7 @@ from services.orders.reconciliation.records import (
     Source,
 )
 from services.orders.repository import index_document, saga_document
-from services.orders.store import open_database, run_transaction, translate_errors
+from services.orders.store import Lock, open_database, run_transaction, store_call, translate_errors
 
 SUBJECT = "reconciliation"
 MAX_DISCREPANCIES_PER_EVENT = 100
@@ -68,14 +67,17 @@ class ReconciliationRepository(Protocol):
         Publishes and returns those that are new. An empty `next_order_id` is after all orders.
         """
 
-    def acquire_lock(self, *, now: datetime, until: datetime) -> str | None:
-        """Lock out other instances until a moment.
+    def acquire_lock(self, duration: timedelta) -> str | None:
+        """Lock out other instances for a time.
 
         Returns the order with which to begin, None when another instance has the lock.
         """
 
-    def save_progress(self, next_order_id: str, *, until: datetime) -> None:
-        """Save the order with which the next run begins, and extend the lock."""
+    def save_progress(self, next_order_id: str, duration: timedelta) -> bool:
+        """Save the order with which the next run begins, and extend the lock.
+
+        False, without an effect, when another instance has the lock meanwhile.
+        """
 
 
 class MongoReconciliationRepository(ReconciliationRepository):
@@ -88,6 +90,7 @@ class MongoReconciliationRepository(ReconciliationRepository):
         self._database = open_database(client)
         self._clock = clock
         self._new_id = new_id
+        self._lock = Lock(self._database, SUBJECT)
 
     @property
     def sources(self) -> Sequence[Source]:
@@ -136,18 +139,18 @@ class MongoReconciliationRepository(ReconciliationRepository):
 
     def _insert_if_missing(self, collection: str, document: dict[str, Any]) -> None:
         one = {"_id": document["_id"]}
-        with translate_errors():
+        with store_call():
             self._database[collection].update_one(one, {"$setOnInsert": document}, upsert=True)
 
     def _set_due(self, order_id: str, *, before: datetime | None, after: datetime | None) -> None:
         """Change when a saga is due, unless another writer has changed it."""
         one = {"_id": order_id, "due_at": before}
-        with translate_errors():
+        with store_call():
             self._database.sagas.update_one(one, {"$set": {"due_at": after}})
 
     @override
     def count_unpublished(self, *, before: datetime) -> int:
-        with translate_errors():
+        with store_call():
             return self._database.outbox.count_documents({"time": {"$lt": before}})
 
     @override
@@ -193,25 +196,13 @@ class MongoReconciliationRepository(ReconciliationRepository):
         return counter["sequence"]
 
     @override
-    def acquire_lock(self, *, now: datetime, until: datetime) -> str | None:
-        free = {"_id": SUBJECT, "until": {"$lte": now}}
-        try:
-            with translate_errors():
-                lock: Any = self._database.locks.find_one_and_update(
-                    free,
-                    {"$set": {"until": until}},
-                    upsert=True,
-                    return_document=pymongo.ReturnDocument.AFTER,
-                )
-        except mongo_errors.DuplicateKeyError:
-            return None
-        return lock.get("following", "")
+    def acquire_lock(self, duration: timedelta) -> str | None:
+        lock = self._lock.acquire(duration)
+        return None if lock is None else str(lock.get("following", ""))
 
     @override
-    def save_progress(self, next_order_id: str, *, until: datetime) -> None:
-        change = {"$set": {"until": until, "following": next_order_id}}
-        with translate_errors():
-            self._database.locks.update_one({"_id": SUBJECT}, change)
+    def save_progress(self, next_order_id: str, duration: timedelta) -> bool:
+        return self._lock.extend(duration, following=next_order_id)
 
 
 def _to_order(order_id: str, documents: Sequence[dict[str, Any]]) -> Order | BrokenHistory:

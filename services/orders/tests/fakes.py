@@ -15,6 +15,7 @@ from services.orders.errors import (
 from services.orders.events import Address, Event, Item, OrderPlaced, RecordedEvent
 from services.orders.placing.tests.fakes import InMemoryAttempts
 from services.orders.ports import (
+    LEASE_DURATION,
     Attempt,
     Orchestrator,
     OrdersRepository,
@@ -72,7 +73,8 @@ class FakeClock:
 class InMemorySagaRepository(SagaRepository):
     """Leases and tokens in dictionaries; `steps` are those that were recorded."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
+        self._clock = clock
         self.steps: list[Step] = []
         self._due: dict[str, datetime | None] = {}
         self._tokens: dict[str, str] = {}
@@ -86,30 +88,31 @@ class InMemorySagaRepository(SagaRepository):
         return self._tokens.get(order_id, "")
 
     @override
-    def postpone(self, order_id: str, *, due_at: datetime, cause: str) -> None:
-        self._due[order_id] = due_at
+    def postpone(self, order_id: str, *, delay: timedelta, cause: str) -> None:
+        self.extend_leases([order_id], lease=delay)
 
     @override
-    def extend_leases(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
+    def extend_leases(self, order_ids: Sequence[str], *, lease: timedelta = LEASE_DURATION) -> None:
         for order_id in order_ids:
             if self._due.get(order_id) is not None:
-                self._due[order_id] = due_at
+                self._due[order_id] = self._clock() + lease
 
     @override
-    def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
+    def claim_due(self, *, lease: timedelta = LEASE_DURATION) -> str | None:
+        now = self._clock()
         waiting = {order_id: due for order_id, due in self._due.items() if due and due <= now}
         if not waiting:
             return None
         first = min(waiting, key=lambda order_id: waiting[order_id])
-        self._due[first] = due_at
+        self._due[first] = now + lease
         return first
 
-    def start(self, order_id: str, *, payment_token: str, due_at: datetime) -> None:
-        self._due[order_id], self._tokens[order_id] = due_at, payment_token
+    def start(self, order_id: str, *, payment_token: str, lease: timedelta) -> None:
+        self._due[order_id], self._tokens[order_id] = self._clock() + lease, payment_token
 
-    def update(self, order_id: str, *, due_at: datetime | None) -> None:
-        self._due[order_id] = due_at
-        if due_at is None:
+    def update(self, order_id: str, *, lease: timedelta | None) -> None:
+        self._due[order_id] = None if lease is None else self._clock() + lease
+        if lease is None:
             self._tokens[order_id] = ""
 
 
@@ -117,7 +120,7 @@ class InMemoryOrdersRepository(OrdersRepository):
     """Histories in a dictionary; `loads` are the ids of the orders that were read."""
 
     def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
-        self.sagas = InMemorySagaRepository()
+        self.sagas = InMemorySagaRepository(clock)
         self.attempts = InMemoryAttempts()
         self.loads: list[str] = []
         self._clock = clock
@@ -162,7 +165,7 @@ class InMemoryOrdersRepository(OrdersRepository):
         placed: OrderPlaced,
         *,
         payment_token: str,
-        due_at: datetime,
+        lease: timedelta = LEASE_DURATION,
         attempt: Attempt | None = None,
     ) -> Order:
         if order_id in self._histories or (attempt and not self.attempts.holds(attempt)):
@@ -170,11 +173,13 @@ class InMemoryOrdersRepository(OrdersRepository):
         if attempt:
             self.attempts.end(attempt)
         self._histories[order_id] = [RecordedEvent(sequence=1, time=self._clock(), event=placed)]
-        self.sagas.start(order_id, payment_token=payment_token, due_at=due_at)
+        self.sagas.start(order_id, payment_token=payment_token, lease=lease)
         return fold(order_id, self._histories[order_id])
 
     @override
-    def append(self, order: Order, events: Sequence[Event], *, due_at: datetime) -> Order:
+    def append(
+        self, order: Order, events: Sequence[Event], *, lease: timedelta = LEASE_DURATION
+    ) -> Order:
         history = self._histories[order.order_id]
         if len(history) != order.sequence:
             raise OrderChangedError(order.order_id)
@@ -183,7 +188,7 @@ class InMemoryOrdersRepository(OrdersRepository):
             history.append(RecordedEvent(sequence=sequence, time=now, event=event))
         after = fold(order.order_id, history)
         is_complete = next_step(after, now) is None
-        self.sagas.update(order.order_id, due_at=None if is_complete else due_at)
+        self.sagas.update(order.order_id, lease=None if is_complete else lease)
         return after
 
 

@@ -40,13 +40,11 @@ class World:
         )
 
     def place(self, **changes) -> domain.Order:
-        due_at = self.clock() + LEASE_DURATION
         placed = build_placed(**changes)
-        return self.orders.place("o", placed, payment_token="tok_ok", due_at=due_at)
+        return self.orders.place("o", placed, payment_token="tok_ok")
 
     def claim_due(self) -> domain.Order | None:
-        due_at = self.clock() + LEASE_DURATION
-        order_id = self.sagas.claim_due(now=self.clock(), due_at=due_at)
+        order_id = self.sagas.claim_due()
         return self.orders.load(order_id) if order_id else None
 
     def types(self) -> list[str]:
@@ -192,7 +190,7 @@ def test_an_instance_stops_driving_an_order_that_another_one_cancelled(world):
     def cancel_meanwhile(*_args):
         order = world.orders.load("o")
         events = domain.cancel(order, "changed my mind")
-        cancelled = world.orders.append(order, events, due_at=world.clock())
+        cancelled = world.orders.append(order, events)
         world.orchestrator("orders-2").drive(cancelled)
 
     world.promotions.redeem = cancel_meanwhile

@@ -60,9 +60,8 @@ class World:
             promotions=promotions,
             orchestrator=orchestrator,
             hold_seconds=900,
-            clock=lambda: NOW,
         )
-        decisions = Decisions(orders=self.orders, orchestrator=orchestrator, clock=lambda: NOW)
+        decisions = Decisions(orders=self.orders, orchestrator=orchestrator)
         servicer = OrdersServicer(orders=self.orders, checkout=checkout, decisions=decisions)
         self.server = InMemoryServer(SERVICE, servicer)
 
@@ -229,10 +228,10 @@ def test_a_cancel_loads_the_order_twice_after_a_conflict(world):
     order_id = world.call("CreateOrder", CART).response.order_id
     append, conflicts = world.orders.append, iter([True])
 
-    def append_after_another_writer(order, events, *, due_at):
+    def append_after_another_writer(order, events):
         if next(conflicts, False):
-            append(order, [PromoRedeemed()], due_at=due_at)
-        return append(order, events, due_at=due_at)
+            append(order, [PromoRedeemed()])
+        return append(order, events)
 
     world.orders.append = append_after_another_writer
     world.orders.loads.clear()

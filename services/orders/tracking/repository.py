@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from services.orders import codec
 from services.orders.events import RecordedEvent
-from services.orders.store import DURABLE, translate_errors
+from services.orders.store import DURABLE, store_call, translate_errors
 
 INSERTS: list[dict[str, Any]] = [
     {"$match": {"operationType": "insert"}},
@@ -42,7 +42,7 @@ class MongoFeedRepository(FeedRepository):
     @override
     async def history(self, order_id: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         newer = {"order_id": order_id, "sequence": {"$gt": after}}
-        with translate_errors():
+        with store_call():
             found = self._events.find(newer).sort("sequence")
             return [codec.from_document(document) async for document in found]
 

@@ -3,13 +3,18 @@
 import pytest
 
 from services.orders.placing.checkout import Checkout
-from services.orders.tests.fakes import NOW, InMemoryOrdersRepository, RecordingOrchestrator
+from services.orders.tests.fakes import FakeClock, InMemoryOrdersRepository, RecordingOrchestrator
 from services.orders.tests.upstreams import FakeCatalog, FakePromotions
 
 
 @pytest.fixture
-def orders():
-    return InMemoryOrdersRepository()
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def orders(clock):
+    return InMemoryOrdersRepository(clock)
 
 
 @pytest.fixture
@@ -41,6 +46,5 @@ def checkout(orders, orchestrator, catalog, promotions, waits):
         promotions=promotions,
         orchestrator=orchestrator,
         hold_seconds=900,
-        clock=lambda: NOW,
         sleep=waits.append,
     )

@@ -10,7 +10,7 @@ from services.orders import errors, store
 from services.orders.placing.attempts import MongoAttempts
 from services.orders.placing.tests.fakes import InMemoryAttempts
 from services.orders.repository import MongoOrdersRepository
-from services.orders.tests.fakes import NOW, build_placed
+from services.orders.tests.fakes import build_placed
 from tests.support.concurrency import call_at_once
 
 FACTS = {"productIds": "$sku", "availableQuantities": "1"}
@@ -87,7 +87,7 @@ class TestInMongo:
         attempts = MongoAttempts(client, lease=timedelta(0))
 
         def place(attempt):
-            orders.place(order_id, build_placed(), payment_token="t", due_at=NOW, attempt=attempt)
+            orders.place(order_id, build_placed(), payment_token="t", attempt=attempt)
 
         lost, held = (attempts.begin(order_id, "cart") for _ in range(2))
         with pytest.raises(errors.OrderChangedError):

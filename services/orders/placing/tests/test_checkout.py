@@ -1,7 +1,6 @@
 """Placing orders, and rejecting carts without any effect."""
 
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,18 +12,17 @@ from services.orders.tests.fakes import (
     ADDRESS,
     HOLD_ENDS,
     KIBBLE,
-    NOW,
 )
 
 CART = Cart(lines=[("sku_001", 2)], promo_code="WELCOME10", address=ADDRESS, payment_token="tok_ok")
 
 
-def test_a_placed_order_is_stored_with_a_lease_and_submitted(checkout, orders, orchestrator):
+def test_a_placed_order_is_stored_with_a_lease_and_submitted(checkout, orders, orchestrator, clock):
     order = checkout.place("alice", CART, "")
     assert orchestrator.submitted == [order] == [orders.load(order.order_id)]
-    lease_end = NOW + LEASE_DURATION
-    assert orders.sagas.claim_due(now=lease_end - timedelta.resolution, due_at=lease_end) is None
-    assert orders.sagas.claim_due(now=lease_end, due_at=lease_end) == order.order_id
+    assert orders.sagas.claim_due() is None
+    clock.move(seconds=LEASE_DURATION.total_seconds())
+    assert orders.sagas.claim_due() == order.order_id
 
 
 def test_a_cart_becomes_an_order_at_current_prices(checkout):

@@ -157,7 +157,7 @@ class InMemoryReconciliationRepository(ReconciliationRepository):
         self.published: list[Sequence[Finding]] = []
         self.unpublished = 0
         self._known: set[tuple[str, str]] = set()
-        self._until = NOW - timedelta(days=1)
+        self._is_locked = False
         self._next_order_id = ""
 
     @override
@@ -193,12 +193,16 @@ class InMemoryReconciliationRepository(ReconciliationRepository):
         return new
 
     @override
-    def acquire_lock(self, *, now: datetime, until: datetime) -> str | None:
-        if self._until > now:
+    def acquire_lock(self, duration: timedelta) -> str | None:
+        if self._is_locked:
             return None
-        self._until = until
+        self._is_locked = bool(duration)
         return self._next_order_id
 
     @override
-    def save_progress(self, next_order_id: str, *, until: datetime) -> None:
-        self._next_order_id, self._until = next_order_id, until
+    def save_progress(self, next_order_id: str, duration: timedelta) -> bool:
+        self._next_order_id, self._is_locked = next_order_id, bool(duration)
+        return True
+
+    def expire_lock(self) -> None:
+        self._is_locked = False

@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 from services.orders.ports import ServiceUnavailableError
 from services.orders.reconciliation.domain import Kind, Repair
 from services.orders.reconciliation.reconciler import (
-    LOCK_DURATION,
     MAX_REPAIRS_PER_BATCH,
     Reconciler,
     ReconciliationJob,
@@ -60,9 +59,7 @@ class Shop:
         )
 
     def job(self):
-        return ReconciliationJob(
-            reconcile=self.reconciler.reconcile, repository=self.repository, clock=self.clock
-        )
+        return ReconciliationJob(reconcile=self.reconciler.reconcile, repository=self.repository)
 
     @property
     def calls(self):
@@ -239,7 +236,7 @@ def test_one_run_compares_everything_and_locks_out_other_instances():
     job.run()
     job.run()
     assert len(shop.repository.repaired) == 1
-    shop.clock.now += LOCK_DURATION
+    shop.repository.expire_lock()
     job.run()
     assert len(shop.repository.repaired) == 2
 
@@ -251,12 +248,11 @@ def test_a_run_begins_where_the_last_one_ended():
         reconcile=partial(shop.reconciler.reconcile, limit=2),
         repository=shop.repository,
         batches_per_run=2,
-        clock=shop.clock,
     )
     for repaired_count in (4, 5, 9):
         job.run()
         assert len(shop.repository.repaired) == repaired_count
-        shop.clock.now += LOCK_DURATION
+        shop.repository.expire_lock()
 
 
 def test_a_run_that_meets_an_unavailable_upstream_ends_with_a_warning(log):
