@@ -15,6 +15,7 @@ from services.catalog.ratings_repository import PostgresRatingsRepository
 from services.catalog.repository import PostgresCatalogRepository
 from services.catalog.reservations_repository import PostgresReservationsRepository
 from services.catalog.schema import outbox
+from services.catalog.search_repository import PostgresProductSearch
 from services.catalog.servicer import (
     CatalogServicer,
     InternalCatalogServicer,
@@ -37,6 +38,7 @@ def serve(config: CatalogConfig) -> None:
     mesh = runtime.open_mesh(MANIFEST, config.service)
     servicer = CatalogServicer(
         repository=repository,
+        search=PostgresProductSearch(engine),
         ratings=PostgresRatingsRepository(engine),
         promotions=PromotionsOverGrpc(mesh.channel("promotions")),
         purchases=PurchasesOverGrpc(mesh.channel("orders")),
