@@ -167,8 +167,17 @@ REJECTION_CODES = frozenset(
         grpc.StatusCode.ALREADY_EXISTS,
         grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
     }
 )
+"""The codes of a call that was not carried out, and will not be when it is repeated.
+
+Some of them are bugs of ours; such a call is never taken for an upstream that is unavailable.
+"""
 
 
 @contextmanager
@@ -178,16 +187,18 @@ def translate_errors(
     """Translate the errors of calls to a service.
 
     A rejection becomes the error that `rejections` has for its reason, by default
-    UpstreamRejectedError; everything else ServiceUnavailableError.
+    UpstreamRejectedError with the reason or the code; everything else ServiceUnavailableError.
     """
     try:
         yield
     except grpc.RpcError as error:
         reason, facts = read_status(error)
-        if error.code() not in REJECTION_CODES or not reason:
+        if error.code() not in REJECTION_CODES:
             raise ServiceUnavailableError(service) from error
         rejection = (rejections or {}).get(reason)
-        raise (rejection(facts) if rejection else UpstreamRejectedError(reason)) from error
+        if rejection:
+            raise rejection(facts) from error
+        raise UpstreamRejectedError(reason or error.code().name) from error
 
 
 def _read_available(facts: Mapping[str, str]) -> dict[str, int]:

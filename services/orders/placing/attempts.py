@@ -64,9 +64,16 @@ class MongoAttempts(Attempts):
                 )
         except mongo_errors.DuplicateKeyError:
             return None
-        if refusal := stored.get("refusal"):
-            raise recall_refusal(**refusal)
+        if "refusal" in stored:
+            self._raise_refusal(order_id)
         return wanted if stored["token"] == wanted.token else None
+
+    def _raise_refusal(self, order_id: str) -> None:
+        """Raise the recorded rejection of a cart, once it is durable."""
+        with store_call():
+            stored = self._durable.find_one({"_id": order_id})
+        if stored and "refusal" in stored:
+            raise recall_refusal(**stored["refusal"])
 
     @override
     def end(self, attempt: Attempt) -> None:

@@ -112,10 +112,17 @@ class Checkout:
     def _begin(self, order_id: str, cart: Cart) -> Attempt | Order:
         """Begin an attempt, or wait for the order that another one places."""
         for seconds in (*WAITS_SECONDS, None):
-            if attempt := self._attempts.begin(order_id, cart.fingerprint):
-                return attempt
+            refusal = None
+            try:
+                if attempt := self._attempts.begin(order_id, cart.fingerprint):
+                    return attempt
+            except UnprocessableError as error:
+                refusal = error
+            # Also before a rejection that was recorded: an order may have been written before it.
             if known := self._find(order_id, cart):
                 return known
+            if refusal:
+                raise refusal
             if seconds is None or seconds > (current().remaining_seconds() or seconds):
                 break
             self._sleep(seconds)

@@ -141,6 +141,8 @@ def test_an_order_that_is_there_is_answered_instead_of_a_rejection(
     monkeypatch.setattr(orders, "find", lambda _order_id: next(answers))
     catalog.on_sale, catalog.reserved = 0, {}
     assert checkout.place("alice", CART, "key") == first
+    monkeypatch.undo()
+    assert checkout.place("alice", CART, "key") == first
 
 
 def test_a_rejection_that_cannot_be_recorded_is_not_answered(
