@@ -5,6 +5,8 @@ status 2 and one line that names it. Each may be given as a file that holds its 
 (MAMIE_STORE_URL_FILE), for secrets.
 """
 
+import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,14 @@ from dataclasses import dataclass
 from environs import Env, FileAwareEnv, validate
 
 EVERYWHERE = "0.0.0.0"
+FOREIGN = re.compile("(http|https|grpc|all)_proxy|CONSUL_HTTP_.*|PG[A-Z]+", re.IGNORECASE)
+"""Variables of the developer, which libraries prefer to their arguments."""
+
+
+def ignore_foreign_environment() -> None:
+    """Remove FOREIGN from the environment of this process: all it connects to is configured."""
+    for name in [name for name in os.environ if FOREIGN.fullmatch(name)]:
+        del os.environ[name]
 
 
 @contextmanager

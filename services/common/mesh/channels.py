@@ -15,6 +15,7 @@ from typing import TypeVar
 import grpc
 from typing_extensions import override
 
+from services.common.config import ignore_foreign_environment
 from services.common.context import CallContext, current
 
 IP_ADDRESS = re.compile(r"[\d.]+:\d+")
@@ -28,6 +29,7 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # An idle channel would forget the instances of its service.
     ("grpc.client_idle_timeout_ms", 2**31 - 1),
+    ("grpc.enable_http_proxy", 0),
 )
 
 Request = TypeVar("Request")
@@ -48,6 +50,8 @@ class Mesh:
     def __init__(
         self, *, xds_servers: Sequence[str], node_id: str, upstreams: Sequence[str] | None = None
     ) -> None:
+        # The library's own channel to the control plane takes no options, such as "no proxy".
+        ignore_foreign_environment()
         self._upstreams = upstreams
         # gRPC reads its bootstrap from the environment, once, with the first xds channel.
         os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = bootstrap(xds_servers, node_id)

@@ -5,7 +5,6 @@ only what both have. Two features that the old one lacks are added here: a time-
 requests, and gRPC checks.
 """
 
-import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from urllib.parse import urlsplit
 
 import requests
 from consul import Consul, ConsulException  # type: ignore[attr-defined]
+
+from services.common.config import ignore_foreign_environment
 
 GRPC_TAG = "grpc"
 DEFAULT_PORT = 8500
@@ -128,13 +129,8 @@ class ConsulClient:
 
 
 def _connect(url: str, timeout_seconds: float) -> Any:
-    """Connect to this agent and no other, whatever the environment says.
-
-    The library prefers CONSUL_HTTP_ADDR and the like to its arguments, and its HTTP client
-    reads proxies: this process does without both.
-    """
-    for name in [name for name in os.environ if name.startswith("CONSUL_HTTP_")]:
-        del os.environ[name]
+    """Connect to this agent and no other, whatever the environment says."""
+    ignore_foreign_environment()
     parts = urlsplit(url)
     client = Consul(host=parts.hostname, port=parts.port or DEFAULT_PORT, scheme=parts.scheme)
     session = client.http.session

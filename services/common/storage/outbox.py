@@ -1,18 +1,29 @@
 """The outbox of a service that keeps its data in PostgreSQL."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
+from services.common.clock import new_id
+from services.common.errors import StoreUnavailableError
 from services.common.messaging.events import CloudEvent
 from services.common.messaging.relay import Outbox
 from services.common.storage.postgres import transaction
 
-OUTBOX_LOCK = 7_262_002
-"""The key of the advisory lock that a relay holds while it publishes; it must be unique."""
+LEASE_SECONDS = 5
+LEASE = "outbox"
+lease = sa.Table(
+    "leases",
+    sa.MetaData(),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+)
 
 
 def outbox_table(metadata: sa.MetaData) -> sa.Table:
@@ -37,11 +48,20 @@ def add_to_outbox(connection: sa.Connection, outbox: sa.Table, *events: CloudEve
         connection.execute(sa.insert(outbox), [asdict(event) for event in events])
 
 
+def create_lease(connection: sa.Connection) -> None:
+    """Create the lease of the relays, in a store that has an outbox; for migrations."""
+    if sa.inspect(connection).has_table("outbox"):
+        lease.create(connection, checkfirst=True)
+        row = insert(lease).values(name=LEASE, holder="", until=sa.func.now())
+        connection.execute(row.on_conflict_do_nothing())
+
+
 class PostgresOutbox(Outbox):
     """An outbox in a table of PostgreSQL.
 
-    A relay holds a lock that ends with its transaction, and so with its process. Positions
-    of one subject are in order, because a transaction about a subject locks its row.
+    A relay holds a lease while it publishes, and no transaction: one that hangs keeps the
+    events for LEASE_SECONDS, by the server's clock. Positions of one subject are in order,
+    because a transaction about a subject locks its row.
     """
 
     def __init__(self, engine: sa.Engine, outbox: sa.Table) -> None:
@@ -51,17 +71,36 @@ class PostgresOutbox(Outbox):
     @override
     @contextmanager
     def take(self, limit: int) -> Iterator[Sequence[CloudEvent]]:
-        position = self._outbox.c.position
-        with transaction(self._engine) as connection:
-            rows: Sequence[sa.Row] = ()
-            lock = sa.select(sa.func.pg_try_advisory_xact_lock(OUTBOX_LOCK))
-            if connection.execute(lock).scalar_one():
-                oldest = sa.select(self._outbox).order_by(position).limit(limit)
-                rows = connection.execute(oldest).all()
+        holder = new_id()
+        rows = self._take(holder, limit)
+        try:
             yield [_to_event(row) for row in rows]
+        except BaseException:
             if rows:
-                taken = position.in_([row.position for row in rows])
-                connection.execute(sa.delete(self._outbox).where(taken))
+                with suppress(StoreUnavailableError):
+                    self._release(holder, [])
+            raise
+        if rows:
+            self._release(holder, [row.position for row in rows])
+
+    def _take(self, holder: str, limit: int) -> Sequence[sa.Row]:
+        oldest = sa.select(self._outbox).order_by(self._outbox.c.position).limit(limit)
+        now = sa.func.clock_timestamp()
+        until = now + timedelta(seconds=LEASE_SECONDS)
+        free = sa.update(lease).where(lease.c.name == LEASE, lease.c.until < now)
+        with transaction(self._engine) as connection:
+            waiting = connection.execute(sa.select(self._outbox.c.position).limit(1)).first()
+            if waiting and connection.execute(free.values(holder=holder, until=until)).rowcount:
+                return connection.execute(oldest).all()
+        return ()
+
+    def _release(self, holder: str, published: Sequence[int]) -> None:
+        """Delete what was published, and end the lease unless another relay has it already."""
+        position = self._outbox.c.position
+        own = sa.update(lease).where(lease.c.name == LEASE, lease.c.holder == holder)
+        with transaction(self._engine) as connection:
+            connection.execute(sa.delete(self._outbox).where(position.in_(published)))
+            connection.execute(own.values(until=sa.func.now()))
 
 
 def _to_event(row: sa.Row) -> CloudEvent:

@@ -4,6 +4,7 @@ import pytest
 
 from services.common.messaging.events import CloudEvent
 from services.common.messaging.relay import publish_batch
+from tests.support.waiting import eventually
 
 
 class OutboxContract:
@@ -25,6 +26,18 @@ class OutboxContract:
         published: list[CloudEvent] = []
         assert publish_batch(outbox, published.append) == len(expected)
         assert [event.subject for event in published] == expected
+
+    def test_a_relay_that_hangs_keeps_the_events_for_seconds_only(self, outbox, expected):
+        hanging = outbox.take(100)
+        assert hanging.__enter__()
+        taken = eventually(lambda: self._take(outbox), seconds=20)
+        assert [event.subject for event in taken] == expected
+        hanging.__exit__(None, None, None)  # it goes on, and changes nothing more
+        assert self._take(outbox) == []
+
+    def _take(self, outbox):
+        with outbox.take(100) as events:
+            return list(events)
 
     def test_a_second_relay_gets_no_events(self, outbox):
         with outbox.take(100) as first, outbox.take(100) as second:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 import services.users
 from services.common.messaging.events import CloudEvent
@@ -35,6 +36,15 @@ class TestPostgresOutbox(OutboxContract):
     def test_an_event_is_read_as_it_was_written(self, outbox, expected):
         with outbox.take(1) as events:
             assert list(events) == [build(expected[0])]
+
+    def test_no_transaction_is_open_while_events_are_published(self, outbox):
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND state LIKE 'idle in transaction%'"
+        )
+        with outbox.take(100) as events, postgres.transaction(outbox._engine) as connection:
+            assert events
+            assert connection.scalar(sa.text(query)) == 0
 
 
 def build(subject):
