@@ -181,7 +181,9 @@ def down(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Show the processes."""
-    state = Stack(options.data).describe()
+    stack = Stack(options.data)
+    state = stack.describe()
+    state["troubles"] = stack.troubles()
     for unit in state["units"]:
         unit["memory"] = view.memory(unit["pid"])
         unit["port"] = view.listening_port(unit["pid"])

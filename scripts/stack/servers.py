@@ -23,7 +23,14 @@ from scripts.stack.ports import Ports
 from scripts.stack.units import Unit
 
 # The same as in compose.yaml (scripts/check compares).
-POSTGRES_OPTIONS = {"shared_buffers": "64MB", "max_connections": "200", "max_wal_size": "256MB"}
+POSTGRES_OPTIONS = {
+    "shared_buffers": "64MB",
+    "max_connections": "200",
+    "max_wal_size": "256MB",
+    # Statements and the details of errors have customers' data.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+}
 MONGODB_OPTIONS = {
     "--replSet": stores.REPLICA_SET,
     "--wiredTigerCacheSizeGB": "0.25",

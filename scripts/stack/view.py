@@ -59,7 +59,7 @@ def print_urls(console: Console, state: dict[str, Any], seconds: float) -> None:
 
 
 def print_status(console: Console, state: dict[str, Any]) -> None:
-    """Print every process, and the memory of all of them."""
+    """Print every process, the memory of all of them, and what is not healthy in Consul."""
     table = Table(box=None, padding=(0, 2))
     for title in ("name", "state", "pid", "port", "MB", "restarts"):
         table.add_column(title, justify="left" if title in ("name", "state") else "right")
@@ -71,6 +71,8 @@ def print_status(console: Console, state: dict[str, Any]) -> None:
         f"memory of all processes: {state['memory'] / 1e6:.0f} MB "
         "(pages that several processes share are counted once)"
     )
+    for entry, health, text in state["troubles"]:
+        console.print(f"{health}: {entry}: {text}", markup=False, highlight=False)
     for name, url in sorted(state["urls"].items()):
         if "@" not in url:  # URLs with "@" contain passwords
             console.print(f"{name:14} {url}", highlight=False)

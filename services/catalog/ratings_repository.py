@@ -1,18 +1,18 @@
 """Ratings in PostgreSQL: one for each customer and product.
 
-The average and the number of a product's ratings are columns of the product, where every
-page reads them. They are computed anew from the ratings with each change, so that they
-cannot drift.
+The sum and the number of a product's stars are kept in a row of `product_ratings`, so that a
+rating costs the same however many there are. Those who rate a product wait for each other on
+that row; orders, which change the row of the product, do not wait for them.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
 from services.catalog.domain import Rating
-from services.catalog.schema import products, ratings
+from services.catalog.schema import product_ratings, ratings
 from services.common.clock import Clock, utc_now
 from services.common.storage import postgres
 
@@ -41,25 +41,37 @@ class PostgresRatingsRepository(RatingsRepository):
         insert = postgresql.insert(ratings).values(**key, **values, created_at=now)
         upsert = insert.on_conflict_do_update(index_elements=list(key), set_=values)
         with postgres.transaction(self._engine) as connection:
-            _lock_product(connection, product_id)
+            _lock_summary(connection, product_id)
+            earlier = connection.execute(_find_stars(product_id, user_id)).scalar_one_or_none()
             row = connection.execute(upsert.returning(*RATING_COLUMNS)).one()
-            connection.execute(_update_summary(product_id))
+            connection.execute(_update_summary(product_id, stars, earlier))
         return Rating(**row._mapping)
 
 
-def _lock_product(connection: sa.Connection, product_id: str) -> None:
-    """Serialize the ratings of a product: each summary counts all ratings before it."""
-    product = sa.select(products.c.product_id).where(products.c.product_id == product_id)
-    connection.execute(product.with_for_update())
+def _lock_summary(connection: sa.Connection, product_id: str) -> None:
+    """Serialize the ratings of a product, from its first on."""
+    none = {"product_id": product_id, "stars_sum": 0, "rating_count": 0}
+    insert = postgresql.insert(product_ratings).values(none).on_conflict_do_nothing()
+    connection.execute(insert)
+    summary = sa.select(product_ratings.c.product_id)
+    of_product = product_ratings.c.product_id == product_id
+    connection.execute(summary.where(of_product).with_for_update())
 
 
-def _update_summary(product_id: str) -> sa.Update:
-    """Build the statement that writes the average and the number of ratings on a product."""
-    of_product = ratings.c.product_id == product_id
-    average = sa.select(sa.func.round(sa.func.avg(ratings.c.stars), 2)).where(of_product)
-    count = sa.select(sa.func.count()).select_from(ratings).where(of_product)
+def _find_stars(product_id: str, user_id: str) -> sa.Select[Any]:
+    return sa.select(ratings.c.stars).where(
+        ratings.c.product_id == product_id, ratings.c.user_id == user_id
+    )
+
+
+def _update_summary(product_id: str, stars: int, earlier: int | None) -> sa.Update:
+    """Build the statement that counts a rating, instead of an earlier one by the customer."""
+    is_first = earlier is None
     return (
-        sa.update(products)
-        .where(products.c.product_id == product_id)
-        .values(rating_average=average.scalar_subquery(), rating_count=count.scalar_subquery())
+        sa.update(product_ratings)
+        .where(product_ratings.c.product_id == product_id)
+        .values(
+            stars_sum=product_ratings.c.stars_sum + stars - (earlier or 0),
+            rating_count=product_ratings.c.rating_count + int(is_first),
+        )
     )

@@ -1,7 +1,7 @@
 """Products in PostgreSQL."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -17,7 +17,9 @@ from services.catalog.domain import (
     StockAboveMaximumError,
     StockBelowZeroError,
 )
-from services.catalog.schema import adjustments, products
+from services.catalog.product_rows import OF_PRODUCT, RATED_COLUMNS, to_product
+from services.catalog.schema import adjustments, listings, product_ratings, products
+from services.catalog.search_text import build_document
 from services.catalog.stock import StockUpdater, read_stock
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.storage import postgres
@@ -25,27 +27,14 @@ from services.common.storage import postgres
 EDITABLE_COLUMNS = ("title", "description", "category", "price", "image_url")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProductQuery:
-    """Filters and page of a list of products; `page` counts from 1, empty filters match all."""
-
-    page: int
-    limit: int
-    category: str = ""
-    text: str = ""
-
-
 class CatalogRepository(Protocol):
     """Stores products. A product's name is its id or its sku."""
 
     def find(self, name: str) -> Product:
-        """Return a product; ProductNotFoundError when there is none."""
+        """Return a product with its ratings; ProductNotFoundError when there is none."""
 
     def find_many(self, names: Iterable[str]) -> Mapping[str, Product]:
-        """Return the products that exist, by the names asked for."""
-
-    def search(self, query: ProductQuery) -> tuple[Sequence[Product], int]:
-        """Return a page of products, ordered by sku, and the number of all that match."""
+        """Return the products that exist, without their ratings, by the names asked for."""
 
     def add(self, product: Product) -> None:
         """Add a product; SkuExistsError when its sku is taken."""
@@ -75,31 +64,21 @@ class PostgresCatalogRepository(CatalogRepository):
 
     @override
     def find(self, name: str) -> Product:
-        if product := self.find_many([name]).get(name):
-            return product
-        raise ProductNotFoundError(name)
+        query = sa.select(*RATED_COLUMNS).outerjoin_from(products, product_ratings, OF_PRODUCT)
+        with postgres.transaction(self._engine) as connection:
+            row = connection.execute(query.where(_is_named({name}))).one_or_none()
+        if row is None:
+            raise ProductNotFoundError(name)
+        return to_product(row)
 
     @override
     def find_many(self, names: Iterable[str]) -> Mapping[str, Product]:
         wanted = set(names)
-        ids = {name for name in wanted if postgres.is_uuid(name)}
-        query = sa.select(products).where(
-            products.c.product_id.in_(ids) | products.c.sku.in_(wanted - ids)
-        )
+        query = sa.select(products).where(_is_named(wanted))
         with postgres.transaction(self._engine) as connection:
-            found = [_to_product(row) for row in connection.execute(query)]
+            found = [to_product(row) for row in connection.execute(query)]
         by_name = {name: product for product in found for name in (product.product_id, product.sku)}
         return {name: by_name[_canonical(name)] for name in wanted if _canonical(name) in by_name}
-
-    @override
-    def search(self, query: ProductQuery) -> tuple[Sequence[Product], int]:
-        matching = sa.select(products).where(*_conditions(query))
-        offset = (query.page - 1) * query.limit
-        page = matching.order_by(products.c.sku).limit(query.limit).offset(offset)
-        count = sa.select(sa.func.count()).select_from(matching.subquery())
-        with postgres.transaction(self._engine) as connection:
-            total = connection.execute(count).scalar_one()
-            return [_to_product(row) for row in connection.execute(page)], total
 
     @override
     def add(self, product: Product) -> None:
@@ -108,6 +87,7 @@ class PostgresCatalogRepository(CatalogRepository):
         with postgres.transaction(self._engine) as connection:
             if connection.execute(insert).rowcount == 0:
                 raise SkuExistsError(product.sku)
+            connection.execute(_list(product))
 
     @override
     def update(self, product: Product) -> None:
@@ -115,6 +95,7 @@ class PostgresCatalogRepository(CatalogRepository):
         update = sa.update(products).where(products.c.product_id == product.product_id)
         with postgres.transaction(self._engine) as connection:
             connection.execute(update.values(values))
+            connection.execute(_list(product))
 
     @override
     def adjust(self, product_id: str, quantity: int, *, reason: str, by: str) -> int:
@@ -144,17 +125,22 @@ def _canonical(name: str) -> str:
     return name.lower() if postgres.is_uuid(name) else name
 
 
-def _conditions(query: ProductQuery) -> list[sa.ColumnElement[bool]]:
-    conditions = []
-    if query.category:
-        conditions.append(products.c.category == query.category)
-    if query.text:
-        columns = (products.c.title, products.c.description)
-        conditions.append(
-            sa.or_(*(column.icontains(query.text, autoescape=True) for column in columns))
-        )
-    return conditions
+def _is_named(names: AbstractSet[str]) -> sa.ColumnElement[bool]:
+    ids = {name for name in names if postgres.is_uuid(name)}
+    return products.c.product_id.in_(ids) | products.c.sku.in_(names - ids)
 
 
-def _to_product(row: sa.Row[Any]) -> Product:
-    return Product(**row._mapping)
+def _list(product: Product) -> sa.Insert:
+    """Build the statement that lists a product as it is now."""
+    values = _to_listing(product)
+    insert = postgresql.insert(listings).values(values)
+    return insert.on_conflict_do_update(index_elements=["product_id"], set_=values)
+
+
+def _to_listing(product: Product) -> dict[str, Any]:
+    return {
+        "product_id": product.product_id,
+        "sku": product.sku,
+        "category": product.category,
+        "document": build_document(product.title, product.description),
+    }

@@ -14,14 +14,33 @@ products = sa.Table(
     sa.Column("sku", sa.Text, nullable=False, unique=True),
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("description", sa.Text, nullable=False),
-    sa.Column("category", sa.Text, nullable=False, index=True),
+    sa.Column("category", sa.Text, nullable=False),
     sa.Column("price", sa.Numeric(10, 2), nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("stock", sa.Integer, sa.CheckConstraint("stock >= 0"), nullable=False),
     sa.Column("image_url", sa.Text, nullable=False),
-    sa.Column("rating_average", sa.Numeric(3, 2, asdecimal=False), nullable=False),
+)
+
+listings = sa.Table(
+    "listings",
+    metadata,
+    sa.Column("product_id", sa.ForeignKey("products.product_id"), primary_key=True),
+    sa.Column("sku", sa.Text, nullable=False, index=True),
+    sa.Column("category", sa.Text, nullable=False),
+    sa.Column("document", postgresql.TSVECTOR, nullable=False),
+    sa.Index("listings_by_category", "category", "sku"),
+    sa.Index("listings_by_word", "document", postgresql_using="gin"),
+)
+"""What lists and searches read of each product: narrow rows that no order changes."""
+
+product_ratings = sa.Table(
+    "product_ratings",
+    metadata,
+    sa.Column("product_id", sa.ForeignKey("products.product_id"), primary_key=True),
+    sa.Column("stars_sum", sa.BigInteger, nullable=False),
     sa.Column("rating_count", sa.Integer, nullable=False),
 )
+"""The sum and the number of the ratings of each product that has any."""
 
 reservations = sa.Table(
     "reservations",

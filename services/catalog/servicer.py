@@ -27,8 +27,9 @@ from services.catalog.rendering import (
     render_stock_status,
     render_verified_stock,
 )
-from services.catalog.repository import CatalogRepository, ProductQuery
+from services.catalog.repository import CatalogRepository
 from services.catalog.reservations_repository import ReservationsRepository
+from services.catalog.search_repository import ProductQuery, ProductSearch
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import parse_amount
 from services.common.rpc import authorization, rest_hints
@@ -48,12 +49,14 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self,
         *,
         repository: CatalogRepository,
+        search: ProductSearch,
         ratings: RatingsRepository,
         promotions: ActivePromotions,
         purchases: Purchases,
         new_id: NewId = new_id,
     ) -> None:
         self._repository = repository
+        self._search = search
         self._ratings = ratings
         self._promotions = promotions
         self._purchases = purchases
@@ -64,7 +67,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self, request: catalog_pb2.ListProductsRequest, context: grpc.ServicerContext
     ) -> catalog_pb2.ListProductsResponse:
         query = _parse_query(request)
-        found, total = self._repository.search(query)
+        found, total = self._search.search(query)
         response = catalog_pb2.ListProductsResponse(
             products=map(self._render, found), total=total, page=query.page
         )
@@ -158,7 +161,7 @@ class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
     def VerifyStock(
         self, request: internal_pb2.VerifyStockRequest, context: grpc.ServicerContext
     ) -> internal_pb2.VerifyStockResponse:
-        product = self._repository.find(request.product_id)
+        product = _find_stock(self._repository, request.product_id)
         return render_verified_stock(product, request.quantity)
 
     @override
@@ -212,10 +215,17 @@ class LegacyCatalogServicer(legacy_pb2_grpc.CatalogServiceServicer):
     def VerifyStock(
         self, request: legacy_pb2.StockCheckRequest, context: grpc.ServicerContext
     ) -> legacy_pb2.StockCheckResponse:
-        product = self._repository.find(request.product_id)
+        product = _find_stock(self._repository, request.product_id)
         return legacy_pb2.StockCheckResponse(
             available=request.quantity <= product.stock, available_quantity=product.stock
         )
+
+
+def _find_stock(repository: CatalogRepository, name: str) -> domain.Product:
+    """Find a product without its ratings, which cost a join; ProductNotFoundError without one."""
+    if product := repository.find_many([name]).get(name):
+        return product
+    raise domain.ProductNotFoundError(name)
 
 
 def _parse_query(request: catalog_pb2.ListProductsRequest) -> ProductQuery:
@@ -223,7 +233,7 @@ def _parse_query(request: catalog_pb2.ListProductsRequest) -> ProductQuery:
         page=request.page or 1,
         limit=request.limit or DEFAULT_LIMIT,
         category=request.category,
-        text=request.q,
+        text=request.q.strip(),
     )
 
 

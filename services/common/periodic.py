@@ -1,11 +1,8 @@
 """A periodic background task of a service."""
 
-import threading
 from collections.abc import Callable
 
-import structlog
-
-log = structlog.get_logger()
+from services.common.background import STALE_SECONDS, BackgroundLoop
 
 
 class PeriodicWorker:
@@ -15,24 +12,24 @@ class PeriodicWorker:
     """
 
     def __init__(self, *, name: str, work: Callable[[], object], interval_seconds: float) -> None:
-        self._name = name
         self._work = work
         self._interval_seconds = interval_seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._loop = BackgroundLoop(
+            name=name,
+            work=self._run,
+            stale_seconds=2 * interval_seconds + STALE_SECONDS,
+            min_delay_seconds=min(0.5, interval_seconds),
+        )
 
     def start(self) -> None:
         """Start; the first call is after one interval."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Stop, and wait for the end of a running call."""
-        self._stopping.set()
-        self._thread.join()
+        self._loop.stop()
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval_seconds):
-            try:
-                self._work()
-            except Exception:
-                log.exception("periodic_work_failed", worker=self._name)
+    def _run(self, loop: BackgroundLoop) -> None:
+        while not loop.wait(self._interval_seconds):
+            self._work()
+            loop.succeeded()

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from services.common import background
 from services.common.config import ServiceConfig
 from services.common.errors import UnavailableError
 from services.common.logging import configure_logging
@@ -17,6 +18,7 @@ from services.common.manifest import Manifest
 from services.common.mesh.channels import Mesh
 from services.common.mesh.consul import ConsulClient
 from services.common.mesh.registration import Registration
+from services.common.mesh.worker_status import WorkerStatus
 from services.common.rpc.health import Check, HealthMonitor
 from services.common.rpc.server import CannotListenError, GrpcServer, ServiceBinding
 from services.common.rpc.streaming import Source, StreamingServer
@@ -24,6 +26,7 @@ from services.common.rpc.streaming import Source, StreamingServer
 TASK_TIMEOUT_SECONDS = 30.0
 """How long a task waits for a store that does not answer."""
 RETRY_DELAY_SECONDS = 0.5
+SUPERVISION_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -145,6 +148,8 @@ def serve(
 
     The order: health says NOT_SERVING, the instance leaves Consul, clients have
     `drain_seconds` to notice, streams end, calls in flight finish, workers stop.
+
+    A background loop whose thread has died ends the process at once, with a non-zero status.
     """
     stopping = _stop_on_signals()
     endpoints = list(_endpoints(name, config, bindings, checks, streaming))
@@ -154,12 +159,17 @@ def serve(
         worker.start()
     for endpoint in endpoints:
         endpoint.register()
+    status = WorkerStatus(
+        consul=ConsulClient(config.consul_url), name=name, instance=config.instance
+    )
+    status.start()
     log.info("service_started", ports={each.name: each.port for each in endpoints})
-    stopping.wait()
+    _supervise(stopping)
     log.info("service_draining")
     _drain(endpoints, config)
     for worker in workers:
         worker.stop()
+    status.leave()
     log.info("service_stopped")
 
 
@@ -246,6 +256,15 @@ def _build_server(config: ServiceConfig, bindings: Sequence[ServiceBinding]) -> 
         worker_threads=config.worker_threads,
         queue_limit=config.queue_limit,
     )
+
+
+def _supervise(stopping: threading.Event) -> None:
+    """Wait until the process is stopped; end it when a background loop has died."""
+    while not stopping.wait(SUPERVISION_SECONDS):
+        try:
+            background.require_alive()
+        except background.DeadLoopError as error:
+            background.end_process(error)
 
 
 def _stop_on_signals() -> threading.Event:

@@ -2,13 +2,15 @@
 
 import asyncio
 import signal
+from contextlib import suppress
 
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from services.common import runtime
+from services.common import background, runtime
 from services.common.mesh.consul import ConsulClient
+from services.common.mesh.worker_status import WorkerStatus
 from services.common.rpc.server import OPTIONS, listen
 from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
@@ -17,6 +19,7 @@ from services.control_plane.manifest import MANIFEST
 from services.control_plane.watcher import GRACE_SECONDS, ServiceRegistry, Watcher
 
 STOP_GRACE_SECONDS = 1.0
+SUPERVISION_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -50,11 +53,29 @@ async def _serve(config: ControlPlaneConfig) -> None:
     await server.start()
     registry = ServiceRegistry(publish, grace_seconds=GRACE_SECONDS)
     Watcher(consul=ConsulClient(config.service.consul_url), registry=registry).start()
+    status = WorkerStatus(
+        consul=ConsulClient(config.service.consul_url),
+        name=MANIFEST.name,
+        instance=config.service.instance,
+    )
+    status.start()
     log.info("control_plane_started", port=port)
-    await stopping.wait()
+    await _supervise(stopping)
     discovery.close()
     await server.stop(STOP_GRACE_SECONDS)
+    await asyncio.to_thread(status.leave)
     log.info("control_plane_stopped")
+
+
+async def _supervise(stopping: asyncio.Event) -> None:
+    """Wait until the process is stopped; end it when a watcher has died."""
+    while not stopping.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), SUPERVISION_SECONDS)
+        try:
+            background.require_alive()
+        except background.DeadLoopError as error:
+            background.end_process(error)
 
 
 if __name__ == "__main__":

@@ -10,19 +10,27 @@ to the event loop. Three rules protect the mesh from failures of Consul:
 """
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
-from services.common.mesh.consul import ConsulClient, ConsulUnavailableError, Instance
+from services.common.background import BackgroundLoop
+from services.common.mesh.consul import (
+    WAIT_SECONDS,
+    ConsulClient,
+    ConsulUnavailableError,
+    Instance,
+)
 from services.control_plane.resources import Services
 
 GRACE_SECONDS = 10.0
 RETRY_SECONDS = 1.0
+APPLY_TIMEOUT_SECONDS = 10.0
+STALE_SECONDS = 2.0 * WAIT_SECONDS
 
 Result = TypeVar("Result")
 BlockingQuery = Callable[[str | None], tuple[str, Result]]
@@ -117,11 +125,15 @@ class Watcher:
     def _spawn(
         self, name: str, query: BlockingQuery[Result], update: Callable[[Result], None]
     ) -> None:
-        threading.Thread(
-            target=self._watch, args=(query, update), name=f"watch-{name}", daemon=True
-        ).start()
+        watch = partial(self._watch, query, update)
+        BackgroundLoop(name=f"watch-{name}", work=watch, stale_seconds=STALE_SECONDS).start()
 
-    def _watch(self, query: BlockingQuery[Result], update: Callable[[Result], None]) -> None:
+    def _watch(
+        self,
+        query: BlockingQuery[Result],
+        update: Callable[[Result], None],
+        loop: BackgroundLoop,
+    ) -> None:
         """Repeat a query and pass each new result to `update`, on the event loop."""
         index: str | None = None
         while not self._loop.is_closed():
@@ -129,15 +141,36 @@ class Watcher:
                 new_index, result = query(index)
             except ConsulUnavailableError as error:
                 self._log_unavailable(error)
+                loop.failing("Consul does not answer")
                 index = None
-                threading.Event().wait(self._retry_seconds)
+                loop.wait(self._retry_seconds)
                 continue
             self._unavailable = False
             if new_index != index:
-                with suppress(RuntimeError):  # the loop was closed in the meantime
-                    self._loop.call_soon_threadsafe(update, result)
+                self._apply(update, result)
             # An index that decreases means that Consul restarted: query without one.
             index = new_index if index is None or int(new_index) >= int(index) else None
+            loop.succeeded()
+        loop.request_stop()
+
+    def _apply(self, update: Callable[[Result], None], result: Result) -> None:
+        """Call `update` on the event loop and wait for it; raise what it raises.
+
+        Otherwise the result would be lost until the next change.
+        """
+        done: Future[None] = Future()
+
+        def call() -> None:
+            try:
+                update(result)
+            except Exception as error:  # noqa: BLE001 - raised again in the watcher's thread
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        with suppress(RuntimeError):  # the loop was closed in the meantime
+            self._loop.call_soon_threadsafe(call)
+            done.result(APPLY_TIMEOUT_SECONDS)
 
     def _log_unavailable(self, error: ConsulUnavailableError) -> None:
         if not self._unavailable:

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.clock import Clock, utc_now
-from services.common.messaging import rabbitmq
+from services.common.messaging import queues
 from services.common.messaging.events import CloudEvent
 from services.common.money import format_amount, parse_amount
 from services.notifications import domain
@@ -211,4 +211,4 @@ CONVERTERS: Mapping[str, tuple[type[message.Message], Callable[..., Effect]]] = 
 }
 """The message and the converter of each event type."""
 
-QUEUE = rabbitmq.Queue("notifications", tuple(CONVERTERS))
+QUEUE = queues.NOTIFICATIONS

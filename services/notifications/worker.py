@@ -6,6 +6,7 @@ from email.headerregistry import Address
 
 import structlog
 
+from services.common.background import BackgroundLoop
 from services.common.clock import Clock, utc_now
 from services.notifications import domain
 from services.notifications.domain import (
@@ -120,12 +121,11 @@ class SendingWorker:
         self._sender = sender
         self._poll_seconds = poll_seconds
         self._awake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._loop = BackgroundLoop(name="sender", work=self._run)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._loop.start()
 
     def wake(self) -> None:
         """Poll now: there is something to send."""
@@ -133,23 +133,18 @@ class SendingWorker:
 
     def stop(self) -> None:
         """Finish the notification that is being sent, and stop the thread."""
-        self._stopping.set()
+        self._loop.request_stop()
         self._awake.set()
-        self._thread.join()
+        self._loop.stop()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._awake.clear()  # before polling: a wake-up in between is not missed
-            self._send_all()
-            self._awake.wait(self._poll_seconds)
-
-    def _send_all(self) -> None:
-        try:
-            while not self._stopping.is_set() and self._sender.process_next():
-                pass
-            self._sender.disconnect()
-        except Exception:
-            log.exception("sending_failed")
+    def _run(self, loop: BackgroundLoop) -> None:
+        """Send what is due, then wait."""
+        self._awake.clear()  # before polling: a wake-up in between is not missed
+        while not loop.stopping and self._sender.process_next():
+            loop.succeeded()
+        self._sender.disconnect()
+        loop.succeeded()
+        self._awake.wait(self._poll_seconds)
 
 
 class RetentionJob:

@@ -7,7 +7,7 @@ import structlog
 from google.protobuf import message
 from mamie_rosa.events.v1 import events_pb2
 
-from services.common.messaging import rabbitmq
+from services.common.messaging import queues
 from services.common.messaging.events import CloudEvent
 from services.recommendations.domain import (
     Change,
@@ -93,4 +93,4 @@ CONVERTERS: Mapping[str, tuple[type[message.Message], Callable[..., Change]]] = 
 }
 """The message and the converter of each event type."""
 
-QUEUE = rabbitmq.Queue("recommendations", tuple(CONVERTERS))
+QUEUE = queues.RECOMMENDATIONS

@@ -24,8 +24,10 @@ from services.catalog.domain import (
 from services.catalog.promotions import ActivePromotions
 from services.catalog.purchases import OrdersUnavailableError, Purchases
 from services.catalog.ratings_repository import RatingsRepository
-from services.catalog.repository import CatalogRepository, ProductQuery
+from services.catalog.repository import CatalogRepository
 from services.catalog.reservations_repository import Decide, ReservationsRepository
+from services.catalog.search_repository import ProductQuery, ProductSearch
+from services.catalog.search_text import search_words, split_words
 from services.common.clock import Clock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -68,17 +70,9 @@ class InMemoryCatalogRepository(CatalogRepository):
         }
         return {name: by_name[name.lower()] for name in names if name.lower() in by_name}
 
-    @override
-    def search(self, query: ProductQuery) -> tuple[Sequence[Product], int]:
-        text = query.text.lower()
-        matching = [
-            product
-            for product in sorted(self._products.values(), key=lambda p: p.sku)
-            if query.category in ("", product.category)
-            and (text in product.title.lower() or text in product.description.lower())
-        ]
-        start = (query.page - 1) * query.limit
-        return matching[start : start + query.limit], len(matching)
+    def list_all(self) -> Sequence[Product]:
+        """Return all products, ordered by sku."""
+        return sorted(self._products.values(), key=lambda product: product.sku)
 
     @override
     def add(self, product: Product) -> None:
@@ -118,6 +112,33 @@ class InMemoryCatalogRepository(CatalogRepository):
     @override
     def ping(self) -> None:
         pass
+
+
+class InMemoryProductSearch(ProductSearch):
+    """Lists and searches of an in-memory catalog: words of titles rank before the others."""
+
+    def __init__(self, catalog: InMemoryCatalogRepository) -> None:
+        self._catalog = catalog
+
+    @override
+    def search(self, query: ProductQuery) -> tuple[Sequence[Product], int]:
+        products = [p for p in self._catalog.list_all() if query.category in ("", p.category)]
+        if query.text:
+            words = search_words(query.text)
+            ranked = [(_rank(product, words), product) for product in products]
+            found = [(rank, product) for rank, product in ranked if rank and words]
+            products = [p for _, p in sorted(found, key=lambda pair: (-pair[0], pair[1].sku))]
+        return products[query.offset : query.offset + query.limit], len(products)
+
+
+def _rank(product: Product, words: Sequence[str]) -> int:
+    """Return 2 when the title has all words, 1 when title and description have, else 0."""
+    title, description = split_words(product.title), split_words(product.description)
+    in_title = [any(found.startswith(word) for found in title) for word in words]
+    in_text = [any(found.startswith(word) for found in description) for word in words]
+    if not all(map(max, in_title, in_text)):
+        return 0
+    return 2 if all(in_title) else 1
 
 
 class InMemoryReservationsRepository(ReservationsRepository):

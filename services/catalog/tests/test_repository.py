@@ -5,11 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.catalog import domain
-from services.catalog.repository import (
-    CatalogRepository,
-    PostgresCatalogRepository,
-    ProductQuery,
-)
+from services.catalog.repository import CatalogRepository, PostgresCatalogRepository
 from services.catalog.tests.fakes import InMemoryCatalogRepository, build_product
 from services.common.errors import StoreUnavailableError
 from services.common.storage import postgres
@@ -54,26 +50,6 @@ def test_an_unknown_product_is_not_found(repository, name):
 def test_many_products_are_found_by_the_names_asked_for(repository):
     found = repository.find_many([FIRST.sku, SECOND.product_id, "nothing"])
     assert found == {FIRST.sku: FIRST, SECOND.product_id: SECOND}
-
-
-def test_a_page_has_its_products_and_the_total(repository):
-    page, total = repository.search(ProductQuery(page=2, limit=2))
-    assert (page, total) == ([THIRD], 3)
-
-
-@pytest.mark.parametrize(
-    ("query", "total"),
-    [
-        ({"category": "dog-food"}, 3),
-        ({"category": "cat-food"}, 0),
-        ({"text": "KIBBLE 2"}, 1),
-        ({"text": "crunchy"}, 3),
-        ({"text": "100%"}, 0),
-        ({"text": "_"}, 0),
-    ],
-)
-def test_filters_narrow_the_search(repository, query, total):
-    assert repository.search(ProductQuery(page=1, limit=10, **query))[1] == total
 
 
 def test_a_sku_is_unique(repository):

@@ -15,6 +15,7 @@ from services.catalog.tests.fakes import (
     FakePurchases,
     FixedPromotions,
     InMemoryCatalogRepository,
+    InMemoryProductSearch,
     InMemoryRatingsRepository,
     build_product,
 )
@@ -44,6 +45,7 @@ def purchases():
 def catalog(repository, purchases):
     servicer = CatalogServicer(
         repository=repository,
+        search=InMemoryProductSearch(repository),
         ratings=InMemoryRatingsRepository(repository),
         promotions=FixedPromotions(Promotion(code="DOG20", discount_percentage=20)),
         purchases=purchases,

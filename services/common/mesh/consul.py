@@ -5,6 +5,7 @@ only what both have. Two features that the old one lacks are added here: a time-
 requests, and gRPC checks.
 """
 
+import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from consul import Consul, ConsulException  # type: ignore[attr-defined]
 GRPC_TAG = "grpc"
 DEFAULT_PORT = 8500
 WAIT_SECONDS = 30
+REPORT_TTL = "20s"
+"""After this time without a report, Consul shows a reporter as critical."""
 DEREGISTER_AFTER = "1m"
 """How long a check may fail before Consul deregisters the instance; one minute is the minimum."""
 
@@ -74,6 +77,19 @@ class ConsulClient:
             check=check,
         )
 
+    def register_reporter(self, *, name: str, instance_id: str) -> None:
+        """Register an entry that is no instance: its state is what it reports."""
+        check = {"ttl": REPORT_TTL, "DeregisterCriticalServiceAfter": DEREGISTER_AFTER}
+        _call(self._client.agent.service.register, name, service_id=instance_id, check=check)
+
+    def report(self, instance_id: str, *, healthy: bool, text: str) -> None:
+        """Report the state of a reporter: passing or a warning, and a text.
+
+        ConsulUnavailableError also when the reporter is not registered.
+        """
+        check = self._client.agent.check
+        _call(check.ttl_pass if healthy else check.ttl_warn, f"service:{instance_id}", notes=text)
+
     def deregister(self, instance_id: str) -> None:
         """Deregister an instance; has no effect on an unknown one."""
         if instance_id in self.registered():
@@ -112,9 +128,17 @@ class ConsulClient:
 
 
 def _connect(url: str, timeout_seconds: float) -> Any:
+    """Connect to this agent and no other, whatever the environment says.
+
+    The library prefers CONSUL_HTTP_ADDR and the like to its arguments, and its HTTP client
+    reads proxies: this process does without both.
+    """
+    for name in [name for name in os.environ if name.startswith("CONSUL_HTTP_")]:
+        del os.environ[name]
     parts = urlsplit(url)
     client = Consul(host=parts.hostname, port=parts.port or DEFAULT_PORT, scheme=parts.scheme)
     session = client.http.session
+    session.trust_env = False
     session.request = _with_timeout(session.request, timeout_seconds)
     return client
 

@@ -1,9 +1,8 @@
 """Keeps an instance registered in Consul while its process runs."""
 
-import threading
-
 import structlog
 
+from services.common.background import BackgroundLoop
 from services.common.mesh.consul import ConsulClient, ConsulUnavailableError, Instance
 
 VERIFY_SECONDS = 2.0
@@ -38,28 +37,30 @@ class Registration:
         self._health_service = health_service
         self._verify_seconds = verify_seconds
         self._state = ""
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="registration", daemon=True)
+        self._loop = BackgroundLoop(name="registration", work=self._run)
 
     def start(self) -> None:
         """Register the instance in the background, as soon as Consul answers."""
-        self._thread.start()
+        self._loop.start()
 
     def leave(self) -> None:
         """Deregister the instance, so that it gets no more calls."""
-        self._stopping.set()
-        self._thread.join()
+        self._loop.stop()
         try:
             self._consul.deregister(self._instance)
         except ConsulUnavailableError as error:
             log.warning("consul_unavailable", error=str(error))
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._verify()
-            self._stopping.wait(self._verify_seconds)
+    def _run(self, loop: BackgroundLoop) -> None:
+        while not loop.stopping:
+            if self._verify():
+                loop.succeeded()
+            else:
+                loop.failing("Consul does not answer")
+            loop.wait(self._verify_seconds)
 
-    def _verify(self) -> None:
+    def _verify(self) -> bool:
+        """Register the instance unless it is; False when Consul does not answer."""
         try:
             # A new agent may know an instance that the catalogue does not: registering again
             # makes it sync. And an instance that was killed may still be registered with its
@@ -68,9 +69,11 @@ class Registration:
             instance = Instance(self._instance, address, self._port)
             if not self._consul.is_in_catalogue(self._name, instance):
                 self._register(address)
-            self._set_state("registered")
         except ConsulUnavailableError as error:
             self._set_state("consul_unavailable", error=str(error))
+            return False
+        self._set_state("registered")
+        return True
 
     def _register(self, address: str) -> None:
         self._consul.register(

@@ -16,10 +16,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
+from services.common.messaging.rabbitmq import BROKER_HEADER_PREFIX, DELIVERY_COUNT
 
-BROKER_HEADER_PREFIX = "x-"
-"""The prefix of the headers in which the broker records deaths and deliveries."""
-DELIVERY_COUNT = "x-delivery-count"
 MAX_DELIVERY_COUNT = 10
 """The delivery count at which listing replaces a message by a new copy. Brokers drop a message
 that was delivered too often: RabbitMQ 4 after 20 times."""

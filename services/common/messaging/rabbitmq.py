@@ -6,7 +6,12 @@
 
 An event is sent as a CloudEvent in binary mode: its attributes are headers with the prefix
 "cloudEvents_", its data is the body, its type is the routing key. Publishers and consumers
-declare what they use each time they connect; declarations are idempotent.
+declare what they use each time they connect; declarations are idempotent. Publishers also
+declare the queues of all consumers (services.common.messaging.queues): an event reaches a
+consumer that has not started, or whose queue was deleted.
+
+A peer that hangs is noticed like one that is dead: by heartbeats and TCP timeouts, on both
+sides, within seconds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +22,7 @@ from datetime import datetime
 import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from services.common.errors import UnavailableError
 from services.common.messaging.events import CloudEvent
@@ -27,7 +33,21 @@ DEAD_LETTERS = "mamie_rosa.dead"
 MAX_DELIVERY_ATTEMPTS = 5
 """How often a message is delivered before it becomes a dead letter."""
 LOG_BYTES = 1024**3
-HEARTBEAT_SECONDS = 30
+HEARTBEAT_SECONDS = 4
+"""The broker drops a silent client after 8 s; pika waits for 5 s more than this, or twice that."""
+TIMEOUT_SECONDS = 8
+"""How long it takes at most to connect, and how long the broker may hold up a publisher."""
+TCP_OPTIONS = {
+    "TCP_KEEPIDLE": 3,
+    "TCP_KEEPINTVL": 2,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 9_000,
+}
+TRANSIENT_ERRORS = (pika.exceptions.AMQPError, UnavailableError, OSError)
+"""What is raised while the broker, or a store, is unavailable."""
+BROKER_HEADER_PREFIX = "x-"
+"""The prefix of the headers in which the broker records deaths and deliveries."""
+DELIVERY_COUNT = "x-delivery-count"
 CONTENT_TYPE = "application/protobuf"
 PREFIX = "cloudEvents_"
 ATTRIBUTES = ("id", "type", "source", "subject", "traceparent")
@@ -60,20 +80,36 @@ def dead_letter_queue(consumer: str) -> str:
     return f"mamie_rosa.{consumer}.dead"
 
 
+class ConsumerCancelledError(pika.exceptions.AMQPError):
+    """The broker has cancelled a consumer, usually because its queue was deleted."""
+
+
 @contextmanager
 def connection(url: str, name: str) -> Iterator[pika.BlockingConnection]:
-    """Open a connection that RabbitMQ's management pages show as `name`."""
-    parameters = pika.URLParameters(url)
-    parameters.heartbeat = HEARTBEAT_SECONDS
-    parameters.blocked_connection_timeout = HEARTBEAT_SECONDS
-    parameters.socket_timeout = 5
-    parameters.client_properties = {"connection_name": name}
-    opened = pika.BlockingConnection(parameters)
+    """Open a connection that RabbitMQ's management pages show as `name`.
+
+    pika.exceptions.AMQPError or OSError when the broker does not answer.
+    """
+    opened = _connect(url, name)
     try:
         yield opened
     finally:
         if opened.is_open:
             opened.close()
+
+
+def _connect(url: str, name: str) -> pika.BlockingConnection:
+    parameters = pika.URLParameters(url)
+    parameters.heartbeat = HEARTBEAT_SECONDS
+    parameters.blocked_connection_timeout = TIMEOUT_SECONDS
+    parameters.stack_timeout = TIMEOUT_SECONDS
+    parameters.socket_timeout = TIMEOUT_SECONDS / 2
+    parameters.tcp_options = TCP_OPTIONS
+    parameters.client_properties = {"connection_name": name}
+    try:
+        return pika.BlockingConnection(parameters)
+    except AMQPConnectorException as error:  # a broker that accepts and says nothing
+        raise pika.exceptions.AMQPConnectionError(repr(error)) from error
 
 
 def declare_log(channel: BlockingChannel) -> None:
@@ -117,7 +153,7 @@ def declare(url: str, queue: Queue) -> None:
     try:
         with connection(url, queue.consumer) as opened:
             declare_queue(opened.channel(), queue)
-    except (pika.exceptions.AMQPError, OSError) as error:
+    except TRANSIENT_ERRORS as error:
         raise UnavailableError("RabbitMQ does not answer.") from error
 
 

@@ -5,22 +5,19 @@ starts with the oldest remaining event of a subject and goes on in order. So the
 deliveries of a subject's events are in order, and consumers skip the second deliveries.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-import pika.exceptions
 import structlog
+from pika.adapters.blocking_connection import BlockingChannel
 
-from services.common.errors import StoreUnavailableError
-from services.common.messaging import rabbitmq
+from services.common.background import BackgroundLoop
+from services.common.messaging import queues, rabbitmq
 from services.common.messaging.events import CloudEvent
 
 BATCH_SIZE = 100
 IDLE_SECONDS = 0.2
-RETRY_DELAY_SECONDS = 1.0
-TRANSIENT_ERRORS = (pika.exceptions.AMQPError, StoreUnavailableError, OSError)
 
 log = structlog.get_logger()
 
@@ -36,41 +33,41 @@ class Outbox(Protocol):
 
 
 class OutboxRelay:
-    """Publishes the events of an outbox in a thread of its own; retries transient errors."""
+    """Publishes the events of an outbox in a thread of its own; goes on after every error."""
 
     def __init__(self, *, outbox: Outbox, url: str, name: str) -> None:
         self._outbox = outbox
         self._url = url
         self._name = f"{name}-relay"
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="outbox-relay", daemon=True)
+        self._loop = BackgroundLoop(
+            name="outbox-relay", work=self._relay, expected=rabbitmq.TRANSIENT_ERRORS
+        )
 
     def start(self) -> None:
         """Start to publish."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Stop after the current batch."""
-        self._stopping.set()
-        self._thread.join()
+        self._loop.stop()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._relay()
-            except TRANSIENT_ERRORS as error:
-                log.warning("relay_interrupted", error=repr(error))
-                self._stopping.wait(RETRY_DELAY_SECONDS)
-
-    def _relay(self) -> None:
+    def _relay(self, loop: BackgroundLoop) -> None:
         with rabbitmq.connection(self._url, self._name) as connection:
             channel = connection.channel()
-            rabbitmq.declare_log(channel)
+            declare_all(channel)
             channel.confirm_delivery()
-            while not self._stopping.is_set():
+            while not loop.stopping:
                 if not publish_batch(self._outbox, lambda event: rabbitmq.publish(channel, event)):
                     # While idle, this answers heartbeats.
                     connection.process_data_events(time_limit=IDLE_SECONDS)
+                loop.succeeded()
+
+
+def declare_all(channel: BlockingChannel) -> None:
+    """Declare the log and the queue of every consumer, so that each gets what is published."""
+    rabbitmq.declare_log(channel)
+    for queue in queues.ALL:
+        rabbitmq.declare_queue(channel, queue)
 
 
 def publish_batch(outbox: Outbox, publish: Callable[[CloudEvent], None]) -> int:

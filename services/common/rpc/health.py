@@ -5,7 +5,6 @@ grpc.health.v1, under the name of every service of the server and under "". Heal
 answered by threads of their own, so that a busy server is not taken for a dead one.
 """
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -14,6 +13,8 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2
 from typing_extensions import override
+
+from services.common.background import BackgroundLoop
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -66,17 +67,16 @@ class HealthMonitor:
         self._checks = checks
         self._interval_seconds = interval_seconds
         self._failing: set[str] = set()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="health-monitor", daemon=True)
+        self._loop = BackgroundLoop(name="health-monitor", work=self._run)
 
     def start(self) -> None:
         """Check once, then periodically in the background."""
         self.check_once()
-        self._thread.start()
+        self._loop.start()
 
     def drain(self) -> None:
         """Publish NOT_SERVING from now on."""
-        self._stopping.set()
+        self._loop.request_stop()
         self._servicer.enter_graceful_shutdown()
 
     def check_once(self) -> None:
@@ -88,9 +88,10 @@ class HealthMonitor:
         for name in self._names:
             self._servicer.set(name, NOT_SERVING if failing else SERVING)
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval_seconds):
+    def _run(self, loop: BackgroundLoop) -> None:
+        while not loop.wait(self._interval_seconds):
             self.check_once()
+            loop.succeeded()
 
 
 def _passes(name: str, check: Check) -> bool:

@@ -21,6 +21,7 @@ from typing_extensions import override
 from services.common import errors
 from services.common.context import CallContext, Caller, current, use
 from services.common.rpc import status
+from services.common.rpc.status import cut
 from services.common.rpc.validation import InvalidFieldsError, validate
 
 Context = grpc.ServicerContext | grpc.aio.ServicerContext
@@ -43,7 +44,7 @@ def set_call_context(_method: str, _request: message.Message, context: Context) 
     received = context.invocation_metadata() or ()
     metadata = {key: value for key, value in received if type(value) is str}
     call = CallContext(
-        request_id=metadata.get("x-request-id") or str(uuid.uuid4()),
+        request_id=cut(metadata.get("x-request-id", ""), 128) or str(uuid.uuid4()),
         traceparent=metadata.get("traceparent"),
         deadline=_deadline(context.time_remaining()),
         caller=Caller(metadata.get("x-user-id", ""), metadata.get("x-user-role", "")),

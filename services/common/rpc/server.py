@@ -18,6 +18,10 @@ OPTIONS: Mapping[str, int] = {
     # Without this, two servers could listen on one port and share its calls at random.
     "grpc.so_reuseport": 0,
     "grpc.max_receive_message_length": 2 * 1024 * 1024,
+    # More than the edge lets in (16 KiB of headers) and adds: else grpcio refuses by itself, above
+    # the soft limit at random, in its own words.
+    "grpc.max_metadata_size": 64 * 1024,
+    "grpc.absolute_max_metadata_size": 64 * 1024,
     # Envoy and gRPC clients ping idle connections; do not close those as "too_many_pings".
     "grpc.http2.min_recv_ping_interval_without_data_ms": 5_000,
     "grpc.http2.max_ping_strikes": 0,

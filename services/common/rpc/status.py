@@ -3,6 +3,9 @@
 The shape of an error, on the wire and in JSON: google.rpc.Status with one
 google.rpc.ErrorInfo {reason, domain "mamie-rosa", metadata}; a request that breaks
 field rules adds google.rpc.BadRequest. See https://google.aip.dev/193.
+
+An error may repeat what was sent, however long that was; in trailers it would then be lost on
+its way. So the text and the metadata are cut: an error takes 5 KB at most.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,6 +20,10 @@ from services.common import errors
 DOMAIN = "mamie-rosa"
 HTTP_CODE = "x-http-code"
 DETAILS = "grpc-status-details-bin"
+MAX_TEXT_BYTES = 500
+MAX_METADATA_BYTES = 2_000
+"""Of all values of an ErrorInfo: the ids of 50 products."""
+ELLIPSIS = "..."
 
 
 class Mapped(NamedTuple):
@@ -51,12 +58,25 @@ def mapped(error: type[errors.MamieRosaError]) -> Mapped:
 
 def error_info(reason: str, metadata: Mapping[str, str]) -> error_details_pb2.ErrorInfo:
     """Build the detail that programs read."""
-    return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+    values, left = {}, MAX_METADATA_BYTES
+    for name, value in metadata.items():
+        values[name] = cut(value, left)
+        left -= len(values[name].encode())
+    return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=values)
+
+
+def cut(text: str, limit: int) -> str:
+    """Cut a text to at most `limit` bytes of UTF-8; the end is then ELLIPSIS, if it fits."""
+    encoded = text.encode()
+    if len(encoded) <= limit:
+        return text
+    kept = encoded[: max(0, limit - len(ELLIPSIS))].decode(errors="ignore")
+    return (kept + ELLIPSIS)[: max(0, limit)]
 
 
 def build_status(code: grpc.StatusCode, text: str, *details: message.Message) -> status_pb2.Status:
     """Build a google.rpc.Status with packed details."""
-    status = status_pb2.Status(code=code.value[0], message=text)
+    status = status_pb2.Status(code=code.value[0], message=cut(text, MAX_TEXT_BYTES))
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)

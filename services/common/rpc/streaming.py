@@ -43,6 +43,7 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandl
 Result = TypeVar("Result")
 
 STREAM_LIMIT = 2_000
+SOURCE_DELAY_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -55,6 +56,16 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let the open streams end."""
+
+
+async def run_forever(source: Source, *, delay_seconds: float = SOURCE_DELAY_SECONDS) -> None:
+    """Run a source again whenever it ends; only a cancellation ends it for good."""
+    while True:
+        try:
+            await source.run()
+        except Exception:
+            log.exception("worker_failed", worker="stream-source")
+        await asyncio.sleep(delay_seconds)
 
 
 class StreamingServer:
@@ -110,7 +121,7 @@ class StreamingServer:
         return server, listen(server, host, port)
 
     async def _start(self) -> None:
-        self._source_task = asyncio.create_task(self._source.run())
+        self._source_task = asyncio.create_task(run_forever(self._source))
         await self._server.start()
 
     async def _stop(self, grace_seconds: float) -> None:

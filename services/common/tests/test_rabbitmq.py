@@ -8,7 +8,7 @@ import pika.exceptions
 import pytest
 
 from services.common.errors import StoreUnavailableError, UnavailableError
-from services.common.messaging import rabbitmq
+from services.common.messaging import queues, rabbitmq
 from services.common.messaging.consumer import Consumer
 from services.common.messaging.events import CloudEvent
 from services.common.messaging.relay import Outbox, OutboxRelay
@@ -152,3 +152,69 @@ def test_declaring_a_queue_at_an_unavailable_broker_is_unavailable():
     nowhere = "amqp://guest:guest@127.0.0.1:1/%2F"
     with pytest.raises(UnavailableError):
         rabbitmq.declare(nowhere, rabbitmq.Queue("test", []))
+
+
+def test_a_consumer_whose_queue_is_deleted_declares_it_again(channel, queue, broker_url):
+    received = events()
+    with running(Consumer(queue=queue, handler=received.append, url=broker_url)):
+        rabbitmq.publish(channel, build_event(queue.types[0], 1))
+        eventually(lambda: len(received) == 1)
+        channel.queue_delete(queue.name)
+        eventually(lambda: exists(broker_url, queue.name))
+        rabbitmq.publish(channel, build_event(queue.types[0], 2))
+        eventually(lambda: len(received) == 2)
+
+
+def exists(url, name):
+    with rabbitmq.connection(url, "test") as connection:
+        try:
+            connection.channel().queue_declare(name, passive=True)
+        except pika.exceptions.ChannelClosedByBroker:
+            return False
+        return True
+
+
+def test_stops_during_an_outage_make_no_dead_letter(channel, queue, broker_url):
+    sent, received = build_event(queue.types[0]), events()
+    rabbitmq.publish(channel, sent)
+    for _ in range(7):
+        waiting = threading.Event()
+
+        def wait(_event, waiting=waiting):
+            waiting.set()
+            raise StoreUnavailableError
+
+        with running(Consumer(queue=queue, handler=wait, url=broker_url)):
+            assert waiting.wait(10)
+    with running(Consumer(queue=queue, handler=received.append, url=broker_url)):
+        eventually(lambda: received == [sent])
+    assert count(channel, queue.dead) == 0
+    assert count(channel, queue.name) == 0
+
+
+def test_during_a_long_outage_the_broker_has_its_message_back(channel, queue, broker_url):
+    available, received = threading.Event(), events()
+
+    def handle(event):
+        if not available.is_set():
+            raise StoreUnavailableError
+        received.append(event)
+
+    sent = [build_event(queue.types[0], number) for number in range(3)]
+    consumer = Consumer(queue=queue, handler=handle, url=broker_url, hold_seconds=0.1)
+    with running(consumer):
+        for event in sent:
+            rabbitmq.publish(channel, event)
+        eventually(lambda: not consumer._loop.report().healthy)
+        eventually(lambda: count(channel, queue.name) == 3)
+        available.set()
+        # The first was handled while the broker had it: it is delivered once more.
+        eventually(lambda: received == [sent[0], *sent])
+        eventually(lambda: consumer._loop.report().healthy)
+    assert count(channel, queue.dead) == 0
+
+
+def test_a_publisher_declares_the_queue_of_every_consumer(broker_url):
+    with running(OutboxRelay(outbox=InMemoryOutbox([]), url=broker_url, name="test")) as relay:
+        eventually(lambda: relay._loop.report().text.startswith("ok"))
+        eventually(lambda: all(exists(broker_url, each.name) for each in queues.ALL))

@@ -191,3 +191,30 @@ def test_a_channel_to_a_service_that_is_not_an_upstream_is_rejected():
     mesh = runtime.open_mesh(manifest, read_config().service)
     with pytest.raises(ValueError, match="orders is not among the upstreams"):
         mesh.channel("orders")
+
+
+def test_a_process_whose_background_loop_has_died_ends_with_an_error(instance, consul_url):
+    with service(instance, "dying-loop", consul_url=consul_url) as process:
+        assert process.wait(30) == 70
+        assert "worker_died" in output_of(process)
+
+
+@pytest.mark.parametrize(
+    "variable", ["CONSUL_HTTP_ADDR=http://127.0.0.1:9", "http_proxy=http://127.0.0.1:9"]
+)
+def test_an_instance_registers_whatever_the_environment_says(
+    variable, instance, consul_url, monkeypatch
+):
+    monkeypatch.setenv(*variable.split("=", 1))
+    name = instance.instance_id
+    with service(instance, consul_url=consul_url) as process:
+        monkeypatch.undo()
+        consul = ConsulClient(consul_url)
+        eventually(lambda: {name, f"{name}-workers"} <= set(consul.registered()), seconds=30)
+        check = lambda: consul._client.agent.checks()[f"service:{name}-workers"]  # noqa: E731
+        eventually(lambda: "registration: ok" in check()["Output"], seconds=30)
+        assert name in consul.wait_for_names(None)[1]
+        assert f"{name}-workers" not in consul.wait_for_names(None)[1]  # no client finds it
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        eventually(lambda: f"{name}-workers" not in consul.registered())

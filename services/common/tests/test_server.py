@@ -179,3 +179,11 @@ def test_an_unexpected_exception_arrives_without_its_text():
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert "secret" not in repr(caught.value)
     assert read_status(caught.value)[0] == "INTERNAL"
+
+
+def test_the_headers_that_the_edge_lets_in_always_fit():
+    server = build_server(lambda _request: available(1))
+    with serving(server) as channel:
+        for _ in range(20):  # above grpcio's soft limit a call fails at random
+            metadata = (("x-long", "x" * 40_000),)
+            assert stub(channel).VerifyStock(ASK, timeout=5, metadata=metadata) == available(1)

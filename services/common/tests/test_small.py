@@ -88,7 +88,7 @@ def test_work_goes_on_after_an_exception(log):
     worker.start()
     assert calls.three.wait(10)
     worker.stop()
-    failed = [line for line in log if line["event"] == "periodic_work_failed"]
+    failed = [line for line in log if line["event"] == "worker_failed"]
     assert [(line["worker"], line["exc_info"]) for line in failed] == [("sweeper", True)]
 
 

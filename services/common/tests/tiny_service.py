@@ -1,7 +1,8 @@
 """A minimal service as a process.
 
-`python -m services.common.tests.tiny_service NAME [no-store] [streams]`: with this name, with
-or without a store that is unavailable, and with or without streams that last until the stop.
+`python -m services.common.tests.tiny_service NAME [no-store] [streams] [dying-loop]`: with this
+name, with or without a store that is unavailable, with or without streams that last until the
+stop, and with or without a background loop whose thread dies.
 """
 
 import sys
@@ -12,6 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 from mamie_rosa import catalog_pb2_grpc
 
 from services.common import runtime
+from services.common.background import BackgroundLoop
 from services.common.config import ServiceConfig, reading_environment
 from services.common.manifest import Manifest
 from services.common.rpc.server import ServiceBinding
@@ -35,7 +37,14 @@ def streaming(name: str) -> runtime.Streaming:
     return runtime.Streaming(name=f"{name}-streams", bindings=[scripted(parts)], source=source)
 
 
-def serve(name: str, config: ServiceConfig, *, has_store: bool, has_streams: bool) -> None:
+def die(_loop: BackgroundLoop) -> None:
+    """End the thread, as no exception could."""
+    raise SystemExit
+
+
+def serve(
+    name: str, config: ServiceConfig, *, has_store: bool, has_streams: bool, dies: bool
+) -> None:
     """Serve until SIGTERM."""
     servicer = ScriptedServicer(lambda _request: available(1))
     add = catalog_pb2_grpc.add_CatalogServiceServicer_to_server
@@ -44,6 +53,7 @@ def serve(name: str, config: ServiceConfig, *, has_store: bool, has_streams: boo
         config=config,
         bindings=[ServiceBinding(SERVICE, servicer, add)],
         checks={} if has_store else {"store": fail_check},
+        workers=[BackgroundLoop(name="dying", work=die)] if dies else [],
         streaming=streaming(name) if has_streams else None,
     )
 
@@ -72,5 +82,6 @@ if __name__ == "__main__":
             config.service,
             has_store="no-store" not in options,
             has_streams="streams" in options,
+            dies="dying-loop" in options,
         ),
     )

@@ -8,7 +8,13 @@ from google.protobuf.message import DecodeError
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.rpc.timestamps import to_timestamp
-from services.notifications.consumer import QUEUE, EventHandler, InvalidEventError, to_effect
+from services.notifications.consumer import (
+    CONVERTERS,
+    QUEUE,
+    EventHandler,
+    InvalidEventError,
+    to_effect,
+)
 from services.notifications.domain import (
     MAX_EVENT_AGE,
     PROCESSED_EVENT_RETENTION,
@@ -116,6 +122,7 @@ def test_discrepancies_alert_the_administrator():
 
 
 def test_every_integration_event_has_a_converter():
+    assert set(QUEUE.types) == set(CONVERTERS)
     names = {name.rpartition(".")[2] for name in QUEUE.types}
     assert names == set(events_pb2.DESCRIPTOR.message_types_by_name) - {"OrderLine", "Discrepancy"}
 
