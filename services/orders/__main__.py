@@ -29,8 +29,9 @@ from services.orders.reconciliation.reconciler import (
 from services.orders.reconciliation.repository import MongoReconciliationRepository
 from services.orders.reconciliation.servicer import ReconciliationServicer
 from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
-from services.orders.saga import SagaOrchestrator, SagaSteps
+from services.orders.saga import SagaOrchestrator
 from services.orders.servicer import InternalOrdersServicer, OrdersServicer
+from services.orders.steps import SagaSteps
 from services.orders.store import connect, connect_async
 from services.orders.store import migrate as create_indexes
 from services.orders.tracking.feed import OrderFeed

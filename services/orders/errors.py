@@ -6,6 +6,7 @@ UnprocessableError          UnknownProductsError, OutOfStockError, PromoInvalidE
                             OrderTooLargeError
 FailedPreconditionError     OrderNotCancellableError, WrongTransitionError,
                             IdempotencyKeyExpiredError
+ResourceExhaustedError      OverloadedError
 ConflictError               OrderChangedError, RequestInProgressError
 """
 
@@ -17,6 +18,7 @@ from services.common.errors import (
     ConflictError,
     FailedPreconditionError,
     NotFoundError,
+    ResourceExhaustedError,
     UnprocessableError,
 )
 from services.orders.states import OrderStatus
@@ -107,6 +109,17 @@ class OrderTooLargeError(UnprocessableError):
     def __init__(self, maximum: Decimal) -> None:
         super().__init__(
             f"An order can be of at most {maximum}; make several.", maximumAmount=str(maximum)
+        )
+
+
+class OverloadedError(ResourceExhaustedError):
+    """More orders are in progress than can be carried out in time."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many orders are in progress; try again in a moment.", retryAfterSeconds="2"
         )
 
 

@@ -217,6 +217,9 @@ class SagaRepository(Protocol):
 class Orchestrator(Protocol):
     """Drives orders through their saga."""
 
+    def require_capacity(self) -> None:
+        """Raise OverloadedError when no further order could be driven now."""
+
     def submit(self, order: Order) -> None:
         """Drive an order in the background."""
 

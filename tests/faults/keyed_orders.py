@@ -7,6 +7,7 @@ before is wrong, and shows.
 """
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,9 +51,11 @@ class KeyedOrder:
     code: str
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     answers: list[KeyedAnswer] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
     def attempt(self) -> KeyedAnswer:
         """Send it once."""
+        began = time.monotonic()
         try:
             answer = self.customer.order(
                 (self.product, QUANTITY), key=self.key, promoCode=self.code
@@ -62,12 +65,13 @@ class KeyedOrder:
         else:
             given = _read(answer)
         self.answers.append(given)
+        self.seconds.append(time.monotonic() - began)
         return given
 
-    def attempt_until_final(self, stopping: threading.Event) -> None:
-        """Send it twice at once, and again, until both answers are final."""
+    def attempt_until_final(self, stopping: threading.Event, at_once: int = AT_ONCE) -> None:
+        """Send it some times at once, and again, until all answers are final."""
         while not stopping.is_set():
-            if all(answer.final for answer in call_at_once(AT_ONCE, self.attempt)):
+            if all(answer.final for answer in call_at_once(at_once, self.attempt)):
                 return
             stopping.wait(PAUSE_SECONDS)
 
@@ -117,7 +121,7 @@ def keyed_orders(shop: Shop, *, customers: int) -> KeyedOrders:
 
 
 @contextmanager
-def placing(orders: KeyedOrders, *, over_seconds: float) -> Iterator[None]:
+def placing(orders: KeyedOrders, *, over_seconds: float, at_once: int = AT_ONCE) -> Iterator[None]:
     """Send the orders, evenly spread over some seconds; after the block all answers are final.
 
     An error in the block stops them.
@@ -129,7 +133,7 @@ def placing(orders: KeyedOrders, *, over_seconds: float) -> Iterator[None]:
     with ThreadPoolExecutor(len(orders.orders)) as senders:
         try:
             for number, order in enumerate(orders.orders):
-                senders.submit(_begin, order, number * interval, stopping)
+                senders.submit(_begin, order, number * interval, stopping, at_once)
             yield
         except BaseException:
             stopping.set()
@@ -139,6 +143,8 @@ def placing(orders: KeyedOrders, *, over_seconds: float) -> Iterator[None]:
             timer.cancel()
 
 
-def _begin(order: KeyedOrder, delay_seconds: float, stopping: threading.Event) -> None:
+def _begin(
+    order: KeyedOrder, delay_seconds: float, stopping: threading.Event, at_once: int
+) -> None:
     stopping.wait(delay_seconds)
-    order.attempt_until_final(stopping)
+    order.attempt_until_final(stopping, at_once)

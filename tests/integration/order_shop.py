@@ -39,8 +39,9 @@ from services.orders.reconciliation.domain import Finding
 from services.orders.reconciliation.reconciler import Reconciler, RepairActions
 from services.orders.reconciliation.repository import MongoReconciliationRepository
 from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
-from services.orders.saga import SagaOrchestrator, SagaSteps
+from services.orders.saga import SagaOrchestrator
 from services.orders.states import OrderStatus
+from services.orders.steps import SagaSteps
 from services.payments.repository import PostgresPaymentsRepository, payments
 from services.payments.sandbox import SandboxProvider
 from services.payments.sandbox_ledger import PostgresLedger

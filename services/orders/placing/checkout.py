@@ -153,6 +153,7 @@ class Checkout:
     def _place(
         self, order_id: str, user_id: str, cart: Cart, attempt: Attempt | None = None
     ) -> Order:
+        self._orchestrator.require_capacity()
         priced = self._price(cart)
         items = list(priced.values())
         discount = self._discount(order_id, user_id, cart, items)

@@ -7,7 +7,7 @@ at once, while sagas run.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -24,6 +24,7 @@ from services.orders.ports import (
     ServiceUnavailableError,
     UpstreamRejectedError,
 )
+from services.orders.reconciliation.budget import allowed_kinds
 from services.orders.reconciliation.domain import (
     GRACE_PERIOD,
     Discrepancy,
@@ -41,9 +42,6 @@ LOCK_DURATION = timedelta(seconds=55)
 BATCH_SIZE = 1_000
 BATCHES_PER_RUN = 10
 PAGE_SIZE = 500
-MAX_REPAIRS_PER_BATCH = 100
-"""More repairable orders than this in one batch mean that a store was lost or restored from a
-backup: then nothing is repaired, and a person has to look."""
 
 Action = Callable[[OrderRecords], object]
 
@@ -124,11 +122,14 @@ class Reconciler:
         done until then remain.
         """
         suspects, checked_count, next_order_id = self._compare_batch(first, limit)
-        repairable = sum(map(_is_repairable, suspects.values()))
+        found = Counter(each.kind for discrepancies in suspects.values() for each in discrepancies)
+        allowed = allowed_kinds(found, self._repository.count_repairs()) if found else frozenset()
         findings = [*self._check_outbox()] if not first else []
         for order_id in suspects:
-            may_repair = repairable <= MAX_REPAIRS_PER_BATCH
-            findings.extend(self._recheck(order_id, may_repair=may_repair))
+            findings.extend(self._recheck(order_id, allowed))
+        self._repository.add_repairs(
+            Counter(each.discrepancy.kind for each in findings if each.is_repaired)
+        )
         for finding in findings:
             self._report(finding)
         open_findings = [finding for finding in findings if not finding.is_repaired]
@@ -149,11 +150,11 @@ class Reconciler:
                 suspects[records.order_id] = discrepancies
         return suspects, checked_count, ""
 
-    def _recheck(self, order_id: str, *, may_repair: bool) -> Sequence[Finding]:
+    def _recheck(self, order_id: str, allowed: Collection[Kind]) -> Sequence[Finding]:
         """Compare an order again, and repair what still is a discrepancy."""
         records = self._load(order_id)
         discrepancies = compare(records, self._clock())
-        return [self._repair(each, records, may_repair=may_repair) for each in discrepancies]
+        return [self._repair(each, records, allowed) for each in discrepancies]
 
     def _load(self, order_id: str) -> OrderRecords:
         first_of_each = merge(islice(read(order_id, 1), 1) for read in self._sources)
@@ -163,12 +164,13 @@ class Reconciler:
         return loaded
 
     def _repair(
-        self, discrepancy: Discrepancy, records: OrderRecords, *, may_repair: bool
+        self, discrepancy: Discrepancy, records: OrderRecords, allowed: Collection[Kind]
     ) -> Finding:
         repair = discrepancy.repair
         if repair is None:
             return Finding(discrepancy=discrepancy)
-        failure = self._repairs.execute(repair, records) if may_repair else "TOO_MANY_AT_ONCE"
+        is_allowed = discrepancy.kind in allowed
+        failure = self._repairs.execute(repair, records) if is_allowed else "TOO_MANY_AT_ONCE"
         return Finding(discrepancy=discrepancy, is_repaired=not failure, failure=failure)
 
     def _check_outbox(self) -> Sequence[Finding]:
@@ -189,10 +191,6 @@ class Reconciler:
             failure=finding.failure,
             facts=discrepancy.facts,
         )
-
-
-def _is_repairable(discrepancies: Sequence[Discrepancy]) -> bool:
-    return any(each.repair for each in discrepancies)
 
 
 class ReconciliationJob:

@@ -2,10 +2,11 @@
 
 Beside the collections of `services.orders.repository`: `discrepancies` holds the findings
 that are open and published, so that each is published once; `counters` numbers these events;
-the lock `reconciliation` has its end, and the order with which the next run begins.
+the lock `reconciliation` has its end, and the order with which the next run begins; `repairs`,
+beside it, has the budget of this hour.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -22,7 +23,7 @@ from services.common.messaging.events import build_event
 from services.orders import codec
 from services.orders.domain import Order, fold, next_step
 from services.orders.events import OrderPlaced
-from services.orders.reconciliation.domain import Finding
+from services.orders.reconciliation.domain import Finding, Kind
 from services.orders.reconciliation.records import (
     BrokenHistory,
     IndexEntry,
@@ -35,6 +36,7 @@ from services.orders.repository import index_document, saga_document
 from services.orders.store import Lock, open_database, run_transaction, store_call, translate_errors
 
 SUBJECT = "reconciliation"
+REPAIRS = "repairs"
 MAX_DISCREPANCIES_PER_EVENT = 100
 EVENTS_PER_ORDER = 8
 """The usual length of a history; the size of what is read at once depends on it."""
@@ -66,6 +68,12 @@ class ReconciliationRepository(Protocol):
 
         Publishes and returns those that are new. An empty `next_order_id` is after all orders.
         """
+
+    def count_repairs(self) -> Mapping[Kind, int]:
+        """Return how many discrepancies of each kind were repaired in this hour."""
+
+    def add_repairs(self, repaired: Mapping[Kind, int]) -> None:
+        """Add repairs to those of this hour."""
 
     def acquire_lock(self, duration: timedelta) -> str | None:
         """Lock out other instances for a time.
@@ -194,6 +202,27 @@ class MongoReconciliationRepository(ReconciliationRepository):
             session=session,
         )
         return counter["sequence"]
+
+    @override
+    def count_repairs(self) -> Mapping[Kind, int]:
+        with store_call():
+            stored: Any = self._database.locks.find_one({"_id": REPAIRS, "hour": self._hour()})
+        return {Kind(kind): count for kind, count in (stored or {}).get("counts", {}).items()}
+
+    @override
+    def add_repairs(self, repaired: Mapping[Kind, int]) -> None:
+        if not repaired:
+            return
+        hour = self._hour()
+        counts = {f"counts.{kind}": count for kind, count in repaired.items()}
+        with store_call():
+            earlier = {"_id": REPAIRS, "hour": {"$ne": hour}}
+            self._database.locks.update_one(earlier, {"$set": {"hour": hour, "counts": {}}})
+            change = {"$inc": counts, "$set": {"hour": hour}}
+            self._database.locks.update_one({"_id": REPAIRS}, change, upsert=True)
+
+    def _hour(self) -> datetime:
+        return self._clock().replace(minute=0, second=0, microsecond=0)
 
     @override
     def acquire_lock(self, duration: timedelta) -> str | None:

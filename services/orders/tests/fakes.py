@@ -11,6 +11,7 @@ from services.orders.domain import Order, Step, fold, next_step
 from services.orders.errors import (
     OrderChangedError,
     OrderNotFoundError,
+    OverloadedError,
 )
 from services.orders.events import Address, Event, Item, OrderPlaced, RecordedEvent
 from services.orders.placing.tests.fakes import InMemoryAttempts
@@ -197,6 +198,12 @@ class RecordingOrchestrator(Orchestrator):
 
     def __init__(self) -> None:
         self.submitted: list[Order] = []
+        self.is_overloaded = False
+
+    @override
+    def require_capacity(self) -> None:
+        if self.is_overloaded:
+            raise OverloadedError
 
     @override
     def submit(self, order: Order) -> None:

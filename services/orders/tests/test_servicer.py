@@ -11,8 +11,9 @@ from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemorySe
 from services.orders.decisions import Decisions
 from services.orders.events import PromoRedeemed
 from services.orders.placing.checkout import Checkout
-from services.orders.saga import SagaOrchestrator, SagaSteps
+from services.orders.saga import SagaOrchestrator
 from services.orders.servicer import OrdersServicer
+from services.orders.steps import SagaSteps
 from services.orders.tests.fakes import NOW, InMemoryOrdersRepository
 from services.orders.tests.upstreams import FakeCatalog, FakePayments, FakePromotions
 

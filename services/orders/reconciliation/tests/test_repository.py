@@ -21,7 +21,7 @@ from services.orders.reconciliation.repository import (
 )
 from services.orders.reconciliation.tests.fakes import InMemoryReconciliationRepository
 from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
-from services.orders.tests.fakes import NOW, build_placed
+from services.orders.tests.fakes import NOW, FakeClock, build_placed
 
 HOUR, OVER = timedelta(hours=1), timedelta(0)
 LATER = NOW + timedelta(minutes=1)
@@ -97,6 +97,24 @@ def test_findings_outside_of_the_batch_stay_open(repository):
     assert save(repository, stuck, low, middle, high) == [middle]
     assert save(repository, low, next_order_id=ORDERS[1]) == []
     assert save(repository, stuck, low, middle, high) == [stuck]
+
+
+def test_repairs_are_counted_by_kind(repository):
+    assert repository.count_repairs() == {}
+    repository.add_repairs({Kind.INDEX_MISSING: 2})
+    repository.add_repairs({Kind.INDEX_MISSING: 1, Kind.HOLD_OVERDUE: 1})
+    assert repository.count_repairs() == {Kind.INDEX_MISSING: 3, Kind.HOLD_OVERDUE: 1}
+
+
+@pytest.mark.integration
+def test_the_budget_of_an_hour_ends_with_it(client):
+    clock = FakeClock()
+    repository = MongoReconciliationRepository(client, clock=clock)
+    repository.add_repairs({Kind.INDEX_MISSING: 2})
+    clock.move(hours=1)
+    assert repository.count_repairs() == {}
+    repository.add_repairs({Kind.HOLD_OVERDUE: 1})
+    assert repository.count_repairs() == {Kind.HOLD_OVERDUE: 1}
 
 
 def test_one_instance_at_a_time_has_the_lock(repository):
