@@ -4,12 +4,26 @@ from collections.abc import Iterator
 
 import pytest
 
+from scripts.stack.client import Stack
+from tests.support.log_privacy import find_private_data
 from tests.support.running_stack import RunningStack
 from tests.support.shop import Customer, Shop
 
 
 @pytest.fixture(scope="session")
-def shop(stack: RunningStack) -> Iterator[Shop]:
+def private_logs(stack: RunningStack) -> Iterator[None]:
+    """Check at the end of all tests that they left nothing private in the logs of the stack.
+
+    Logs of containers are not kept in files.
+    """
+    yield
+    if isinstance(stack, Stack):
+        problems = list(find_private_data(stack.data / "logs"))
+        assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="session")
+def shop(stack: RunningStack, private_logs: None) -> Iterator[Shop]:
     """Yield the running shop."""
     email, password = stack.admin_credentials()
     shop = Shop(stack.url("http"), admin_email=email, admin_password=password)

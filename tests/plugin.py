@@ -33,6 +33,16 @@ MARKS = ("integration", "e2e", "faults", "compose")
 """Marks of tests that are not unit tests, in the order in which they are run."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that chooses how much is frozen (tests/faults/freezes.py)."""
+    parser.addoption(
+        "--freeze",
+        choices=("selected", "full"),
+        default="selected",
+        help="freeze a selection (3 minutes), or each part for 1, 5, 30 and 120 s (50 minutes)",
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the rest as unit tests, deselect those of the other kind of stack, sort by mark."""
     in_containers = os.environ.get("MAMIE_TEST_STACK") == "compose"

@@ -25,11 +25,20 @@ from scripts.stack.ports import Ports
 from scripts.stack.units import Unit, UnitFailedError
 
 # The same as in compose.yaml (scripts/check compares).
-POSTGRES_OPTIONS = {"shared_buffers": "64MB", "max_connections": "200", "max_wal_size": "256MB"}
+POSTGRES_OPTIONS = {
+    "shared_buffers": "64MB",
+    "max_connections": "200",
+    "max_wal_size": "256MB",
+    # Statements and the details of errors have customers' data.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+}
 MONGODB_OPTIONS = {
     "--replSet": stores.REPLICA_SET,
     "--wiredTigerCacheSizeGB": "0.25",
     "--oplogSize": "128",
+    # Slow operations are logged with customers' addresses and cards.
+    "--slowOpSampleRate": "0",
     # The writes of a process that died block conflicting ones for that long.
     "--setParameter": "transactionLifetimeLimitSeconds=2",
 }

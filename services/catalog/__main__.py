@@ -28,13 +28,15 @@ from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.common.storage.outbox import PostgresOutbox
+from services.common.storage.store_clock import StoreClock
 
 
 def serve(config: CatalogConfig) -> None:
     """Wire the service and serve until it is stopped."""
     engine = postgres.create_engine(config.store_url)
-    repository = PostgresCatalogRepository(engine)
-    reservations = PostgresReservationsRepository(engine)
+    clock = StoreClock(engine)
+    repository = PostgresCatalogRepository(engine, clock=clock)
+    reservations = PostgresReservationsRepository(engine, clock=clock)
     mesh = runtime.open_mesh(MANIFEST, config.service)
     servicer = CatalogServicer(
         repository=repository,
@@ -43,7 +45,7 @@ def serve(config: CatalogConfig) -> None:
         promotions=PromotionsOverGrpc(mesh.channel("promotions")),
         purchases=PurchasesOverGrpc(mesh.channel("orders")),
     )
-    sweeper = ReservationSweeper(reservations=reservations)
+    sweeper = ReservationSweeper(reservations=reservations, clock=clock)
     runtime.serve(
         name=MANIFEST.name,
         config=config.service,
@@ -55,7 +57,9 @@ def serve(config: CatalogConfig) -> None:
             ),
             ServiceBinding(
                 "mamie_rosa.catalog.internal.v1.CatalogService",
-                InternalCatalogServicer(repository=repository, reservations=reservations),
+                InternalCatalogServicer(
+                    repository=repository, reservations=reservations, clock=clock
+                ),
                 internal_pb2_grpc.add_CatalogServiceServicer_to_server,
             ),
             ServiceBinding(

@@ -6,17 +6,19 @@ from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc
 
 from services.common import runtime
+from services.common.clock import Clock
 from services.common.mesh.breaker import CircuitBreaker
 from services.common.mesh.channels import Mesh
 from services.common.messaging.relay import OutboxRelay
 from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
-from services.orders.checkout import Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.config import OrdersConfig, read_config
 from services.orders.decisions import Decisions
 from services.orders.manifest import MANIFEST
 from services.orders.outbox import MongoOutbox
+from services.orders.placing.attempts import MongoAttempts
+from services.orders.placing.checkout import Checkout
 from services.orders.reconciliation.clients import build_sources
 from services.orders.reconciliation.reconciler import (
     INTERVAL_SECONDS,
@@ -27,8 +29,9 @@ from services.orders.reconciliation.reconciler import (
 from services.orders.reconciliation.repository import MongoReconciliationRepository
 from services.orders.reconciliation.servicer import ReconciliationServicer
 from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
-from services.orders.saga import SagaOrchestrator, SagaSteps
+from services.orders.saga import SagaOrchestrator
 from services.orders.servicer import InternalOrdersServicer, OrdersServicer
+from services.orders.steps import SagaSteps
 from services.orders.store import connect, connect_async
 from services.orders.store import migrate as create_indexes
 from services.orders.tracking.feed import OrderFeed
@@ -55,13 +58,13 @@ def serve(config: OrdersConfig) -> None:
     """Wire the service and serve until it is stopped."""
     client = connect(config.store_url)
     orders = MongoOrdersRepository(client)
-    reconciliation = MongoReconciliationRepository(client)
+    reconciliation = MongoReconciliationRepository(client, clock=orders.store_clock.now)
     mesh = runtime.open_mesh(MANIFEST, config.service)
     upstreams = Upstreams(mesh)
     orchestrator = build_orchestrator(config, orders, MongoSagaRepository(client), upstreams)
-    checkout = build_checkout(config, orders, upstreams, orchestrator)
+    checkout = build_checkout(config, orders, MongoAttempts(client), upstreams, orchestrator)
     decisions = Decisions(orders=orders, orchestrator=orchestrator)
-    reconciler = build_reconciler(mesh, reconciliation, upstreams)
+    reconciler = build_reconciler(mesh, reconciliation, upstreams, orders.store_clock.now)
     runtime.serve(
         name=MANIFEST.name,
         config=config.service,
@@ -98,19 +101,25 @@ def build_orchestrator(
         sagas=sagas,
     )
     return SagaOrchestrator(
-        orders=orders, sagas=sagas, steps=steps, instance=config.service.instance
+        orders=orders,
+        sagas=sagas,
+        steps=steps,
+        instance=config.service.instance,
+        clock=orders.store_clock.now,
     )
 
 
 def build_checkout(
     config: OrdersConfig,
     orders: MongoOrdersRepository,
+    attempts: MongoAttempts,
     upstreams: Upstreams,
     orchestrator: SagaOrchestrator,
 ) -> Checkout:
     """Build the checkout."""
     return Checkout(
         orders=orders,
+        attempts=attempts,
         catalog=upstreams.catalog,
         promotions=upstreams.promotions,
         orchestrator=orchestrator,
@@ -119,7 +128,10 @@ def build_checkout(
 
 
 def build_reconciler(
-    mesh: Mesh, repository: MongoReconciliationRepository, upstreams: Upstreams
+    mesh: Mesh,
+    repository: MongoReconciliationRepository,
+    upstreams: Upstreams,
+    clock: Clock,
 ) -> Reconciler:
     """Build the reconciler of this service's store with those of the upstreams."""
     repairs = RepairActions(
@@ -129,7 +141,7 @@ def build_reconciler(
         repository=repository,
     )
     sources = [*repository.sources, *build_sources(mesh)]
-    return Reconciler(sources=sources, repairs=repairs, repository=repository)
+    return Reconciler(sources=sources, repairs=repairs, repository=repository, clock=clock)
 
 
 def build_reconciliation_worker(

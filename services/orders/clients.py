@@ -6,6 +6,7 @@ UpstreamRejectedError; everything else, a timeout included, ServiceUnavailableEr
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import grpc
@@ -17,8 +18,8 @@ from typing_extensions import override
 from services.common.money import format_amount, parse_amount
 from services.common.rpc.status import read_status
 from services.orders.errors import (
+    IdempotencyKeyExpiredError,
     IdempotencyKeyReusedError,
-    OrderChangedError,
     OutOfStockError,
     PromoInvalidError,
     UnknownProductsError,
@@ -28,7 +29,6 @@ from services.orders.ports import (
     Captured,
     Catalog,
     Declined,
-    Offer,
     Payments,
     Promotions,
     ServiceUnavailableError,
@@ -46,7 +46,7 @@ class CatalogOverGrpc(Catalog):
         self._stub = catalog_pb2_grpc.CatalogServiceStub(channel)
 
     @override
-    def get_offer(self, product: str, quantity: int) -> Offer | None:
+    def get_item(self, product: str, quantity: int) -> Item | None:
         request = catalog_pb2.VerifyStockRequest(product_id=product, quantity=quantity)
         try:
             with translate_errors("catalog"):
@@ -55,10 +55,10 @@ class CatalogOverGrpc(Catalog):
             if error.reason == "PRODUCT_NOT_FOUND":
                 return None
             raise
-        return Offer(_to_item(answer, quantity), answer.available_quantity)
+        return _to_item(answer, quantity)
 
     @override
-    def reserve(self, order_id: str, items: Sequence[Item], *, hold_seconds: int) -> None:
+    def reserve(self, order_id: str, items: Sequence[Item], *, hold_seconds: int) -> datetime:
         lines = [
             catalog_pb2.StockLine(product_id=item.product_id, quantity=item.quantity)
             for item in items
@@ -67,7 +67,8 @@ class CatalogOverGrpc(Catalog):
             order_id=order_id, items=lines, hold_seconds=hold_seconds
         )
         with translate_errors("catalog", RESERVATION_REJECTIONS):
-            self._stub.ReserveStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
+            answer = self._stub.ReserveStock(request, timeout=REQUEST_TIMEOUT_SECONDS)
+        return answer.expire_time.ToDatetime(tzinfo=UTC)
 
     @override
     def commit(self, order_id: str) -> None:
@@ -89,13 +90,15 @@ class PromotionsOverGrpc(Promotions):
         self._stub = promotions_pb2_grpc.PromotionsServiceStub(channel)
 
     @override
-    def get_discount(self, promo_code: str, user_id: str, items: Sequence[Item]) -> Decimal:
+    def get_discount(
+        self, order_id: str, promo_code: str, user_id: str, items: Sequence[Item]
+    ) -> Decimal:
         lines = [
             promotions_pb2.CartLine(category=item.category, amount=format_amount(item.total))
             for item in items
         ]
         request = promotions_pb2.ValidatePromoRequest(
-            promo_code=promo_code, user_id=user_id, lines=lines
+            order_id=order_id, promo_code=promo_code, user_id=user_id, lines=lines
         )
         with translate_errors("promotions"):
             answer = self._stub.ValidatePromo(request, timeout=REQUEST_TIMEOUT_SECONDS)
@@ -152,12 +155,10 @@ class PaymentsOverGrpc(Payments):
 Rejection = Callable[[Mapping[str, str]], Exception]
 
 RESERVATION_REJECTIONS: Mapping[str, Rejection] = {
-    "OUT_OF_STOCK": lambda facts: OutOfStockError(
-        facts["productIds"].split(","), [int(n) for n in facts["availableQuantities"].split(",")]
-    ),
+    "OUT_OF_STOCK": lambda facts: OutOfStockError(_read_available(facts)),
     "PRODUCT_NOT_FOUND": lambda facts: UnknownProductsError(facts["productIds"].split(",")),
     "RESERVATION_MISMATCH": lambda _facts: IdempotencyKeyReusedError(),
-    "RESERVATION_CLOSED": lambda facts: OrderChangedError(facts["orderId"]),
+    "RESERVATION_CLOSED": lambda _facts: IdempotencyKeyExpiredError(),
 }
 
 REJECTION_CODES = frozenset(
@@ -166,8 +167,17 @@ REJECTION_CODES = frozenset(
         grpc.StatusCode.ALREADY_EXISTS,
         grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
     }
 )
+"""The codes of a call that was not carried out, and will not be when it is repeated.
+
+Some of them are bugs of ours; such a call is never taken for an upstream that is unavailable.
+"""
 
 
 @contextmanager
@@ -177,16 +187,24 @@ def translate_errors(
     """Translate the errors of calls to a service.
 
     A rejection becomes the error that `rejections` has for its reason, by default
-    UpstreamRejectedError; everything else ServiceUnavailableError.
+    UpstreamRejectedError with the reason or the code; everything else ServiceUnavailableError.
     """
     try:
         yield
     except grpc.RpcError as error:
         reason, facts = read_status(error)
-        if error.code() not in REJECTION_CODES or not reason:
+        if error.code() not in REJECTION_CODES:
             raise ServiceUnavailableError(service) from error
         rejection = (rejections or {}).get(reason)
-        raise (rejection(facts) if rejection else UpstreamRejectedError(reason)) from error
+        if rejection:
+            raise rejection(facts) from error
+        raise UpstreamRejectedError(reason or error.code().name) from error
+
+
+def _read_available(facts: Mapping[str, str]) -> dict[str, int]:
+    """Read the units on sale of each short product."""
+    quantities = map(int, facts["availableQuantities"].split(","))
+    return dict(zip(facts["productIds"].split(","), quantities, strict=True))
 
 
 def _to_item(answer: catalog_pb2.VerifyStockResponse, quantity: int) -> Item:

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from services.common.clock import Clock, utc_now
 from services.orders.domain import Order
 from services.orders.errors import OrderChangedError
 from services.orders.events import Event
-from services.orders.ports import LEASE_DURATION, Orchestrator, OrdersRepository
+from services.orders.ports import Orchestrator, OrdersRepository
 
 MAX_ATTEMPTS = 10
 """How often a decision is made at most; a whole saga has fewer steps."""
@@ -22,12 +21,9 @@ log = structlog.get_logger()
 class Decisions:
     """Appends the events of a decision, then drives the steps that are due because of them."""
 
-    def __init__(
-        self, *, orders: OrdersRepository, orchestrator: Orchestrator, clock: Clock = utc_now
-    ) -> None:
+    def __init__(self, *, orders: OrdersRepository, orchestrator: Orchestrator) -> None:
         self._orders = orders
         self._orchestrator = orchestrator
-        self._clock = clock
 
     def apply(self, order: Order, decide: Decide) -> Order:
         """Apply a decision to an order; return the order as far as its saga got.
@@ -47,5 +43,4 @@ class Decisions:
         events = decide(order)
         if not events:
             return order
-        due_at = self._clock() + LEASE_DURATION
-        return self._orchestrator.drive(self._orders.append(order, events, due_at=due_at))
+        return self._orchestrator.drive(self._orders.append(order, events))

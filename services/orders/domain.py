@@ -14,7 +14,7 @@ Compensation starts with OrderCancelled: the customer cancels, a step is rejecte
 is declined, or the stock's reservation expires before the payment (EXPIRE).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -210,14 +210,20 @@ class Step(StrEnum):
     RELEASE_STOCK = "RELEASE_STOCK"
 
 
-def next_step(order: Order, now: datetime) -> Step | None:
+def next_step(order: Order, now: datetime, skipped: Collection[Step] = ()) -> Step | None:
     """Return the step that is due; None when the saga is complete.
 
     An order that is not paid when its stock reservation ends is cancelled (EXPIRE); a paid
-    one goes on.
+    one goes on. Steps that cannot be executed now may be skipped: compensations do not depend
+    on each other, steps forward do.
     """
     if order.status is OrderStatus.CANCELLED:
-        return _next_compensation(order)
+        return next((step for step in _compensations(order) if step not in skipped), None)
+    step = _next_forward(order, now)
+    return None if step in skipped else step
+
+
+def _next_forward(order: Order, now: datetime) -> Step | None:
     if order.status not in UNCONFIRMED:
         return None
     if order.payment_status is PaymentStatus.CAPTURED:
@@ -229,10 +235,11 @@ def next_step(order: Order, now: datetime) -> Step | None:
     return Step.START_PAYMENT if order.status is OrderStatus.PENDING else Step.CAPTURE_PAYMENT
 
 
-def _next_compensation(order: Order) -> Step | None:
-    """Return the compensation that is due; money first."""
+def _compensations(order: Order) -> Iterator[Step]:
+    """Yield the compensations that are due; money first."""
     if not order.payment_settled:
-        return Step.REFUND_PAYMENT
+        yield Step.REFUND_PAYMENT
     if order.placed.promo_code and not order.promo_released:
-        return Step.RELEASE_PROMO
-    return None if order.stock_released else Step.RELEASE_STOCK
+        yield Step.RELEASE_PROMO
+    if not order.stock_released:
+        yield Step.RELEASE_STOCK

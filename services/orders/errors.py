@@ -2,18 +2,23 @@
 
 NotFoundError               OrderNotFoundError
 AlreadyExistsError          IdempotencyKeyReusedError
-UnprocessableError          UnknownProductsError, OutOfStockError, PromoInvalidError
-FailedPreconditionError     OrderNotCancellableError, WrongTransitionError
-ConflictError               OrderChangedError
+UnprocessableError          UnknownProductsError, OutOfStockError, PromoInvalidError,
+                            OrderTooLargeError
+FailedPreconditionError     OrderNotCancellableError, WrongTransitionError,
+                            IdempotencyKeyExpiredError
+ResourceExhaustedError      OverloadedError
+ConflictError               OrderChangedError, RequestInProgressError
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from services.common.errors import (
     AlreadyExistsError,
     ConflictError,
     FailedPreconditionError,
     NotFoundError,
+    ResourceExhaustedError,
     UnprocessableError,
 )
 from services.orders.states import OrderStatus
@@ -37,6 +42,27 @@ class IdempotencyKeyReusedError(AlreadyExistsError):
         super().__init__("This Idempotency-Key was used for another order; take a new one.")
 
 
+class IdempotencyKeyExpiredError(FailedPreconditionError):
+    """A request with the key reserved stock, and never became an order; the stock was released."""
+
+    reason = "IDEMPOTENCY_KEY_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("No order was placed in time with this Idempotency-Key; take a new one.")
+
+
+class RequestInProgressError(ConflictError):
+    """An earlier request with the same Idempotency-Key is being carried out."""
+
+    reason = "REQUEST_IN_PROGRESS"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A request with this Idempotency-Key is in progress; send it again in a moment.",
+            retryAfterSeconds="1",
+        )
+
+
 class UnknownProductsError(UnprocessableError):
     """The cart names products that do not exist."""
 
@@ -48,17 +74,18 @@ class UnknownProductsError(UnprocessableError):
 
 
 class OutOfStockError(UnprocessableError):
-    """The cart asks for more than is on sale; both lists are in the same order."""
+    """The cart asks for more than is on sale; `available` has the units on sale by product."""
 
     reason = "OUT_OF_STOCK"
 
-    def __init__(self, products: Sequence[str], available: Sequence[int]) -> None:
-        named = ",".join(products)
+    def __init__(self, available: Mapping[str, int]) -> None:
+        named = ",".join(available)
         super().__init__(
             f"Not enough is on sale of: {named}",
             productIds=named,
-            availableQuantities=",".join(map(str, available)),
+            availableQuantities=",".join(map(str, available.values())),
         )
+        self.available = available
 
 
 class PromoInvalidError(UnprocessableError):
@@ -71,6 +98,28 @@ class PromoInvalidError(UnprocessableError):
             f"The code {promo_code} does not apply: {promo_reason}.",
             promoCode=promo_code,
             promoReason=promo_reason,
+        )
+
+
+class OrderTooLargeError(UnprocessableError):
+    """The total is more than a payment can be."""
+
+    reason = "ORDER_TOO_LARGE"
+
+    def __init__(self, maximum: Decimal) -> None:
+        super().__init__(
+            f"An order can be of at most {maximum}; make several.", maximumAmount=str(maximum)
+        )
+
+
+class OverloadedError(ResourceExhaustedError):
+    """More orders are in progress than can be carried out in time."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many orders are in progress; try again in a moment.", retryAfterSeconds="2"
         )
 
 
@@ -100,3 +149,17 @@ class OrderChangedError(ConflictError):
 
     def __init__(self, order_id: str) -> None:
         super().__init__("The order has just changed; look at it again.", orderId=order_id)
+
+
+REFUSALS: Mapping[str, type[UnprocessableError]] = {
+    cls.reason: cls
+    for cls in (UnknownProductsError, OutOfStockError, PromoInvalidError, OrderTooLargeError)
+}
+"""The rejections of a cart, by reason."""
+
+
+def recall_refusal(reason: str, message: str, metadata: Mapping[str, str]) -> UnprocessableError:
+    """Rebuild the error that a cart was rejected with."""
+    error = REFUSALS[reason].__new__(REFUSALS[reason])
+    UnprocessableError.__init__(error, message, **metadata)
+    return error

@@ -9,13 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 import pymongo
-from pymongo import errors as mongo_errors
 from typing_extensions import override
 
-from services.common.clock import Clock, utc_now
 from services.common.messaging.events import CloudEvent
 from services.common.messaging.relay import Outbox
-from services.orders.store import MAJORITY, translate_errors
+from services.orders.store import Lock, open_database, store_call
 
 LOCK_DURATION = timedelta(seconds=3)
 
@@ -23,47 +21,38 @@ LOCK_DURATION = timedelta(seconds=3)
 class MongoOutbox(Outbox):
     """The collection `outbox`; one relay at a time takes events, for `LOCK_DURATION` at most."""
 
-    def __init__(self, client: pymongo.MongoClient, *, clock: Clock = utc_now) -> None:
-        self._database = client.get_default_database(write_concern=MAJORITY)
-        self._clock = clock
+    def __init__(self, client: pymongo.MongoClient) -> None:
+        self._database = open_database(client)
+        self._lock = Lock(self._database, "outbox")
 
     @override
     @contextmanager
     def take(self, limit: int) -> Iterator[Sequence[CloudEvent]]:
-        with translate_errors():
-            taken = self._oldest(limit) if self._has_events() and self._lock() else []
+        taken = self._oldest(limit) if self._has_events() and self._acquire() else []
         yield [_to_event(document) for document in taken]
         if taken:
-            with translate_errors():
+            with store_call():
                 ids = [document["_id"] for document in taken]
                 self._database.outbox.delete_many({"_id": {"$in": ids}})
-                self._unlock()
+            self._lock.release()
 
     def _has_events(self) -> bool:
-        return self._database.outbox.find_one({}, {"_id": 1}) is not None
+        with store_call():
+            return self._database.outbox.find_one({}, {"_id": 1}) is not None
 
-    def _lock(self) -> bool:
-        now = self._clock()
-        free = {"_id": "outbox", "until": {"$lte": now}}
-        lock = {"$set": {"until": now + LOCK_DURATION}}
-        try:
-            self._database.locks.update_one(free, lock, upsert=True)
-        except mongo_errors.DuplicateKeyError:
-            return False
-        return True
-
-    def _unlock(self) -> None:
-        self._database.locks.update_one({"_id": "outbox"}, {"$set": {"until": self._clock()}})
+    def _acquire(self) -> bool:
+        return self._lock.acquire(LOCK_DURATION) is not None
 
     def _oldest(self, limit: int) -> list[dict[str, Any]]:
         """Return the oldest events and all events of the same orders, sorted by order.
 
         Instances have clocks of their own: within an order only the sequence is reliable.
         """
-        oldest = self._database.outbox.find({}, {"subject": 1}).sort("time").limit(limit)
-        subjects = list({document["subject"] for document in oldest})
-        of_subjects = self._database.outbox.find({"subject": {"$in": subjects}})
-        return list(of_subjects.sort([("subject", 1), ("sequence", 1)]))
+        with store_call():
+            oldest = self._database.outbox.find({}, {"subject": 1}).sort("time").limit(limit)
+            subjects = list({document["subject"] for document in oldest})
+            of_subjects = self._database.outbox.find({"subject": {"$in": subjects}})
+            return list(of_subjects.sort([("subject", 1), ("sequence", 1)]))
 
 
 def _to_event(document: dict[str, Any]) -> CloudEvent:

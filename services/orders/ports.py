@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from services.common.errors import UnavailableError
+from services.common.errors import UnavailableError, UnprocessableError
 from services.orders.domain import Order, Step
 from services.orders.events import Event, Item, OrderPlaced, RecordedEvent
 
@@ -45,14 +45,6 @@ class UpstreamRejectedError(Exception):
 
 
 @dataclass(frozen=True)
-class Offer:
-    """The price of a product, and how many units are on sale."""
-
-    item: Item
-    available_quantity: int
-
-
-@dataclass(frozen=True)
 class Captured:
     """The money was captured."""
 
@@ -69,11 +61,18 @@ class Declined:
 class Catalog(Protocol):
     """The catalog. Changes are keyed by the order and idempotent."""
 
-    def get_offer(self, product: str, quantity: int) -> Offer | None:
-        """Return the offer for a quantity of a product, by id or sku; None if unknown."""
+    def get_item(self, product: str, quantity: int) -> Item | None:
+        """Return a quantity of a product, by id or sku, at today's price; None if unknown.
 
-    def reserve(self, order_id: str, items: Sequence[Item], *, hold_seconds: int) -> None:
-        """Reserve all items, or raise OutOfStockError and reserve none."""
+        Whether there is enough of it is for `reserve` alone to judge.
+        """
+
+    def reserve(self, order_id: str, items: Sequence[Item], *, hold_seconds: int) -> datetime:
+        """Reserve all items and return until when, or raise OutOfStockError and reserve none.
+
+        A repeat returns when the first reservation ends. IdempotencyKeyExpiredError when the
+        order's reservation was released before.
+        """
 
     def commit(self, order_id: str) -> None:
         """Sell the reserved items; UpstreamRejectedError when they are gone."""
@@ -85,8 +84,13 @@ class Catalog(Protocol):
 class Promotions(Protocol):
     """The promotions. Changes are keyed by the order and idempotent."""
 
-    def get_discount(self, promo_code: str, user_id: str, items: Sequence[Item]) -> Decimal:
-        """Return the discount that a code gives, or raise PromoInvalidError."""
+    def get_discount(
+        self, order_id: str, promo_code: str, user_id: str, items: Sequence[Item]
+    ) -> Decimal:
+        """Return the discount that a code gives, or raise PromoInvalidError.
+
+        A code that the order itself has redeemed applies.
+        """
 
     def redeem(self, order_id: str, promo_code: str, user_id: str) -> None:
         """Count one use of a code; UpstreamRejectedError when it applies no more."""
@@ -110,6 +114,37 @@ class Payments(Protocol):
 # Stores ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """The lease under which one request places an order; `token` is its owner's alone."""
+
+    order_id: str
+    token: str
+
+
+class Attempts(Protocol):
+    """Leases that let one request at a time place the order of an Idempotency-Key.
+
+    A lease that has run out may be taken over. What its former holder does then has no effect:
+    `OrdersRepository.place` writes an order only for the holder.
+    """
+
+    def begin(self, order_id: str, fingerprint: str) -> Attempt | None:
+        """Begin an attempt; None while another one is in progress.
+
+        Raises the rejection with which an attempt of the same cart has just ended.
+        """
+
+    def end(self, attempt: Attempt) -> None:
+        """Give up an attempt whose outcome may be another one next time."""
+
+    def refuse(self, attempt: Attempt, refusal: UnprocessableError) -> bool:
+        """Record the rejection of a cart, durably; False when the attempt was taken over.
+
+        Once it is recorded, no earlier attempt can place the order any more.
+        """
+
+
 class OrdersRepository(Protocol):
     """Stores orders as histories of events, and with each the state of its saga."""
 
@@ -129,19 +164,33 @@ class OrdersRepository(Protocol):
         """Return a customer's orders that contain a product, in no order."""
 
     def place(
-        self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
+        self,
+        order_id: str,
+        placed: OrderPlaced,
+        *,
+        payment_token: str,
+        lease: timedelta = LEASE_DURATION,
+        attempt: Attempt | None = None,
     ) -> Order:
-        """Store a new order whose lease ends at `due_at`; OrderChangedError if it exists."""
+        """Store a new order under a lease, and end the attempt.
 
-    def append(self, order: Order, events: Sequence[Event], *, due_at: datetime) -> Order:
-        """Append events to an order, extend its lease to `due_at`, and return it.
+        OrderChangedError if the order exists, or if the attempt was taken over.
+        """
+
+    def append(
+        self, order: Order, events: Sequence[Event], *, lease: timedelta = LEASE_DURATION
+    ) -> Order:
+        """Append events to an order, extend its lease, and return it.
 
         OrderChangedError when the order has events that `order` has not.
         """
 
 
 class SagaRepository(Protocol):
-    """Stores the leases of the orders whose saga is not complete, and what was tried."""
+    """Stores the leases of the orders whose saga is not complete, and what was tried.
+
+    Leases begin and end by the clock of the store, the only one that all instances share.
+    """
 
     def record_step(self, order_id: str, step: Step, *, instance: str, now: datetime) -> None:
         """Record that an instance is about to execute a step."""
@@ -149,14 +198,17 @@ class SagaRepository(Protocol):
     def payment_token(self, order_id: str) -> str:
         """Return the token to pay an order with; empty once its saga is complete."""
 
-    def postpone(self, order_id: str, *, due_at: datetime, cause: str) -> None:
-        """Give up the lease of an order; any instance may claim the order from `due_at`."""
+    def postpone(self, order_id: str, *, delay: timedelta, cause: str) -> None:
+        """Give up the lease of an order; after a delay any instance may claim the order.
 
-    def extend_leases(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
-        """Extend the leases of orders to `due_at`."""
+        An order that is at rest meanwhile stays at rest.
+        """
 
-    def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
-        """Lease an order whose lease ran out, until `due_at`; return its id, None without one."""
+    def extend_leases(self, order_ids: Sequence[str], *, lease: timedelta = LEASE_DURATION) -> None:
+        """Extend the leases of orders from now on."""
+
+    def claim_due(self, *, lease: timedelta = LEASE_DURATION) -> str | None:
+        """Lease an order whose lease ran out; return its id, None without one."""
 
 
 # The saga --------------------------------------------------------------------------------
@@ -164,6 +216,9 @@ class SagaRepository(Protocol):
 
 class Orchestrator(Protocol):
     """Drives orders through their saga."""
+
+    def require_capacity(self) -> None:
+        """Raise OverloadedError when no further order could be driven now."""
 
     def submit(self, order: Order) -> None:
         """Drive an order in the background."""

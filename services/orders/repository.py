@@ -8,7 +8,7 @@ events for the relay. What belongs together is written in one transaction.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pymongo
@@ -16,18 +16,21 @@ from pymongo import errors as mongo_errors
 from pymongo.client_session import ClientSession
 from typing_extensions import override
 
-from services.common.clock import Clock, NewId, new_id, utc_now
+from services.common.clock import Clock, NewId, new_id
 from services.common.messaging.events import build_event
 from services.orders import codec
 from services.orders.domain import Order, Step, apply, fold, next_step
 from services.orders.errors import OrderChangedError, OrderNotFoundError
 from services.orders.events import Event, OrderPlaced, RecordedEvent
 from services.orders.integration_events import to_integration_event
-from services.orders.ports import OrdersRepository, SagaRepository
-from services.orders.store import MAJORITY, run_transaction, translate_errors
+from services.orders.placing.attempts import end_attempt
+from services.orders.ports import LEASE_DURATION, Attempt, OrdersRepository, SagaRepository
+from services.orders.store import StoreClock, after, open_database, run_transaction, store_call
 
 Result = TypeVar("Result")
 
+NOT_COMPLETE = {"due_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
+"""Matches sagas with a lease, running or over."""
 TRAIL_LENGTH = 200
 """How many of its last tries and events a saga keeps: many times what an order needs.
 
@@ -40,11 +43,12 @@ class MongoOrdersRepository(OrdersRepository):
     """Orders in the collections `events` and `orders`; updates `sagas` and `outbox` with them."""
 
     def __init__(
-        self, client: pymongo.MongoClient, *, clock: Clock = utc_now, new_id: NewId = new_id
+        self, client: pymongo.MongoClient, *, clock: Clock | None = None, new_id: NewId = new_id
     ) -> None:
         self._client = client
-        self._database = client.get_default_database(write_concern=MAJORITY)
-        self._clock = clock
+        self._database = open_database(client)
+        self.store_clock = StoreClock(client)
+        self._clock = clock or self.store_clock.now
         self._new_id = new_id
 
     @override
@@ -65,7 +69,7 @@ class MongoOrdersRepository(OrdersRepository):
     @override
     def list_by_user(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
         by_user = {"user_id": user_id}
-        with translate_errors():
+        with store_call():
             total = self._database.orders.count_documents(by_user)
             newest_first = self._database.orders.find(by_user, {"_id": 1}).sort(
                 [("created_at", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
@@ -81,28 +85,40 @@ class MongoOrdersRepository(OrdersRepository):
             "data.user_id": user_id,
             "data.items.product_id": product_id,
         }
-        with translate_errors():
+        with store_call():
             ids = self._database.events.distinct("order_id", placed)
         return [fold(order_id, history) for order_id, history in self._histories(ids).items()]
 
     @override
     def place(
-        self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
+        self,
+        order_id: str,
+        placed: OrderPlaced,
+        *,
+        payment_token: str,
+        lease: timedelta = LEASE_DURATION,
+        attempt: Attempt | None = None,
     ) -> Order:
         recorded = RecordedEvent(sequence=1, time=self._clock(), event=placed)
         order = fold(order_id, [recorded])
-        saga = saga_document(order_id, due_at=due_at, payment_token=payment_token)
+        saga = {"due_at": after(lease), "payment_token": {"$literal": payment_token}, "trail": []}
 
         def write(session: ClientSession) -> None:
+            if attempt:
+                end_attempt(self._database, attempt, session)
             self._insert_event(session, order, recorded)
             self._database.orders.insert_one(index_document(order), session=session)
-            self._database.sagas.insert_one(saga, session=session)
+            self._database.sagas.update_one(
+                {"_id": order_id}, [{"$set": saga}], upsert=True, session=session
+            )
 
         self._transact(order_id, write)
         return order
 
     @override
-    def append(self, order: Order, events: Sequence[Event], *, due_at: datetime) -> Order:
+    def append(
+        self, order: Order, events: Sequence[Event], *, lease: timedelta = LEASE_DURATION
+    ) -> Order:
         now = self._clock()
         appended = [
             RecordedEvent(sequence=sequence, time=now, event=event)
@@ -115,7 +131,7 @@ class MongoOrdersRepository(OrdersRepository):
                 after = apply(after, recorded)
                 self._insert_event(session, after, recorded)
             is_complete = next_step(after, now) is None
-            change = _saga_change(appended, due_at=None if is_complete else due_at)
+            change = _saga_change(appended, lease=None if is_complete else lease)
             self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
             return after
 
@@ -123,13 +139,12 @@ class MongoOrdersRepository(OrdersRepository):
 
     def ping(self) -> None:
         """Raise StoreUnavailableError when the store does not answer."""
-        with translate_errors():
-            self._client.admin.command("ping")
+        self.store_clock.measure()
 
     def _histories(self, order_ids: Sequence[str]) -> dict[str, list[RecordedEvent]]:
         histories: dict[str, list[RecordedEvent]] = {}
         wanted = {"order_id": {"$in": list(order_ids)}}
-        with translate_errors():
+        with store_call():
             found = self._database.events.find(wanted).sort([("order_id", 1), ("sequence", 1)])
             for document in found:
                 recorded = codec.from_document(document)
@@ -163,7 +178,7 @@ class MongoSagaRepository(SagaRepository):
     """Leases and trails in the collection `sagas`."""
 
     def __init__(self, client: pymongo.MongoClient) -> None:
-        self._sagas = client.get_default_database(write_concern=MAJORITY).sagas
+        self._sagas = open_database(client).sagas
 
     @override
     def record_step(self, order_id: str, step: Step, *, instance: str, now: datetime) -> None:
@@ -172,33 +187,35 @@ class MongoSagaRepository(SagaRepository):
 
     @override
     def payment_token(self, order_id: str) -> str:
-        with translate_errors():
+        with store_call():
             saga = self._sagas.find_one({"_id": order_id}, {"payment_token": 1})
         return (saga or {}).get("payment_token", "")
 
     @override
-    def postpone(self, order_id: str, *, due_at: datetime, cause: str) -> None:
-        self._update(order_id, {"$set": {"due_at": due_at, "waits_for": cause}})
+    def postpone(self, order_id: str, *, delay: timedelta, cause: str) -> None:
+        change = {"due_at": after(delay), "waits_for": {"$literal": cause}}
+        with store_call():
+            self._sagas.update_one({"_id": order_id} | NOT_COMPLETE, [{"$set": change}])
 
     @override
-    def extend_leases(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
-        not_complete = {"_id": {"$in": list(order_ids)}, "due_at": {"$ne": None}}
-        with translate_errors():
-            self._sagas.update_many(not_complete, {"$set": {"due_at": due_at}})
+    def extend_leases(self, order_ids: Sequence[str], *, lease: timedelta = LEASE_DURATION) -> None:
+        driven = {"_id": {"$in": list(order_ids)}} | NOT_COMPLETE
+        with store_call():
+            self._sagas.update_many(driven, [{"$set": {"due_at": after(lease)}}])
 
     @override
-    def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
-        with translate_errors():
-            saga = self._sagas.find_one_and_update(
-                {"due_at": {"$lte": now}},
-                {"$set": {"due_at": due_at}},
+    def claim_due(self, *, lease: timedelta = LEASE_DURATION) -> str | None:
+        with store_call():
+            saga: Any = self._sagas.find_one_and_update(
+                NOT_COMPLETE | {"$expr": {"$lte": ["$due_at", "$$NOW"]}},
+                [{"$set": {"due_at": after(lease)}}],
                 projection={"_id": 1},
                 sort=[("due_at", pymongo.ASCENDING)],
             )
         return saga and saga["_id"]
 
     def _update(self, order_id: str, change: dict[str, Any]) -> None:
-        with translate_errors():
+        with store_call():
             self._sagas.update_one({"_id": order_id}, change)
 
 
@@ -214,11 +231,18 @@ def saga_document(
     return {"_id": order_id, "due_at": due_at, "payment_token": payment_token, "trail": []}
 
 
-def _saga_change(appended: Sequence[RecordedEvent], *, due_at: datetime | None) -> dict[str, Any]:
-    """Build the update of a saga after events; a complete one drops its payment token."""
+def _saga_change(
+    appended: Sequence[RecordedEvent], *, lease: timedelta | None
+) -> list[dict[str, Any]]:
+    """Build the update of a saga after events; a complete one has no lease nor payment token."""
     done = [{"did": type(each.event).__name__, "at": each.time} for each in appended]
-    obsolete = {"waits_for": ""} | ({"payment_token": ""} if due_at is None else {})
-    return _push_to_trail(done) | {"$set": {"due_at": due_at}, "$unset": obsolete}
+    trail = {"$concatArrays": [{"$ifNull": ["$trail", []]}, {"$literal": done}]}
+    changed = {
+        "due_at": None if lease is None else after(lease),
+        "trail": {"$slice": [trail, -TRAIL_LENGTH]},
+    }
+    obsolete = ["waits_for"] + (["payment_token"] if lease is None else [])
+    return [{"$set": changed}, {"$unset": obsolete}]
 
 
 def _push_to_trail(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:

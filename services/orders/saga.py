@@ -8,11 +8,11 @@ heartbeats. When the instance dies the lease runs out, and another one takes the
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -22,112 +22,31 @@ from services.common.clock import Clock, utc_now
 from services.common.context import CallContext, current, use
 from services.common.periodic import PeriodicWorker
 from services.orders.domain import Order, Step, next_step
-from services.orders.errors import OrderChangedError
-from services.orders.events import (
-    Event,
-    OrderCancelled,
-    OrderConfirmed,
-    PaymentCaptured,
-    PaymentDeclined,
-    PaymentSettled,
-    PaymentStarted,
-    PromoRedeemed,
-    PromoReleased,
-    StockReleased,
-)
+from services.orders.errors import OrderChangedError, OverloadedError
 from services.orders.ports import (
-    LEASE_DURATION,
-    Captured,
-    Catalog,
     Orchestrator,
     OrdersRepository,
-    Payments,
-    Promotions,
     SagaRepository,
     ServiceUnavailableError,
     UpstreamRejectedError,
 )
-from services.orders.states import OrderStatus
+from services.orders.steps import SagaSteps
 
 HEARTBEAT_SECONDS = 0.5
 POLL_SECONDS = 0.5
 RETRY_DELAY = timedelta(seconds=1)
+BUSY_DELAY = timedelta(seconds=4)
+"""How long an order waits whose customer has MAX_PAYMENTS_PER_CUSTOMER orders at payments."""
 MAX_CONCURRENT_SAGAS = 8
-
-Action = Callable[[Order], Sequence[Event]]
+MAX_CONCURRENT_PAYMENTS = 64
+"""Payments may take seconds: they have threads of their own, so that other steps never wait."""
+MAX_PAYMENTS_PER_CUSTOMER = 8
+MAX_DRIVEN = 128
+"""How many orders an instance drives; the heartbeat extends the leases of all of them."""
+MAX_CLAIMS_PER_POLL = 32
+PAYMENT_STEPS = frozenset({Step.CAPTURE_PAYMENT, Step.REFUND_PAYMENT})
 
 log = structlog.get_logger()
-
-
-class SagaSteps:
-    """The action of each step: at most one call to an upstream, and the resulting events."""
-
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        promotions: Promotions,
-        payments: Payments,
-        sagas: SagaRepository,
-    ) -> None:
-        self._catalog = catalog
-        self._promotions = promotions
-        self._payments = payments
-        self._sagas = sagas
-        self._actions: Mapping[Step, Action] = {
-            Step.REDEEM_PROMO: self._redeem_promo,
-            Step.START_PAYMENT: lambda _order: [PaymentStarted()],
-            Step.CAPTURE_PAYMENT: self._capture_payment,
-            Step.COMMIT_STOCK: self._commit_stock,
-            Step.EXPIRE: lambda _order: [OrderCancelled(reason="HOLD_EXPIRED")],
-            Step.REFUND_PAYMENT: self._refund_payment,
-            Step.RELEASE_PROMO: self._release_promo,
-            Step.RELEASE_STOCK: self._release_stock,
-        }
-
-    def execute(self, step: Step, order: Order) -> Sequence[Event]:
-        """Execute a step and return the resulting events.
-
-        A forward step that is rejected cancels the order. ServiceUnavailableError when the
-        outcome is unknown, UpstreamRejectedError from a compensation: both are to be retried.
-        """
-        try:
-            return self._actions[step](order)
-        except UpstreamRejectedError as error:
-            if order.status is OrderStatus.CANCELLED:
-                raise
-            log.info("saga_step_rejected", order_id=order.order_id, step=step, reason=error.reason)
-            return [OrderCancelled(reason=error.reason)]
-
-    def _redeem_promo(self, order: Order) -> Sequence[Event]:
-        self._promotions.redeem(order.order_id, order.placed.promo_code, order.user_id)
-        return [PromoRedeemed()]
-
-    def _capture_payment(self, order: Order) -> Sequence[Event]:
-        token = self._sagas.payment_token(order.order_id)
-        outcome = self._payments.capture(
-            order.order_id, order.user_id, order.final_amount, order.placed.currency, token
-        )
-        if isinstance(outcome, Captured):
-            return [PaymentCaptured(payment_id=outcome.payment_id)]
-        declined = PaymentDeclined(decline_reason=outcome.reason)
-        return [declined, OrderCancelled(reason="PAYMENT_DECLINED")]
-
-    def _commit_stock(self, order: Order) -> Sequence[Event]:
-        self._catalog.commit(order.order_id)
-        return [OrderConfirmed()]
-
-    def _refund_payment(self, order: Order) -> Sequence[Event]:
-        refunded = self._payments.refund(order.order_id, order.cancel_reason)
-        return [PaymentSettled(refunded=refunded)]
-
-    def _release_promo(self, order: Order) -> Sequence[Event]:
-        self._promotions.release(order.order_id, order.placed.promo_code)
-        return [PromoReleased()]
-
-    def _release_stock(self, order: Order) -> Sequence[Event]:
-        self._catalog.release(order.order_id)
-        return [StockReleased()]
 
 
 class SagaOrchestrator(Orchestrator):
@@ -147,10 +66,12 @@ class SagaOrchestrator(Orchestrator):
         self._steps = steps
         self._instance = instance
         self._clock = clock
-        self._driving: set[str] = set()
+        self._driving: dict[str, str] = {}
+        """The orders with heartbeats; those with a thread for payments have their customer."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._executor = ThreadPoolExecutor(MAX_CONCURRENT_SAGAS, "saga")
+        self._payments_executor = ThreadPoolExecutor(MAX_CONCURRENT_PAYMENTS, "saga-payments")
         self._workers = [
             PeriodicWorker(
                 name="saga-heartbeat", work=self._extend_leases, interval_seconds=HEARTBEAT_SECONDS
@@ -168,9 +89,16 @@ class SagaOrchestrator(Orchestrator):
     def stop(self) -> None:
         """Finish the steps that are being executed; other instances take the orders over."""
         self._stopping.set()
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for executor in (self._executor, self._payments_executor):
+            executor.shutdown(wait=True, cancel_futures=True)
         for worker in self._workers:
             worker.stop()
+
+    @override
+    def require_capacity(self) -> None:
+        with self._lock:
+            if len(self._driving) >= MAX_DRIVEN:
+                raise OverloadedError
 
     @override
     def submit(self, order: Order) -> None:
@@ -179,78 +107,120 @@ class SagaOrchestrator(Orchestrator):
     @override
     def drive(self, order: Order) -> Order:
         with self._heartbeats(order.order_id):
-            while not self._stopping.is_set() and (step := next_step(order, self._clock())):
-                after = self._advance(order, step)
-                if after is None:
-                    break
-                order = after
+            order, _ = self._run(order)
         return order
 
-    def _advance(self, order: Order, step: Step) -> Order | None:
-        """Execute a step and append its events; None when the order cannot go on now."""
+    def _run(self, order: Order, *, before: Collection[Step] = ()) -> tuple[Order, bool]:
+        """Execute the steps that are due, until one of `before`; return whether that is next.
+
+        A step that cannot go on now is skipped: compensations do not wait for each other.
+        """
+        skipped: set[Step] = set()
+        while not self._stopping.is_set() and (step := next_step(order, self._clock(), skipped)):
+            if step in before:
+                return order, True
+            try:
+                order = self._advance(order, step)
+            except OrderChangedError:  # whoever changed it drives it on
+                log.info("saga_superseded", order_id=order.order_id, step=step)
+                break
+            except ServiceUnavailableError as error:
+                self._postpone(order.order_id, step, error.metadata["service"])
+                skipped.add(step)
+            except UpstreamRejectedError as error:
+                self._postpone(order.order_id, step, error.reason)
+                skipped.add(step)
+        return order, False
+
+    def _advance(self, order: Order, step: Step) -> Order:
+        """Execute a step and append its events."""
         order_id = order.order_id
-        try:
-            self._sagas.record_step(order_id, step, instance=self._instance, now=self._clock())
-            events = self._steps.execute(step, order)
-            after = self._orders.append(order, events, due_at=self._lease_end())
-        except OrderChangedError:  # whoever changed it drives it on
-            log.info("saga_superseded", order_id=order_id, step=step)
-            return None
-        except ServiceUnavailableError as error:
-            self._postpone(order_id, step, error.metadata["service"])
-            return None
-        except UpstreamRejectedError as error:
-            self._postpone(order_id, step, error.reason)
-            return None
+        self._sagas.record_step(order_id, step, instance=self._instance, now=self._clock())
+        events = self._steps.execute(step, order)
+        after = self._orders.append(order, events)
         log.info("saga_step_completed", order_id=order_id, step=step, status=after.status)
         return after
 
-    def _postpone(self, order_id: str, step: Step, cause: str) -> None:
+    def _postpone(
+        self, order_id: str, step: Step, cause: str, delay: timedelta = RETRY_DELAY
+    ) -> None:
         log.warning("saga_step_postponed", order_id=order_id, step=step, cause=cause)
-        self._sagas.postpone(order_id, due_at=self._clock() + RETRY_DELAY, cause=cause)
+        self._sagas.postpone(order_id, delay=delay, cause=cause)
 
     def _schedule(self, order_id: str, load: Callable[[], Order], call: CallContext) -> None:
-        """Drive an order in the background, unless this instance does so already."""
-        with self._lock:
-            if self._stopping.is_set() or order_id in self._driving:
-                return
-            self._driving.add(order_id)
-        self._executor.submit(self._drive_in_background, order_id, load, call)
+        """Drive an order in the background, unless this instance does so or is busy.
 
-    def _drive_in_background(
-        self, order_id: str, load: Callable[[], Order], call: CallContext
-    ) -> None:
-        """Drive an order; after a failure its lease runs out, and an instance takes it over."""
-        with use(call), self._heartbeats(order_id):
-            try:
-                self.drive(load())
-            except Exception:
-                log.exception("saga_failed", order_id=order_id)
+        An order that is left out is due when its lease ends, for any instance.
+        """
+        with self._lock:
+            is_busy = len(self._driving) >= MAX_DRIVEN
+            if self._stopping.is_set() or is_busy or order_id in self._driving:
+                return
+            self._driving[order_id] = ""
+        self._executor.submit(self._begin, order_id, load, call)
+
+    def _begin(self, order_id: str, load: Callable[[], Order], call: CallContext) -> None:
+        """Drive an order as far as its payment, then hand it over to the threads for payments."""
+        with use(call), self._releasing(order_id) as kept:
+            order, is_payment_next = self._run(load(), before=PAYMENT_STEPS)
+            if is_payment_next and self._admit(order):
+                self._payments_executor.submit(self._finish, order, call)
+                kept.append(order_id)
+
+    def _finish(self, order: Order, call: CallContext) -> None:
+        """Drive an order from its payment on."""
+        with use(call), self._releasing(order.order_id):
+            self._run(order)
+
+    def _admit(self, order: Order) -> bool:
+        """Admit an order to the threads for payments, unless its customer has enough there."""
+        with self._lock:
+            taken = sum(user_id == order.user_id for user_id in self._driving.values())
+            if taken < MAX_PAYMENTS_PER_CUSTOMER:
+                self._driving[order.order_id] = order.user_id
+                return True
+        self._postpone(order.order_id, Step.CAPTURE_PAYMENT, "customer_limit", BUSY_DELAY)
+        return False
+
+    @contextmanager
+    def _releasing(self, order_id: str) -> Iterator[list[str]]:
+        """Stop heartbeats after the block, unless the order is added to what it yields.
+
+        After a failure the lease runs out, and an instance takes the order over.
+        """
+        kept: list[str] = []
+        try:
+            yield kept
+        except Exception:
+            log.exception("saga_failed", order_id=order_id)
+        finally:
+            if order_id not in kept:
+                with self._lock:
+                    self._driving.pop(order_id, None)
 
     @contextmanager
     def _heartbeats(self, order_id: str) -> Iterator[None]:
         """Extend the lease of an order inside the block."""
         with self._lock:
-            self._driving.add(order_id)
+            self._driving.setdefault(order_id, "")
         try:
             yield
         finally:
             with self._lock:
-                self._driving.discard(order_id)
-
-    def _lease_end(self) -> datetime:
-        return self._clock() + LEASE_DURATION
+                self._driving.pop(order_id, None)
 
     def _extend_leases(self) -> None:
         with self._lock:
             driving = list(self._driving)
         if driving:
-            self._sagas.extend_leases(driving, due_at=self._lease_end())
+            self._sagas.extend_leases(driving)
 
     def _take_over(self) -> None:
         """Drive the orders that are due: their instance died, or their retry delay is over."""
-        while not self._stopping.is_set() and self._has_capacity():
-            order_id = self._sagas.claim_due(now=self._clock(), due_at=self._lease_end())
+        for _ in range(MAX_CLAIMS_PER_POLL):
+            if self._stopping.is_set() or not self._has_capacity():
+                return
+            order_id = self._sagas.claim_due()
             if order_id is None:
                 return
             call = CallContext(request_id=order_id)
@@ -258,4 +228,4 @@ class SagaOrchestrator(Orchestrator):
 
     def _has_capacity(self) -> bool:
         with self._lock:
-            return len(self._driving) < 2 * MAX_CONCURRENT_SAGAS
+            return len(self._driving) < MAX_DRIVEN

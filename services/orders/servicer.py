@@ -1,5 +1,6 @@
 """The two gRPC services of orders: the public one, and the internal one for other services."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 import grpc
@@ -14,10 +15,10 @@ from services.common.money import format_amount
 from services.common.rpc import authorization, rest_hints
 from services.common.rpc.timestamps import to_timestamp
 from services.orders import codec, domain
-from services.orders.checkout import Cart, Checkout
 from services.orders.decisions import Decisions
 from services.orders.domain import Order
 from services.orders.events import Address, Item, RecordedEvent
+from services.orders.placing.checkout import Cart, Checkout
 from services.orders.ports import OrdersRepository
 from services.orders.states import OrderStatus
 
@@ -134,7 +135,7 @@ def _to_cart(request: orders_pb2.CreateOrderRequest) -> Cart:
     address = request.shipping_address
     return Cart(
         lines=[(item.product_id, item.quantity) for item in request.items],
-        promo_code=request.promo_code.upper(),
+        promo_code=_normalize_code(request.promo_code),
         address=Address(
             recipient=address.recipient,
             line1=address.line1,
@@ -145,6 +146,11 @@ def _to_cart(request: orders_pb2.CreateOrderRequest) -> Cart:
         ),
         payment_token=request.payment_token or DEFAULT_PAYMENT_TOKEN,
     )
+
+
+def _normalize_code(typed: str) -> str:
+    """Normalize a promotion code as people type it: Unicode NFC, no blanks around, upper case."""
+    return unicodedata.normalize("NFC", typed).strip().upper()
 
 
 def _render_placed(order: Order) -> orders_pb2.CreateOrderResponse:

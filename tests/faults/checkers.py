@@ -11,6 +11,8 @@ from typing import Protocol
 
 import httpx
 
+from tests.faults.calls import Answer
+from tests.faults.keyed_orders import KeyedOrder
 from tests.faults.workloads import PlacedOrder
 from tests.support.event_log import Published
 from tests.support.shop import Product
@@ -57,6 +59,48 @@ class Purchases(Protocol):
 def every_call_succeeded(load: Load) -> Checker:
     """Check that every call of a load was answered with 200."""
     return lambda: [f"{n} calls: {end}" for end, n in load.outcomes.items() if end != "200"]
+
+
+def every_answer_in_time(answers: Sequence[Answer], limit: Callable[[str], float]) -> Checker:
+    """Check that no call took longer than the seconds that `limit` has for its name."""
+    return lambda: [
+        f"{late.call} was answered {late.outcome} after {late.seconds:.1f} s"
+        for late in list(answers)
+        if late.seconds > limit(late.call)
+    ]
+
+
+def only_fail(names: Iterable[str], answers: Sequence[Answer], *, since: float) -> Checker:
+    """Check that all calls but the named ones succeeded, of those begun since a moment."""
+    allowed = frozenset(names)
+    return lambda: [
+        f"{each.call} was answered {each.outcome} {each.began - since:.1f} s later"
+        for each in list(answers)
+        if each.began >= since and not each.succeeded and each.call not in allowed
+    ]
+
+
+def calls_succeed(make_calls: Callable[[], Iterable[Answer]]) -> Checker:
+    """Check that every call succeeds when it is made now."""
+    return lambda: [
+        f"{each.call} is answered {each.outcome}" for each in make_calls() if not each.succeeded
+    ]
+
+
+def one_answer_per_key(orders: Sequence[KeyedOrder]) -> Checker:
+    """Check that each key has one final answer, and that a rejected one placed nothing."""
+
+    def find() -> Iterable[str]:
+        for order in orders:
+            finals = order.finals
+            if len(finals) != 1:
+                yield f"key {order.key} has the final answers {sorted(finals)}"
+            placed = order.customer.get("/api/orders").json()["total"]
+            expected = len({each.order_id for each in finals} - {""})
+            if placed != expected:
+                yield f"key {order.key} placed {placed} orders; its answers: {sorted(finals)}"
+
+    return find
 
 
 def orders_are(status: str, orders: Sequence[PlacedOrder]) -> Checker:
@@ -117,6 +161,11 @@ def one_payment_per_order(
 def outbox_is_empty(count: Callable[[], int]) -> Checker:
     """Check that no event waits to be published."""
     return lambda: [f"{waiting} events are not published" for waiting in [count()] if waiting]
+
+
+def nothing_waits(count: Callable[[], Mapping[str, int]]) -> Checker:
+    """Check that no event waits anywhere: `count` returns how many wait where."""
+    return lambda: [f"{n} events wait in the {where}" for where, n in count().items() if n]
 
 
 def all_published(published: Published, subjects: Iterable[str], *, events_each: int) -> Checker:

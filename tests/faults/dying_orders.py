@@ -17,8 +17,8 @@ from typing_extensions import override
 from services.orders import __main__ as orders
 from services.orders.domain import Order, Step
 from services.orders.events import Event
-from services.orders.saga import SagaSteps
 from services.orders.servicer import OrdersServicer
+from services.orders.steps import SagaSteps
 
 ANSWERED = threading.Event()
 """The response of CreateOrder is sent: only then may the process die."""

@@ -14,11 +14,13 @@ from functools import partial
 import psutil
 import sqlalchemy as sa
 
+from services.common.storage import postgres
 from tests.support.running_stack import RunningStack
 from tests.support.waiting import eventually
 
 READY_SECONDS = 30
 INSTANCE = re.compile(r"-\d+$")
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :service"
 
 
 def units_of(stack: RunningStack, *parts: str) -> list[str]:
@@ -124,6 +126,23 @@ def faulty_constraint(store: sa.Engine, table: str, condition: str) -> Iterator[
         _run(store, f"ALTER TABLE {table} DROP CONSTRAINT {name}")
 
 
-def _run(store: sa.Engine, statement: str) -> None:
+@contextmanager
+def read_only(stack: RunningStack, service: str) -> Iterator[None]:
+    """Let the PostgreSQL store of a service reject writes, as a standby does after a failover.
+
+    Sessions that begin inside the block stay read-only after it, too.
+    """
+    database = f"ALTER DATABASE {service}"
+    server = postgres.create_engine(stack.server_url("postgres"), pool_size=1)
+    try:
+        _run(server, f"{database} SET default_transaction_read_only = on")
+        _run(server, END_SESSIONS, service=service)
+        yield
+    finally:
+        _run(server, f"{database} RESET default_transaction_read_only")
+        server.dispose()
+
+
+def _run(store: sa.Engine, statement: str, **values: str) -> None:
     with store.begin() as connection:
-        connection.execute(sa.text(statement))
+        connection.execute(sa.text(statement), values)

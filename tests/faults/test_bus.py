@@ -1,4 +1,4 @@
-"""Events while relays and the broker are killed: all are published, each has one effect."""
+"""Events while relays and the broker are killed, or a queue is: each event has one effect."""
 
 import uuid
 from collections.abc import Iterator, Sequence

@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from tests.faults import checkers
+from tests.faults.calls import Answer
+from tests.faults.keyed_orders import KeyedAnswer, KeyedOrder
 from tests.faults.workloads import PlacedOrder
 from tests.support.shop import Customer
 
@@ -77,9 +79,35 @@ def mailed(*texts):
     return checkers.one_mail_per_order(lambda _address: texts, [order_of()])
 
 
+def answers(*outcomes, seconds=1.0):
+    return [Answer(f"call-{n}", n, seconds, outcome) for n, outcome in enumerate(outcomes)]
+
+
+def in_time(seconds):
+    return checkers.every_answer_in_time(answers("200", seconds=seconds), lambda _call: 5)
+
+
+def only_second_fails(*outcomes, since=0):
+    return checkers.only_fail({"call-1"}, answers(*outcomes), since=since)
+
+
+def keyed(*given, placed):
+    customer = customer_with(orders={"total": placed})
+    return checkers.one_answer_per_key(
+        [KeyedOrder(customer, PRODUCT, "CODE", key="key", answers=list(given))]
+    )
+
+
+BUSY, SHORT = KeyedAnswer(503, "SERVICE_UNAVAILABLE"), KeyedAnswer(422, "OUT_OF_STOCK")
+CREATED = KeyedAnswer(201, order_id="one")
 CAPTURED = ("CAPTURED", "10.00")
 VALID = {
     "every_call_succeeded": checkers.every_call_succeeded(load()),
+    "every_answer_in_time": in_time(5),
+    "only_fail": only_second_fails("503", "503", "201", since=1),
+    "calls_succeed": checkers.calls_succeed(lambda: answers("200", "201")),
+    "one_answer_per_key": keyed(BUSY, CREATED, CREATED, placed=1),
+    "nothing_waits": checkers.nothing_waits(lambda: {"outbox": 0}),
     "orders_are": checkers.orders_are("CONFIRMED", [order_of(one={"status": "CONFIRMED"})]),
     "orders_equal_acknowledgements": checkers.orders_equal_acknowledgements(
         [order_of(orders={"total": 1})]
@@ -100,6 +128,28 @@ VALID = {
 }
 FAULTY = [
     ("every_call_succeeded", checkers.every_call_succeeded(load(**{"503": 2})), "2 calls: 503"),
+    ("every_answer_in_time", in_time(5.1), "call-0 was answered 200 after 5.1 s"),
+    ("only_fail", only_second_fails("503", "503"), "call-0 was answered 503 0.0 s later"),
+    ("only_fail", only_second_fails("200", "503", "401"), "call-2 was answered 401"),
+    (
+        "calls_succeed",
+        checkers.calls_succeed(lambda: answers("200", "500")),
+        "call-1 is answered 500",
+    ),
+    ("one_answer_per_key", keyed(SHORT, CREATED, placed=1), "has the final answers"),
+    (
+        "one_answer_per_key",
+        keyed(CREATED, KeyedAnswer(201, order_id="two"), placed=2),
+        "has the final answers",
+    ),
+    ("one_answer_per_key", keyed(BUSY, placed=0), "has the final answers []"),
+    ("one_answer_per_key", keyed(SHORT, placed=1), "key placed 1 orders"),
+    ("one_answer_per_key", keyed(CREATED, placed=2), "key placed 2 orders"),
+    (
+        "nothing_waits",
+        checkers.nothing_waits(lambda: {"outbox": 0, "queue": 2}),
+        "2 events wait in the queue",
+    ),
     ("orders_are", checkers.orders_are("CONFIRMED", [order_of()]), "order one is 404"),
     (
         "orders_are",
@@ -187,3 +237,19 @@ def test_a_check_waits_until_all_checkers_hold():
 def test_a_check_reports_the_problems_of_all_checkers():
     with pytest.raises(AssertionError, match="one\ntwo"):
         checkers.check(lambda: ["one"], lambda: ["two"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "final"),
+    [
+        (KeyedAnswer(201, order_id="one"), True),
+        (KeyedAnswer(422, "OUT_OF_STOCK"), True),
+        (KeyedAnswer(409, "IDEMPOTENCY_KEY_REUSED"), True),
+        (KeyedAnswer(409, "REQUEST_IN_PROGRESS"), False),
+        (KeyedAnswer(429, "OVERLOADED"), False),
+        (KeyedAnswer(503, "SERVICE_UNAVAILABLE"), False),
+        (KeyedAnswer(0, "ReadTimeout"), False),
+    ],
+)
+def test_an_order_is_final_and_so_is_a_reason_in_the_request(answer, final):
+    assert answer.final is final

@@ -13,7 +13,7 @@ from tests.faults.checkers import (
     orders_equal_acknowledgements,
     stock_is_conserved,
 )
-from tests.faults.dying_instances import dying_at
+from tests.faults.dying_instances import await_death, dying_at
 from tests.faults.faults import down, kill
 from tests.faults.workloads import Orders
 from tests.support.stores import payments_of
@@ -43,7 +43,7 @@ def test_another_instance_confirms_an_order_whose_instance_died_at_a_step(
     product, code = shop.add_product(stock=10), shop.add_promotion()
     with dying_at(stack, step, when) as instance:
         order_id = instance.place(customer, product, code, "tok_ok")
-        instance.await_death()
+        await_death(instance)
         killed = time.monotonic()
         customer.await_status(order_id, "CONFIRMED", seconds=TAKEOVER_SECONDS)
         say(f"confirmed {time.monotonic() - killed:.1f} s after the kill")
@@ -61,7 +61,7 @@ def test_another_instance_compensates_an_order_whose_instance_died_at_a_step(
     product, code = shop.add_product(stock=10), shop.add_promotion()
     with dying_at(stack, step, when) as instance:
         order_id = instance.place(customer, product, code, "tok_declined")
-        instance.await_death()
+        await_death(instance)
         eventually(lambda: customer.history(order_id) == COMPENSATION, seconds=TAKEOVER_SECONDS)
     assert customer.get_order(order_id)["status"] == "CANCELLED"
     assert [status for status, _ in payments_of(stack, order_id)] == ["DECLINED"]

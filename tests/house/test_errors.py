@@ -66,6 +66,6 @@ def test_every_error_is_documented_as_it_is_answered():
     assert sorted(errors - documented()) == []
 
 
-def test_aborted_is_for_what_a_repeated_read_modify_write_solves():
+def test_aborted_is_for_what_a_repetition_solves():
     aborted = {found.reason for found in error_classes() if answered(found)[2] == "ABORTED"}
-    assert aborted == {"ORDER_CHANGED"}
+    assert aborted == {"ORDER_CHANGED", "REQUEST_IN_PROGRESS"}

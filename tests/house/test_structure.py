@@ -15,7 +15,6 @@ from services.common.messaging import queues
 
 LARGEST_MODULE = 300
 LONG_TESTS = {
-    "services/catalog/tests/test_servicer.py": "three servicers that share their products",
     "services/notifications/tests/test_repository.py": "one port on a fake and on PostgreSQL",
     "services/notifications/tests/test_worker.py": "one sender, with all that can go wrong",
     "services/orders/tracking/tests/test_servicer.py": "one stream, with all that can go wrong",

@@ -156,9 +156,7 @@ def _place_undriven(hold: timedelta) -> Injection:
             fingerprint="f",
         )
         shop.catalog_client.reserve(order_id, [KIBBLE], hold_seconds=900)
-        shop.orders.place(
-            order_id, placed, payment_token="tok_ok", due_at=utc_now() + timedelta(days=1)
-        )
+        shop.orders.place(order_id, placed, payment_token="tok_ok", lease=timedelta(days=1))
 
     return place
 

@@ -23,12 +23,13 @@ from services.common.messaging.events import CloudEvent
 from services.common.rpc.server import GrpcServer, ServiceBinding
 from services.common.storage import migrations, postgres
 from services.orders import store
-from services.orders.checkout import Cart, Checkout
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.decisions import Decisions
 from services.orders.domain import Order, cancel
 from services.orders.events import Address
 from services.orders.outbox import MongoOutbox
+from services.orders.placing.attempts import MongoAttempts
+from services.orders.placing.checkout import Cart, Checkout
 from services.orders.reconciliation.clients import (
     build_payments_source,
     build_redemptions_source,
@@ -38,8 +39,9 @@ from services.orders.reconciliation.domain import Finding
 from services.orders.reconciliation.reconciler import Reconciler, RepairActions
 from services.orders.reconciliation.repository import MongoReconciliationRepository
 from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
-from services.orders.saga import SagaOrchestrator, SagaSteps
+from services.orders.saga import SagaOrchestrator
 from services.orders.states import OrderStatus
+from services.orders.steps import SagaSteps
 from services.payments.repository import PostgresPaymentsRepository, payments
 from services.payments.sandbox import SandboxProvider
 from services.payments.sandbox_ledger import PostgresLedger
@@ -93,7 +95,7 @@ class OrderShop:
         for number, product_id in enumerate(PRODUCTS, 1):
             self.products.add(_product(product_id, number))
         for code in CODES:
-            self.promotions.add(_promotion(code, utc_now()), publish=False)
+            self.promotions.add(build_promotion(code, utc_now()), publish=False)
         self._server.start()
         self.orchestrator.start()
 
@@ -199,6 +201,7 @@ class OrderShop:
         )
         self.checkout = Checkout(
             orders=self.orders,
+            attempts=MongoAttempts(self.mongo),
             catalog=catalog,
             promotions=promotions,
             orchestrator=self.orchestrator,
@@ -237,7 +240,8 @@ def _product(product_id: str, number: int) -> Product:
     )
 
 
-def _promotion(code: str, now: datetime) -> Promotion:
+def build_promotion(code: str, now: datetime) -> Promotion:
+    """Build a promotion of 10 % that is active."""
     return Promotion(
         code=code,
         discount_percentage=10,

@@ -16,3 +16,11 @@ def eventually(check: Callable[[], Result | None], *, seconds: float = 10.0) -> 
         assert time.monotonic() < deadline, f"not within {seconds} s; last result: {result!r}"
         time.sleep(POLL_SECONDS)
     return result
+
+
+def remains(check: Callable[[], object], *, seconds: float) -> None:
+    """Return after some seconds in which `check` was always true; AssertionError otherwise."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert check(), f"no longer, {deadline - time.monotonic():.1f} s before the end"
+        time.sleep(POLL_SECONDS)

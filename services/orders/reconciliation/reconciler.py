@@ -7,7 +7,7 @@ at once, while sagas run.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -24,6 +24,7 @@ from services.orders.ports import (
     ServiceUnavailableError,
     UpstreamRejectedError,
 )
+from services.orders.reconciliation.budget import allowed_kinds
 from services.orders.reconciliation.domain import (
     GRACE_PERIOD,
     Discrepancy,
@@ -41,9 +42,6 @@ LOCK_DURATION = timedelta(seconds=55)
 BATCH_SIZE = 1_000
 BATCHES_PER_RUN = 10
 PAGE_SIZE = 500
-MAX_REPAIRS_PER_BATCH = 100
-"""More repairable orders than this in one batch mean that a store was lost or restored from a
-backup: then nothing is repaired, and a person has to look."""
 
 Action = Callable[[OrderRecords], object]
 
@@ -124,11 +122,14 @@ class Reconciler:
         done until then remain.
         """
         suspects, checked_count, next_order_id = self._compare_batch(first, limit)
-        repairable = sum(map(_is_repairable, suspects.values()))
+        found = Counter(each.kind for discrepancies in suspects.values() for each in discrepancies)
+        allowed = allowed_kinds(found, self._repository.count_repairs()) if found else frozenset()
         findings = [*self._check_outbox()] if not first else []
         for order_id in suspects:
-            may_repair = repairable <= MAX_REPAIRS_PER_BATCH
-            findings.extend(self._recheck(order_id, may_repair=may_repair))
+            findings.extend(self._recheck(order_id, allowed))
+        self._repository.add_repairs(
+            Counter(each.discrepancy.kind for each in findings if each.is_repaired)
+        )
         for finding in findings:
             self._report(finding)
         open_findings = [finding for finding in findings if not finding.is_repaired]
@@ -149,11 +150,11 @@ class Reconciler:
                 suspects[records.order_id] = discrepancies
         return suspects, checked_count, ""
 
-    def _recheck(self, order_id: str, *, may_repair: bool) -> Sequence[Finding]:
+    def _recheck(self, order_id: str, allowed: Collection[Kind]) -> Sequence[Finding]:
         """Compare an order again, and repair what still is a discrepancy."""
         records = self._load(order_id)
         discrepancies = compare(records, self._clock())
-        return [self._repair(each, records, may_repair=may_repair) for each in discrepancies]
+        return [self._repair(each, records, allowed) for each in discrepancies]
 
     def _load(self, order_id: str) -> OrderRecords:
         first_of_each = merge(islice(read(order_id, 1), 1) for read in self._sources)
@@ -163,12 +164,13 @@ class Reconciler:
         return loaded
 
     def _repair(
-        self, discrepancy: Discrepancy, records: OrderRecords, *, may_repair: bool
+        self, discrepancy: Discrepancy, records: OrderRecords, allowed: Collection[Kind]
     ) -> Finding:
         repair = discrepancy.repair
         if repair is None:
             return Finding(discrepancy=discrepancy)
-        failure = self._repairs.execute(repair, records) if may_repair else "TOO_MANY_AT_ONCE"
+        is_allowed = discrepancy.kind in allowed
+        failure = self._repairs.execute(repair, records) if is_allowed else "TOO_MANY_AT_ONCE"
         return Finding(discrepancy=discrepancy, is_repaired=not failure, failure=failure)
 
     def _check_outbox(self) -> Sequence[Finding]:
@@ -191,10 +193,6 @@ class Reconciler:
         )
 
 
-def _is_repairable(discrepancies: Sequence[Discrepancy]) -> bool:
-    return any(each.repair for each in discrepancies)
-
-
 class ReconciliationJob:
     """Reconciles some batches a run, on one instance at a time, each run after the last one."""
 
@@ -204,13 +202,11 @@ class ReconciliationJob:
         reconcile: Callable[[str], Report],
         repository: ReconciliationRepository,
         batches_per_run: int = BATCHES_PER_RUN,
-        clock: Clock = utc_now,
         new_id: NewId = new_id,
     ) -> None:
         self._reconcile = reconcile
         self._repository = repository
         self._batches_per_run = batches_per_run
-        self._clock = clock
         self._new_id = new_id
 
     def run(self) -> None:
@@ -222,14 +218,13 @@ class ReconciliationJob:
                 log.warning("reconciliation_interrupted", reason=error.reason, **error.metadata)
 
     def _run(self) -> None:
-        now = self._clock()
-        first = self._repository.acquire_lock(now=now, until=now + LOCK_DURATION)
+        first = self._repository.acquire_lock(LOCK_DURATION)
         if first is None:
             return
         for _ in range(self._batches_per_run):
             report = self._reconcile(first)
             first = report.next_order_id
-            self._repository.save_progress(first, until=self._clock() + LOCK_DURATION)
+            has_lock = self._repository.save_progress(first, LOCK_DURATION)
             log.info("orders_reconciled", checked=report.checked_count, found=len(report.findings))
-            if not first:
+            if not first or not has_lock:
                 return

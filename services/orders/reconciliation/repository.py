@@ -2,19 +2,19 @@
 
 Beside the collections of `services.orders.repository`: `discrepancies` holds the findings
 that are open and published, so that each is published once; `counters` numbers these events;
-the lock `reconciliation` has its end, and the order with which the next run begins.
+the lock `reconciliation` has its end, and the order with which the next run begins; `repairs`,
+beside it, has the budget of this hour.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
 
 import pymongo
 from mamie_rosa.events.v1 import events_pb2
-from pymongo import errors as mongo_errors
 from pymongo.client_session import ClientSession
 from typing_extensions import override
 
@@ -23,7 +23,7 @@ from services.common.messaging.events import build_event
 from services.orders import codec
 from services.orders.domain import Order, fold, next_step
 from services.orders.events import OrderPlaced
-from services.orders.reconciliation.domain import Finding
+from services.orders.reconciliation.domain import Finding, Kind
 from services.orders.reconciliation.records import (
     BrokenHistory,
     IndexEntry,
@@ -33,9 +33,10 @@ from services.orders.reconciliation.records import (
     Source,
 )
 from services.orders.repository import index_document, saga_document
-from services.orders.store import MAJORITY, run_transaction, translate_errors
+from services.orders.store import Lock, open_database, run_transaction, store_call, translate_errors
 
 SUBJECT = "reconciliation"
+REPAIRS = "repairs"
 MAX_DISCREPANCIES_PER_EVENT = 100
 EVENTS_PER_ORDER = 8
 """The usual length of a history; the size of what is read at once depends on it."""
@@ -68,14 +69,23 @@ class ReconciliationRepository(Protocol):
         Publishes and returns those that are new. An empty `next_order_id` is after all orders.
         """
 
-    def acquire_lock(self, *, now: datetime, until: datetime) -> str | None:
-        """Lock out other instances until a moment.
+    def count_repairs(self) -> Mapping[Kind, int]:
+        """Return how many discrepancies of each kind were repaired in this hour."""
+
+    def add_repairs(self, repaired: Mapping[Kind, int]) -> None:
+        """Add repairs to those of this hour."""
+
+    def acquire_lock(self, duration: timedelta) -> str | None:
+        """Lock out other instances for a time.
 
         Returns the order with which to begin, None when another instance has the lock.
         """
 
-    def save_progress(self, next_order_id: str, *, until: datetime) -> None:
-        """Save the order with which the next run begins, and extend the lock."""
+    def save_progress(self, next_order_id: str, duration: timedelta) -> bool:
+        """Save the order with which the next run begins, and extend the lock.
+
+        False, without an effect, when another instance has the lock meanwhile.
+        """
 
 
 class MongoReconciliationRepository(ReconciliationRepository):
@@ -85,9 +95,10 @@ class MongoReconciliationRepository(ReconciliationRepository):
         self, client: pymongo.MongoClient, *, clock: Clock = utc_now, new_id: NewId = new_id
     ) -> None:
         self._client = client
-        self._database = client.get_default_database(write_concern=MAJORITY)
+        self._database = open_database(client)
         self._clock = clock
         self._new_id = new_id
+        self._lock = Lock(self._database, SUBJECT)
 
     @property
     def sources(self) -> Sequence[Source]:
@@ -136,18 +147,18 @@ class MongoReconciliationRepository(ReconciliationRepository):
 
     def _insert_if_missing(self, collection: str, document: dict[str, Any]) -> None:
         one = {"_id": document["_id"]}
-        with translate_errors():
+        with store_call():
             self._database[collection].update_one(one, {"$setOnInsert": document}, upsert=True)
 
     def _set_due(self, order_id: str, *, before: datetime | None, after: datetime | None) -> None:
         """Change when a saga is due, unless another writer has changed it."""
         one = {"_id": order_id, "due_at": before}
-        with translate_errors():
+        with store_call():
             self._database.sagas.update_one(one, {"$set": {"due_at": after}})
 
     @override
     def count_unpublished(self, *, before: datetime) -> int:
-        with translate_errors():
+        with store_call():
             return self._database.outbox.count_documents({"time": {"$lt": before}})
 
     @override
@@ -193,25 +204,34 @@ class MongoReconciliationRepository(ReconciliationRepository):
         return counter["sequence"]
 
     @override
-    def acquire_lock(self, *, now: datetime, until: datetime) -> str | None:
-        free = {"_id": SUBJECT, "until": {"$lte": now}}
-        try:
-            with translate_errors():
-                lock: Any = self._database.locks.find_one_and_update(
-                    free,
-                    {"$set": {"until": until}},
-                    upsert=True,
-                    return_document=pymongo.ReturnDocument.AFTER,
-                )
-        except mongo_errors.DuplicateKeyError:
-            return None
-        return lock.get("following", "")
+    def count_repairs(self) -> Mapping[Kind, int]:
+        with store_call():
+            stored: Any = self._database.locks.find_one({"_id": REPAIRS, "hour": self._hour()})
+        return {Kind(kind): count for kind, count in (stored or {}).get("counts", {}).items()}
 
     @override
-    def save_progress(self, next_order_id: str, *, until: datetime) -> None:
-        change = {"$set": {"until": until, "following": next_order_id}}
-        with translate_errors():
-            self._database.locks.update_one({"_id": SUBJECT}, change)
+    def add_repairs(self, repaired: Mapping[Kind, int]) -> None:
+        if not repaired:
+            return
+        hour = self._hour()
+        counts = {f"counts.{kind}": count for kind, count in repaired.items()}
+        with store_call():
+            earlier = {"_id": REPAIRS, "hour": {"$ne": hour}}
+            self._database.locks.update_one(earlier, {"$set": {"hour": hour, "counts": {}}})
+            change = {"$inc": counts, "$set": {"hour": hour}}
+            self._database.locks.update_one({"_id": REPAIRS}, change, upsert=True)
+
+    def _hour(self) -> datetime:
+        return self._clock().replace(minute=0, second=0, microsecond=0)
+
+    @override
+    def acquire_lock(self, duration: timedelta) -> str | None:
+        lock = self._lock.acquire(duration)
+        return None if lock is None else str(lock.get("following", ""))
+
+    @override
+    def save_progress(self, next_order_id: str, duration: timedelta) -> bool:
+        return self._lock.extend(duration, following=next_order_id)
 
 
 def _to_order(order_id: str, documents: Sequence[dict[str, Any]]) -> Order | BrokenHistory:

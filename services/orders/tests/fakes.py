@@ -11,25 +11,20 @@ from services.orders.domain import Order, Step, fold, next_step
 from services.orders.errors import (
     OrderChangedError,
     OrderNotFoundError,
-    OutOfStockError,
-    PromoInvalidError,
+    OverloadedError,
 )
 from services.orders.events import Address, Event, Item, OrderPlaced, RecordedEvent
+from services.orders.placing.tests.fakes import InMemoryAttempts
 from services.orders.ports import (
-    Captured,
-    Catalog,
-    Declined,
-    Offer,
+    LEASE_DURATION,
+    Attempt,
     Orchestrator,
     OrdersRepository,
-    Payments,
-    Promotions,
     SagaRepository,
-    ServiceUnavailableError,
-    UpstreamRejectedError,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HOLD_ENDS = NOW + timedelta(seconds=890)
 ADDRESS = Address(
     recipient="Rosa",
     line1="1 rue des Lilas",
@@ -79,7 +74,8 @@ class FakeClock:
 class InMemorySagaRepository(SagaRepository):
     """Leases and tokens in dictionaries; `steps` are those that were recorded."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
+        self._clock = clock
         self.steps: list[Step] = []
         self._due: dict[str, datetime | None] = {}
         self._tokens: dict[str, str] = {}
@@ -93,30 +89,31 @@ class InMemorySagaRepository(SagaRepository):
         return self._tokens.get(order_id, "")
 
     @override
-    def postpone(self, order_id: str, *, due_at: datetime, cause: str) -> None:
-        self._due[order_id] = due_at
+    def postpone(self, order_id: str, *, delay: timedelta, cause: str) -> None:
+        self.extend_leases([order_id], lease=delay)
 
     @override
-    def extend_leases(self, order_ids: Sequence[str], *, due_at: datetime) -> None:
+    def extend_leases(self, order_ids: Sequence[str], *, lease: timedelta = LEASE_DURATION) -> None:
         for order_id in order_ids:
             if self._due.get(order_id) is not None:
-                self._due[order_id] = due_at
+                self._due[order_id] = self._clock() + lease
 
     @override
-    def claim_due(self, *, now: datetime, due_at: datetime) -> str | None:
+    def claim_due(self, *, lease: timedelta = LEASE_DURATION) -> str | None:
+        now = self._clock()
         waiting = {order_id: due for order_id, due in self._due.items() if due and due <= now}
         if not waiting:
             return None
         first = min(waiting, key=lambda order_id: waiting[order_id])
-        self._due[first] = due_at
+        self._due[first] = now + lease
         return first
 
-    def start(self, order_id: str, *, payment_token: str, due_at: datetime) -> None:
-        self._due[order_id], self._tokens[order_id] = due_at, payment_token
+    def start(self, order_id: str, *, payment_token: str, lease: timedelta) -> None:
+        self._due[order_id], self._tokens[order_id] = self._clock() + lease, payment_token
 
-    def update(self, order_id: str, *, due_at: datetime | None) -> None:
-        self._due[order_id] = due_at
-        if due_at is None:
+    def update(self, order_id: str, *, lease: timedelta | None) -> None:
+        self._due[order_id] = None if lease is None else self._clock() + lease
+        if lease is None:
             self._tokens[order_id] = ""
 
 
@@ -124,7 +121,8 @@ class InMemoryOrdersRepository(OrdersRepository):
     """Histories in a dictionary; `loads` are the ids of the orders that were read."""
 
     def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
-        self.sagas = InMemorySagaRepository()
+        self.sagas = InMemorySagaRepository(clock)
+        self.attempts = InMemoryAttempts()
         self.loads: list[str] = []
         self._clock = clock
         self._histories: dict[str, list[RecordedEvent]] = {}
@@ -163,16 +161,26 @@ class InMemoryOrdersRepository(OrdersRepository):
 
     @override
     def place(
-        self, order_id: str, placed: OrderPlaced, *, payment_token: str, due_at: datetime
+        self,
+        order_id: str,
+        placed: OrderPlaced,
+        *,
+        payment_token: str,
+        lease: timedelta = LEASE_DURATION,
+        attempt: Attempt | None = None,
     ) -> Order:
-        if order_id in self._histories:
+        if order_id in self._histories or (attempt and not self.attempts.holds(attempt)):
             raise OrderChangedError(order_id)
+        if attempt:
+            self.attempts.end(attempt)
         self._histories[order_id] = [RecordedEvent(sequence=1, time=self._clock(), event=placed)]
-        self.sagas.start(order_id, payment_token=payment_token, due_at=due_at)
+        self.sagas.start(order_id, payment_token=payment_token, lease=lease)
         return fold(order_id, self._histories[order_id])
 
     @override
-    def append(self, order: Order, events: Sequence[Event], *, due_at: datetime) -> Order:
+    def append(
+        self, order: Order, events: Sequence[Event], *, lease: timedelta = LEASE_DURATION
+    ) -> Order:
         history = self._histories[order.order_id]
         if len(history) != order.sequence:
             raise OrderChangedError(order.order_id)
@@ -181,7 +189,7 @@ class InMemoryOrdersRepository(OrdersRepository):
             history.append(RecordedEvent(sequence=sequence, time=now, event=event))
         after = fold(order.order_id, history)
         is_complete = next_step(after, now) is None
-        self.sagas.update(order.order_id, due_at=None if is_complete else due_at)
+        self.sagas.update(order.order_id, lease=None if is_complete else lease)
         return after
 
 
@@ -190,6 +198,12 @@ class RecordingOrchestrator(Orchestrator):
 
     def __init__(self) -> None:
         self.submitted: list[Order] = []
+        self.is_overloaded = False
+
+    @override
+    def require_capacity(self) -> None:
+        if self.is_overloaded:
+            raise OverloadedError
 
     @override
     def submit(self, order: Order) -> None:
@@ -198,92 +212,3 @@ class RecordingOrchestrator(Orchestrator):
     @override
     def drive(self, order: Order) -> Order:
         return order
-
-
-class FakeUpstream:
-    """An upstream with scripted failures; `calls` are the methods that were called.
-
-    `unavailable` are the methods that fail with ServiceUnavailableError; `rejections` maps
-    methods to the reason of an UpstreamRejectedError.
-    """
-
-    def __init__(self) -> None:
-        self.unavailable: set[str] = set()
-        self.rejections: dict[str, str] = {}
-        self.calls: list[str] = []
-
-    def _called(self, name: str) -> None:
-        self.calls.append(name)
-        if name in self.unavailable:
-            raise ServiceUnavailableError(name)
-        if reason := self.rejections.get(name):
-            raise UpstreamRejectedError(reason)
-
-
-class FakeCatalog(FakeUpstream, Catalog):
-    """A catalog with one product, of which `on_sale` units are left."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.on_sale = 10
-
-    @override
-    def get_offer(self, product: str, quantity: int) -> Offer | None:
-        self._called("get_offer")
-        if product not in (KIBBLE.sku, KIBBLE.product_id):
-            return None
-        return Offer(replace(KIBBLE, quantity=quantity), self.on_sale)
-
-    @override
-    def reserve(self, order_id: str, items: Sequence[Item], *, hold_seconds: int) -> None:
-        self._called("reserve")
-        if items[0].quantity > self.on_sale:
-            raise OutOfStockError([items[0].sku], [self.on_sale])
-
-    @override
-    def commit(self, order_id: str) -> None:
-        self._called("commit")
-
-    @override
-    def release(self, order_id: str) -> None:
-        self._called("release")
-
-
-class FakePromotions(FakeUpstream, Promotions):
-    """Promotions with one code, for ten percent."""
-
-    @override
-    def get_discount(self, promo_code: str, user_id: str, items: Sequence[Item]) -> Decimal:
-        self._called("get_discount")
-        if promo_code != "WELCOME10":
-            raise PromoInvalidError(promo_code, "CODE_UNKNOWN")
-        return sum((item.total for item in items), Decimal(0)) / 10
-
-    @override
-    def redeem(self, order_id: str, promo_code: str, user_id: str) -> None:
-        self._called("redeem")
-
-    @override
-    def release(self, order_id: str, promo_code: str) -> None:
-        self._called("release")
-
-
-class FakePayments(FakeUpstream, Payments):
-    """Payments that are captured, unless `decline_reason` is set; refunds are of `refunded`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.decline_reason = ""
-        self.refunded = Decimal("0.00")
-
-    @override
-    def capture(
-        self, order_id: str, user_id: str, amount: Decimal, currency: str, token: str
-    ) -> Captured | Declined:
-        self._called("capture")
-        return Declined(self.decline_reason) if self.decline_reason else Captured("payment")
-
-    @override
-    def refund(self, order_id: str, reason: str) -> Decimal:
-        self._called("refund")
-        return self.refunded

@@ -8,7 +8,6 @@ from services.orders.errors import OrderChangedError
 from services.orders.events import PromoRedeemed
 from services.orders.states import OrderStatus
 from services.orders.tests.fakes import (
-    NOW,
     InMemoryOrdersRepository,
     RecordingOrchestrator,
     build_placed,
@@ -22,12 +21,12 @@ def orders():
 
 @pytest.fixture
 def decisions(orders):
-    return Decisions(orders=orders, orchestrator=RecordingOrchestrator(), clock=lambda: NOW)
+    return Decisions(orders=orders, orchestrator=RecordingOrchestrator())
 
 
 @pytest.fixture
 def order(orders):
-    return orders.place("o", build_placed(), payment_token="t", due_at=NOW)
+    return orders.place("o", build_placed(), payment_token="t")
 
 
 def cancel(order):
@@ -46,7 +45,7 @@ def test_a_decision_without_events_changes_nothing(decisions, order):
 
 
 def test_a_decision_about_an_outdated_order_is_made_again_after_one_load(decisions, orders, order):
-    orders.append(order, [PromoRedeemed()], due_at=NOW)
+    orders.append(order, [PromoRedeemed()])
     seen = []
 
     def decide(current):
@@ -63,7 +62,7 @@ def test_a_decision_that_always_conflicts_fails(decisions, orders, order):
 
     def decide(current):
         attempts.append(current.sequence)
-        orders.append(current, [PromoRedeemed()], due_at=NOW)
+        orders.append(current, [PromoRedeemed()])
         return cancel(current)
 
     with pytest.raises(OrderChangedError):

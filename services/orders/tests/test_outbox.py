@@ -33,13 +33,22 @@ class TestMongoOutbox(OutboxContract):
         orders = MongoOrdersRepository(client, clock=late)
         slow = MongoOrdersRepository(client, clock=early)
         for order_id in ("b", "a"):
-            placed = orders.place(order_id, build_placed(), payment_token="t", due_at=NOW)
-            confirmed = orders.append(placed, [events.OrderConfirmed()], due_at=NOW)
-        slow.append(confirmed, [events.OrderShipped(tracking_number="n")], due_at=NOW)
-        return MongoOutbox(client, clock=FakeClock(NOW + timedelta(minutes=10)))
+            placed = orders.place(order_id, build_placed(), payment_token="t")
+            confirmed = orders.append(placed, [events.OrderConfirmed()])
+        slow.append(confirmed, [events.OrderShipped(tracking_number="n")])
+        return MongoOutbox(client)
 
     def expire_lock(self, outbox):
-        outbox._clock.now += LOCK_DURATION
+        outbox._database.locks.update_one({"_id": "outbox"}, [{"$set": {"until": "$$NOW"}}])
+
+    def test_a_relay_that_lost_the_lock_does_not_unlock(self, outbox, client):
+        overtaken, other, third = (MongoOutbox(client) for _ in range(3))
+        with overtaken.take(1) as events:
+            assert events
+            self.expire_lock(outbox)
+            other._lock.acquire(LOCK_DURATION)
+        with third.take(1) as events:
+            assert list(events) == []
 
     def test_events_of_an_order_are_in_order_although_clocks_differ(self, outbox):
         with outbox.take(1) as events:

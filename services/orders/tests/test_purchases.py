@@ -12,7 +12,7 @@ from services.orders.events import (
     OrderShipped,
 )
 from services.orders.servicer import InternalOrdersServicer
-from services.orders.tests.fakes import KIBBLE, NOW, InMemoryOrdersRepository, build_placed
+from services.orders.tests.fakes import KIBBLE, InMemoryOrdersRepository, build_placed
 
 SERVICE = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"]
 
@@ -23,7 +23,7 @@ def orders():
 
 
 def place(orders, order_id="o"):
-    return orders.place(order_id, build_placed(), payment_token="t", due_at=NOW)
+    return orders.place(order_id, build_placed(), payment_token="t")
 
 
 def has_bought(orders, user_id="alice", product_id=KIBBLE.product_id):
@@ -41,19 +41,19 @@ def test_a_product_is_bought_once_its_order_is_confirmed(orders):
         OrderShipped(tracking_number="TRACK"),
         OrderDelivered(),
     ):
-        order = orders.append(order, [event], due_at=NOW)
+        order = orders.append(order, [event])
         assert has_bought(orders)
 
 
 def test_a_customer_has_not_bought_the_products_of_other_orders(orders):
-    orders.append(place(orders), [OrderConfirmed()], due_at=NOW)
+    orders.append(place(orders), [OrderConfirmed()])
     assert not has_bought(orders, user_id="bob")
     assert not has_bought(orders, product_id="other")
 
 
 def test_a_cancelled_product_is_not_bought_until_it_is_ordered_again(orders):
     cancelled = [OrderConfirmed(), OrderCancelled(reason="why")]
-    orders.append(place(orders), cancelled, due_at=NOW)
+    orders.append(place(orders), cancelled)
     assert not has_bought(orders)
-    orders.append(place(orders, "second"), [OrderConfirmed()], due_at=NOW)
+    orders.append(place(orders, "second"), [OrderConfirmed()])
     assert has_bought(orders)

@@ -3,7 +3,7 @@
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,7 +12,13 @@ from mamie_rosa.events.v1 import events_pb2
 from services.common.errors import StoreUnavailableError
 from services.orders import domain, errors, events, states, store
 from services.orders.events import OrderCancelled, PaymentSettled, PromoReleased, StockReleased
-from services.orders.repository import TRAIL_LENGTH, MongoOrdersRepository, MongoSagaRepository
+from services.orders.ports import LEASE_DURATION
+from services.orders.repository import (
+    NOT_COMPLETE,
+    TRAIL_LENGTH,
+    MongoOrdersRepository,
+    MongoSagaRepository,
+)
 from services.orders.tests.fakes import (
     KIBBLE,
     NOW,
@@ -22,7 +28,8 @@ from services.orders.tests.fakes import (
 )
 from tests.support.waiting import eventually
 
-LATER = NOW + timedelta(seconds=2)
+HOUR = timedelta(hours=1)
+OVER = timedelta(0)
 REFUNDED = PaymentSettled(refunded=Decimal("23.22"))
 COMPENSATION = [OrderCancelled(reason="why"), REFUNDED, PromoReleased(), StockReleased()]
 
@@ -72,10 +79,10 @@ def sagas(repositories):
     return repositories.sagas
 
 
-def place(orders, order_id=None, **changes):
+def place(orders, order_id=None, lease=LEASE_DURATION, **changes):
     placed = build_placed(**changes)
     chosen = order_id or str(uuid.uuid4())
-    return orders.place(chosen, placed, payment_token="tok_ok", due_at=LATER)
+    return orders.place(chosen, placed, payment_token="tok_ok", lease=lease)
 
 
 def test_an_order_is_found_as_it_was_placed(orders):
@@ -99,7 +106,7 @@ def test_an_order_is_placed_once(orders):
 
 def test_events_are_appended_in_order_and_the_order_is_their_fold(orders):
     order = place(orders)
-    after = orders.append(order, COMPENSATION, due_at=LATER)
+    after = orders.append(order, COMPENSATION)
     history = orders.history(order.order_id)
     assert [recorded.sequence for recorded in history] == [1, 2, 3, 4, 5]
     assert [recorded.event for recorded in history[1:]] == COMPENSATION
@@ -108,9 +115,9 @@ def test_events_are_appended_in_order_and_the_order_is_their_fold(orders):
 
 def test_of_two_appends_to_the_same_state_one_conflicts(orders):
     order = place(orders)
-    orders.append(order, COMPENSATION[:1], due_at=LATER)
+    orders.append(order, COMPENSATION[:1])
     with pytest.raises(errors.OrderChangedError):
-        orders.append(order, COMPENSATION[:1], due_at=LATER)
+        orders.append(order, COMPENSATION[:1])
     assert len(orders.history(order.order_id)) == 2
 
 
@@ -138,27 +145,35 @@ def test_the_orders_of_a_customer_with_a_product_are_found(orders):
 
 
 def test_a_new_order_is_due_when_its_lease_ends(orders, sagas):
-    order = place(orders)
-    assert sagas.claim_due(now=NOW, due_at=LATER) is None
-    assert sagas.claim_due(now=LATER, due_at=LATER + timedelta(1)) == order.order_id
-    assert sagas.claim_due(now=LATER, due_at=LATER) is None
+    place(orders, lease=HOUR)
+    assert sagas.claim_due() is None
+    order = place(orders, lease=OVER)
+    assert sagas.claim_due(lease=HOUR) == order.order_id
+    assert sagas.claim_due() is None
 
 
 def test_a_lease_is_extended_and_given_up(orders, sagas):
-    order = place(orders)
-    sagas.extend_leases([order.order_id], due_at=LATER + timedelta(seconds=2))
-    assert sagas.claim_due(now=LATER, due_at=LATER) is None
-    sagas.postpone(order.order_id, due_at=NOW, cause="payments")
-    assert sagas.claim_due(now=NOW, due_at=LATER) == order.order_id
+    order = place(orders, lease=OVER)
+    sagas.extend_leases([order.order_id], lease=HOUR)
+    assert sagas.claim_due() is None
+    sagas.postpone(order.order_id, delay=OVER, cause="payments")
+    assert sagas.claim_due() == order.order_id
 
 
 def test_a_complete_saga_is_never_due_and_has_no_payment_token(orders, sagas):
     order = place(orders)
     assert sagas.payment_token(order.order_id) == "tok_ok"
-    orders.append(order, COMPENSATION, due_at=LATER)
-    sagas.extend_leases([order.order_id], due_at=NOW)
-    assert sagas.claim_due(now=LATER + timedelta(days=1), due_at=LATER) is None
+    orders.append(order, COMPENSATION)
+    sagas.extend_leases([order.order_id], lease=OVER)
+    assert sagas.claim_due() is None
     assert sagas.payment_token(order.order_id) == ""
+
+
+def test_an_order_that_came_to_rest_stays_at_rest_when_another_instance_postpones_it(orders, sagas):
+    order = place(orders)
+    orders.append(order, COMPENSATION)
+    sagas.postpone(order.order_id, delay=OVER, cause="payments")
+    assert sagas.claim_due() is None
 
 
 @pytest.mark.integration
@@ -172,7 +187,7 @@ class TestInMongo:
 
         def cancel(_):
             try:
-                return bool(orders.append(order, COMPENSATION[:1], due_at=LATER))
+                return bool(orders.append(order, COMPENSATION[:1]))
             except errors.OrderChangedError:
                 return False
 
@@ -180,16 +195,40 @@ class TestInMongo:
             assert sum(writers.map(cancel, range(20))) == 1
         assert len(orders.history(order.order_id)) == 2
 
+    def test_a_lease_is_by_the_clock_of_the_store_whatever_those_of_the_instances_say(
+        self, client, clock
+    ):
+        hour_ahead = MongoOrdersRepository(client, clock=lambda: datetime.now(UTC) + HOUR)
+        hour_behind = MongoSagaRepository(client)
+        order = place(hour_ahead, lease=OVER)
+        assert hour_behind.claim_due(lease=OVER) == order.order_id
+        after = hour_ahead.append(order, COMPENSATION[:1], lease=OVER)
+        assert hour_behind.claim_due() == after.order_id
+
+    def test_a_due_order_is_found_by_an_index(self, orders, sagas, client):
+        for _ in range(50):
+            orders.append(place(orders), COMPENSATION)
+        place(orders, lease=OVER)
+        database = client.get_default_database()
+        find = {
+            "find": "sagas",
+            "filter": NOT_COMPLETE | {"$expr": {"$lte": ["$due_at", "$$NOW"]}},
+            "sort": {"due_at": 1},
+            "limit": 1,
+        }
+        explained = database.command("explain", find, verbosity="executionStats")
+        assert explained["executionStats"]["totalDocsExamined"] == 1
+
     def test_a_due_order_is_claimed_by_one_instance(self, orders, sagas):
-        ids = {place(orders).order_id for _ in range(5)}
-        claim = lambda _: sagas.claim_due(now=LATER, due_at=LATER + timedelta(1))  # noqa: E731
+        ids = {place(orders, lease=OVER).order_id for _ in range(5)}
+        claim = lambda _: sagas.claim_due(lease=HOUR)  # noqa: E731
         with ThreadPoolExecutor(8) as instances:
             claimed = [order_id for order_id in instances.map(claim, range(20)) if order_id]
         assert sorted(claimed) == sorted(ids)
 
     def test_an_integration_event_is_stored_with_its_domain_event(self, orders, client):
         order = place(orders)
-        orders.append(order, COMPENSATION, due_at=LATER)
+        orders.append(order, COMPENSATION)
         (stored,) = client.get_default_database().outbox.find()
         assert (stored["type"], stored["subject"]) == (
             "mamie_rosa.events.v1.OrderCancelled",
@@ -200,9 +239,9 @@ class TestInMongo:
 
     def test_a_conflicting_append_stores_no_integration_event(self, orders, client):
         order = place(orders)
-        orders.append(order, COMPENSATION[:1], due_at=LATER)
+        orders.append(order, COMPENSATION[:1])
         with pytest.raises(errors.OrderChangedError):
-            orders.append(order, COMPENSATION, due_at=LATER)
+            orders.append(order, COMPENSATION)
         assert client.get_default_database().outbox.count_documents({}) == 0
 
     def test_orders_with_a_product_are_found_by_an_index(self, orders, client):
@@ -224,7 +263,7 @@ class TestInMongo:
     def test_steps_and_events_are_recorded_in_the_trail(self, orders, sagas, client):
         order = place(orders)
         sagas.record_step(order.order_id, domain.Step.EXPIRE, instance="orders-1", now=NOW)
-        orders.append(order, COMPENSATION[:1], due_at=LATER)
+        orders.append(order, COMPENSATION[:1])
         trail = client.get_default_database().sagas.find_one({"_id": order.order_id})["trail"]
         assert [entry.get("began") or entry.get("did") for entry in trail] == [
             "EXPIRE",
@@ -250,19 +289,9 @@ def test_an_abandoned_transaction_blocks_an_order_for_seconds_only(client, clock
 
     def append():
         try:
-            return orders.append(order, [events.PaymentStarted()], due_at=LATER)
+            return orders.append(order, [events.PaymentStarted()])
         except StoreUnavailableError:  # as the saga does: try again
             return None
 
     after = eventually(append, seconds=8)
     assert after.status is states.OrderStatus.PAYMENT_PROCESSING
-
-
-@pytest.mark.integration
-def test_an_unavailable_store_is_reported(monkeypatch):
-    monkeypatch.setattr(store, "TIMEOUT_MS", 200)
-    with (
-        store.connect("mongodb://127.0.0.1:1/none?replicaSet=rs0") as client,
-        pytest.raises(StoreUnavailableError),
-    ):
-        MongoOrdersRepository(client).find("o")

@@ -8,18 +8,14 @@ import pytest
 from mamie_rosa.orders.v1 import orders_pb2
 
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
-from services.orders.checkout import Checkout
 from services.orders.decisions import Decisions
 from services.orders.events import PromoRedeemed
-from services.orders.saga import SagaOrchestrator, SagaSteps
+from services.orders.placing.checkout import Checkout
+from services.orders.saga import SagaOrchestrator
 from services.orders.servicer import OrdersServicer
-from services.orders.tests.fakes import (
-    NOW,
-    FakeCatalog,
-    FakePayments,
-    FakePromotions,
-    InMemoryOrdersRepository,
-)
+from services.orders.steps import SagaSteps
+from services.orders.tests.fakes import NOW, InMemoryOrdersRepository
+from services.orders.tests.upstreams import FakeCatalog, FakePayments, FakePromotions
 
 SERVICE = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"]
 ADDRESS = orders_pb2.Address(
@@ -60,13 +56,13 @@ class World:
         self._orchestrator = orchestrator
         checkout = Checkout(
             orders=self.orders,
+            attempts=self.orders.attempts,
             catalog=self.catalog,
             promotions=promotions,
             orchestrator=orchestrator,
             hold_seconds=900,
-            clock=lambda: NOW,
         )
-        decisions = Decisions(orders=self.orders, orchestrator=orchestrator, clock=lambda: NOW)
+        decisions = Decisions(orders=self.orders, orchestrator=orchestrator)
         servicer = OrdersServicer(orders=self.orders, checkout=checkout, decisions=decisions)
         self.server = InMemoryServer(SERVICE, servicer)
 
@@ -233,10 +229,10 @@ def test_a_cancel_loads_the_order_twice_after_a_conflict(world):
     order_id = world.call("CreateOrder", CART).response.order_id
     append, conflicts = world.orders.append, iter([True])
 
-    def append_after_another_writer(order, events, *, due_at):
+    def append_after_another_writer(order, events):
         if next(conflicts, False):
-            append(order, [PromoRedeemed()], due_at=due_at)
-        return append(order, events, due_at=due_at)
+            append(order, [PromoRedeemed()])
+        return append(order, events)
 
     world.orders.append = append_after_another_writer
     world.orders.loads.clear()

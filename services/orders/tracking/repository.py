@@ -6,15 +6,12 @@ from typing import Any, Protocol
 
 import pymongo
 from pymongo.asynchronous.change_stream import AsyncChangeStream
-from pymongo.read_concern import ReadConcern
 from typing_extensions import override
 
 from services.orders import codec
 from services.orders.events import RecordedEvent
-from services.orders.store import translate_errors
+from services.orders.store import DURABLE, store_call, translate_errors
 
-# A streamed event cannot be taken back: only events that survive a failover are read.
-MAJORITY = ReadConcern("majority")
 INSERTS: list[dict[str, Any]] = [
     {"$match": {"operationType": "insert"}},
     {"$project": {"fullDocument.order_id": 1}},
@@ -40,12 +37,12 @@ class MongoFeedRepository(FeedRepository):
 
     def __init__(self, client: pymongo.AsyncMongoClient) -> None:
         self._client = client
-        self._events = client.get_default_database(read_concern=MAJORITY).events
+        self._events = client.get_default_database(read_concern=DURABLE).events
 
     @override
     async def history(self, order_id: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         newer = {"order_id": order_id, "sequence": {"$gt": after}}
-        with translate_errors():
+        with store_call():
             found = self._events.find(newer).sort("sequence")
             return [codec.from_document(document) async for document in found]
 

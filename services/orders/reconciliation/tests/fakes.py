@@ -1,6 +1,7 @@
 """Consistent records of orders, sources that read them, and a repository in memory."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from typing_extensions import override
 from services.orders import domain, events
 from services.orders.domain import Order, fold
 from services.orders.events import Event, OrderPlaced, RecordedEvent
-from services.orders.reconciliation.domain import Finding
+from services.orders.reconciliation.domain import Finding, Kind
 from services.orders.reconciliation.records import (
     IndexEntry,
     OrderRecords,
@@ -156,8 +157,9 @@ class InMemoryReconciliationRepository(ReconciliationRepository):
         self.repaired: list[tuple[str, str]] = []
         self.published: list[Sequence[Finding]] = []
         self.unpublished = 0
+        self.repairs: Counter[Kind] = Counter()
         self._known: set[tuple[str, str]] = set()
-        self._until = NOW - timedelta(days=1)
+        self._is_locked = False
         self._next_order_id = ""
 
     @override
@@ -193,12 +195,24 @@ class InMemoryReconciliationRepository(ReconciliationRepository):
         return new
 
     @override
-    def acquire_lock(self, *, now: datetime, until: datetime) -> str | None:
-        if self._until > now:
+    def count_repairs(self) -> Mapping[Kind, int]:
+        return dict(self.repairs)
+
+    @override
+    def add_repairs(self, repaired: Mapping[Kind, int]) -> None:
+        self.repairs.update(repaired)
+
+    @override
+    def acquire_lock(self, duration: timedelta) -> str | None:
+        if self._is_locked:
             return None
-        self._until = until
+        self._is_locked = bool(duration)
         return self._next_order_id
 
     @override
-    def save_progress(self, next_order_id: str, *, until: datetime) -> None:
-        self._next_order_id, self._until = next_order_id, until
+    def save_progress(self, next_order_id: str, duration: timedelta) -> bool:
+        self._next_order_id, self._is_locked = next_order_id, bool(duration)
+        return True
+
+    def expire_lock(self) -> None:
+        self._is_locked = False

@@ -8,10 +8,12 @@ import structlog
 from structlog.testing import capture_logs
 
 from services.orders.ports import ServiceUnavailableError
+from services.orders.reconciliation.budget import (
+    MAX_REPAIRS_PER_HOUR,
+    MAX_WITHOUT_ORDER_PER_HOUR,
+)
 from services.orders.reconciliation.domain import Kind, Repair
 from services.orders.reconciliation.reconciler import (
-    LOCK_DURATION,
-    MAX_REPAIRS_PER_BATCH,
     Reconciler,
     ReconciliationJob,
     RepairActions,
@@ -26,13 +28,8 @@ from services.orders.reconciliation.tests.fakes import (
     compensated,
     purchased,
 )
-from services.orders.tests.fakes import (
-    NOW,
-    FakeCatalog,
-    FakeClock,
-    FakePayments,
-    FakePromotions,
-)
+from services.orders.tests.fakes import NOW, FakeClock
+from services.orders.tests.upstreams import FakeCatalog, FakePayments, FakePromotions
 
 
 def order_id(number):
@@ -65,9 +62,7 @@ class Shop:
         )
 
     def job(self):
-        return ReconciliationJob(
-            reconcile=self.reconciler.reconcile, repository=self.repository, clock=self.clock
-        )
+        return ReconciliationJob(reconcile=self.reconciler.reconcile, repository=self.repository)
 
     @property
     def calls(self):
@@ -205,15 +200,43 @@ def test_orders_are_compared_in_batches_each_once():
     assert checked == [3, 3, 1]
 
 
-def test_too_many_repairs_in_a_batch_are_not_done():
-    orphans = [
+def orphans(count: int) -> list[OrderRecords]:
+    """Build payments without orders."""
+    return [
         OrderRecords(order_id=order_id(number), payment=build_payment(order_id(number)))
-        for number in range(MAX_REPAIRS_PER_BATCH + 1)
+        for number in range(count)
     ]
-    shop = Shop(*orphans)
-    report = shop.reconciler.reconcile()
-    assert {finding.failure for finding in report.findings} == {"TOO_MANY_AT_ONCE"}
-    assert (len(report.findings), shop.calls) == (MAX_REPAIRS_PER_BATCH + 1, [])
+
+
+def reconcile_all(shop, limit):
+    """Reconcile all orders in batches; return the failures of all findings."""
+    failures, first = [], ""
+    while True:
+        report = shop.reconciler.reconcile(first, limit)
+        failures += [finding.failure for finding in report.findings]
+        if not (first := report.next_order_id):
+            return failures
+
+
+def test_a_store_that_was_set_back_repairs_nothing():
+    lost = orphans(MAX_WITHOUT_ORDER_PER_HOUR + 1)
+    shop = Shop(*lost, purchased(order_id(900), index=None))
+    assert set(reconcile_all(shop, 1_000)) == {"TOO_MANY_AT_ONCE"}
+    assert (shop.calls, shop.repository.repaired) == ([], [])
+
+
+def test_orders_that_were_lost_here_and_there_are_refunded_up_to_a_budget_across_batches():
+    shop = Shop(*orphans(500))
+    failures = reconcile_all(shop, 1)
+    assert failures.count("") == MAX_WITHOUT_ORDER_PER_HOUR == len(shop.calls)
+    assert set(failures) == {"", "TOO_MANY_AT_ONCE"}
+
+
+def test_each_kind_has_a_budget_for_an_hour():
+    shop = Shop(*(purchased(order_id(number), index=None) for number in range(50)))
+    assert reconcile_all(shop, 10).count("") == MAX_REPAIRS_PER_HOUR
+    shop.repository.repairs.clear()
+    assert reconcile_all(shop, 10).count("") == MAX_REPAIRS_PER_HOUR
 
 
 def test_unpublished_events_are_one_finding_of_the_first_batch():
@@ -244,7 +267,7 @@ def test_one_run_compares_everything_and_locks_out_other_instances():
     job.run()
     job.run()
     assert len(shop.repository.repaired) == 1
-    shop.clock.now += LOCK_DURATION
+    shop.repository.expire_lock()
     job.run()
     assert len(shop.repository.repaired) == 2
 
@@ -256,12 +279,11 @@ def test_a_run_begins_where_the_last_one_ended():
         reconcile=partial(shop.reconciler.reconcile, limit=2),
         repository=shop.repository,
         batches_per_run=2,
-        clock=shop.clock,
     )
     for repaired_count in (4, 5, 9):
         job.run()
         assert len(shop.repository.repaired) == repaired_count
-        shop.clock.now += LOCK_DURATION
+        shop.repository.expire_lock()
 
 
 def test_a_run_that_meets_an_unavailable_upstream_ends_with_a_warning(log):

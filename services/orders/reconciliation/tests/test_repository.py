@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from mamie_rosa.events.v1 import events_pb2
 
-from services.common.errors import StoreUnavailableError
 from services.orders import events, store
 from services.orders.outbox import MongoOutbox
 from services.orders.reconciliation.domain import Discrepancy, Finding, Kind
@@ -22,8 +21,9 @@ from services.orders.reconciliation.repository import (
 )
 from services.orders.reconciliation.tests.fakes import InMemoryReconciliationRepository
 from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
-from services.orders.tests.fakes import NOW, build_placed
+from services.orders.tests.fakes import NOW, FakeClock, build_placed
 
+HOUR, OVER = timedelta(hours=1), timedelta(0)
 LATER = NOW + timedelta(minutes=1)
 ORDERS = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "039af"]
 
@@ -63,7 +63,7 @@ def finding(order_id, kind=Kind.ORDER_NOT_PAID, failure=""):
 
 
 def place(orders, order_id):
-    return orders.place(order_id, build_placed(), payment_token="t", due_at=LATER)
+    return orders.place(order_id, build_placed(), payment_token="t")
 
 
 def save(repository, *findings, first="", next_order_id=""):
@@ -99,18 +99,46 @@ def test_findings_outside_of_the_batch_stay_open(repository):
     assert save(repository, stuck, low, middle, high) == [stuck]
 
 
+def test_repairs_are_counted_by_kind(repository):
+    assert repository.count_repairs() == {}
+    repository.add_repairs({Kind.INDEX_MISSING: 2})
+    repository.add_repairs({Kind.INDEX_MISSING: 1, Kind.HOLD_OVERDUE: 1})
+    assert repository.count_repairs() == {Kind.INDEX_MISSING: 3, Kind.HOLD_OVERDUE: 1}
+
+
+@pytest.mark.integration
+def test_the_budget_of_an_hour_ends_with_it(client):
+    clock = FakeClock()
+    repository = MongoReconciliationRepository(client, clock=clock)
+    repository.add_repairs({Kind.INDEX_MISSING: 2})
+    clock.move(hours=1)
+    assert repository.count_repairs() == {}
+    repository.add_repairs({Kind.HOLD_OVERDUE: 1})
+    assert repository.count_repairs() == {Kind.HOLD_OVERDUE: 1}
+
+
 def test_one_instance_at_a_time_has_the_lock(repository):
-    assert repository.acquire_lock(now=NOW, until=LATER) == ""
-    assert repository.acquire_lock(now=NOW, until=LATER) is None
-    assert repository.acquire_lock(now=LATER, until=LATER + timedelta(minutes=1)) == ""
+    assert repository.acquire_lock(HOUR) == ""
+    assert repository.acquire_lock(HOUR) is None
+    repository.save_progress("", OVER)
+    assert repository.acquire_lock(HOUR) == ""
 
 
 def test_the_next_run_begins_where_the_last_one_ended(repository):
-    repository.acquire_lock(now=NOW, until=LATER)
-    repository.save_progress(ORDERS[2], until=LATER + timedelta(seconds=1))
-    assert repository.acquire_lock(now=LATER, until=LATER) is None
-    much_later = LATER + timedelta(minutes=1)
-    assert repository.acquire_lock(now=much_later, until=much_later) == ORDERS[2]
+    repository.acquire_lock(OVER)
+    assert repository.save_progress(ORDERS[2], HOUR)
+    assert repository.acquire_lock(HOUR) is None
+    repository.save_progress(ORDERS[2], OVER)
+    assert repository.acquire_lock(HOUR) == ORDERS[2]
+
+
+@pytest.mark.integration
+def test_an_instance_that_lost_the_lock_neither_saves_progress_nor_unlocks(client):
+    frozen, other = (MongoReconciliationRepository(client) for _ in range(2))
+    frozen.acquire_lock(OVER)
+    other.acquire_lock(HOUR)
+    assert not frozen.save_progress(ORDERS[2], OVER)
+    assert frozen.acquire_lock(HOUR) is None
 
 
 @pytest.mark.integration
@@ -118,7 +146,7 @@ class TestPublishedEvents:
     def test_new_findings_are_published_in_one_event(self, mongo, client):
         save(mongo, finding(ORDERS[0]), finding(ORDERS[1], failure="OUT_OF_STOCK"))
         save(mongo, finding(ORDERS[0]), finding(ORDERS[1]))
-        with MongoOutbox(client, clock=lambda: NOW).take(10) as [event]:
+        with MongoOutbox(client).take(10) as [event]:
             message = events_pb2.DiscrepanciesFound.FromString(event.data)
         assert (event.source, event.subject) == ("/mamie-rosa/orders", "reconciliation")
         assert event.type == "mamie_rosa.events.v1.DiscrepanciesFound"
@@ -132,13 +160,13 @@ class TestPublishedEvents:
     def test_events_are_published_in_the_order_of_their_findings(self, mongo, client):
         for order_id in reversed(ORDERS):
             save(mongo, finding(order_id), first=order_id)
-        with MongoOutbox(client, clock=lambda: NOW).take(10) as events:
+        with MongoOutbox(client).take(10) as events:
             messages = [events_pb2.DiscrepanciesFound.FromString(event.data) for event in events]
         assert [message.discrepancies[0].order_id for message in messages] == ORDERS[::-1]
 
     def test_an_event_has_a_limited_number_of_discrepancies_and_the_total(self, mongo, client):
         save(mongo, *(finding(str(uuid.uuid4())) for _ in range(MAX_DISCREPANCIES_PER_EVENT + 1)))
-        with MongoOutbox(client, clock=lambda: NOW).take(1) as [event]:
+        with MongoOutbox(client).take(1) as [event]:
             message = events_pb2.DiscrepanciesFound.FromString(event.data)
         assert (len(message.discrepancies), message.total_count) == (
             MAX_DISCREPANCIES_PER_EVENT,
@@ -158,9 +186,7 @@ class TestOwnRecords:
 
     def test_records_are_read_by_order_id_from_an_order_on(self, mongo, orders):
         placed = {order_id: place(orders, order_id) for order_id in reversed(ORDERS)}
-        cancelled = orders.append(
-            placed[ORDERS[1]], [events.OrderCancelled(reason="why")], due_at=LATER
-        )
+        cancelled = orders.append(placed[ORDERS[1]], [events.OrderCancelled(reason="why")])
         expected = [placed[ORDERS[0]], cancelled, *(placed[each] for each in ORDERS[2:])]
         assert self.read(mongo, 0) == expected
         assert self.read(mongo, 0, ORDERS[1]) == expected[1:]
@@ -168,13 +194,14 @@ class TestOwnRecords:
             IndexEntry(order_id=ORDERS[3]),
             IndexEntry(order_id=ORDERS[4]),
         ]
-        assert self.read(mongo, 2, ORDERS[4]) == [SagaEntry(order_id=ORDERS[4], due_at=LATER)]
+        (saga,) = self.read(mongo, 2, ORDERS[4])
+        assert (saga.order_id, saga.due_at > NOW) == (ORDERS[4], True)
 
     @pytest.mark.parametrize("lost", [1, 2])
     def test_a_history_with_a_gap_is_broken(self, mongo, orders, client, lost):
         placed = place(orders, ORDERS[0])
         paid = [events.PaymentStarted(), events.PaymentCaptured(payment_id="p")]
-        orders.append(placed, paid, due_at=LATER)
+        orders.append(placed, paid)
         client.get_default_database().events.delete_one({"sequence": lost})
         assert self.read(mongo, 0) == [BrokenHistory(order_id=ORDERS[0])]
 
@@ -194,35 +221,27 @@ class TestOwnRecords:
         else:
             collection.update_many({}, {"$set": {"due_at": None}})
         mongo.restore_saga(OrderRecords(order_id=ORDERS[0], order=order))
-        assert sagas.claim_due(now=NOW, due_at=LATER) == ORDERS[0]
+        assert sagas.claim_due() == ORDERS[0]
 
     def test_a_saga_with_a_lease_is_not_restored(self, mongo, orders, sagas):
         order = place(orders, ORDERS[0])
         mongo.restore_saga(OrderRecords(order_id=ORDERS[0], order=order))
-        assert sagas.claim_due(now=NOW, due_at=LATER) is None
+        assert sagas.claim_due() is None
         assert sagas.payment_token(ORDERS[0]) == "t"
 
     def test_the_saga_of_a_confirmed_order_is_restored_as_complete(self, mongo, orders, client):
         placed = place(orders, ORDERS[0])
-        confirmed = orders.append(placed, [events.OrderConfirmed()], due_at=LATER)
+        confirmed = orders.append(placed, [events.OrderConfirmed()])
         client.get_default_database().sagas.delete_many({})
         mongo.restore_saga(OrderRecords(order_id=ORDERS[0], order=confirmed))
         assert self.read(mongo, 2) == [SagaEntry(order_id=ORDERS[0], due_at=None)]
 
     def test_a_lease_is_removed_unless_it_changed_meanwhile(self, mongo, orders, sagas):
         place(orders, ORDERS[0])
-        seen = OrderRecords(order_id=ORDERS[0], saga=SagaEntry(order_id=ORDERS[0], due_at=LATER))
-        sagas.postpone(ORDERS[0], due_at=NOW, cause="moved")
-        mongo.complete_saga(seen)
-        assert self.read(mongo, 2) == [SagaEntry(order_id=ORDERS[0], due_at=NOW)]
-        sagas.postpone(ORDERS[0], due_at=LATER, cause="moved back")
-        mongo.complete_saga(seen)
+        (saga,) = self.read(mongo, 2)
+        sagas.postpone(ORDERS[0], delay=HOUR, cause="moved")
+        mongo.complete_saga(OrderRecords(order_id=ORDERS[0], saga=saga))
+        (moved,) = self.read(mongo, 2)
+        assert moved.due_at > saga.due_at
+        mongo.complete_saga(OrderRecords(order_id=ORDERS[0], saga=moved))
         assert self.read(mongo, 2) == [SagaEntry(order_id=ORDERS[0], due_at=None)]
-
-
-@pytest.mark.integration
-def test_an_unavailable_store_is_reported():
-    with store.connect("mongodb://127.0.0.1:1/none") as client:
-        repository = MongoReconciliationRepository(client)
-        with pytest.raises(StoreUnavailableError):
-            list(repository.sources[0]("", 1))

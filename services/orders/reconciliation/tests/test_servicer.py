@@ -16,7 +16,8 @@ from services.orders.reconciliation.tests.fakes import (
     compensated,
     purchased,
 )
-from services.orders.tests.fakes import NOW, FakeCatalog, FakePayments, FakePromotions
+from services.orders.tests.fakes import NOW
+from services.orders.tests.upstreams import FakeCatalog, FakePayments, FakePromotions
 
 SECOND = "22222222-2222-4222-8222-222222222222"
 SERVICE = orders_pb2.DESCRIPTOR.services_by_name["ReconciliationService"]

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from services.common.errors import StoreUnavailableError
 from services.orders.events import Event, OrderPlaced, RecordedEvent
-from services.orders.tests.fakes import NOW, InMemoryOrdersRepository
+from services.orders.tests.fakes import InMemoryOrdersRepository
 from services.orders.tracking.repository import FeedRepository
 
 
@@ -56,14 +56,14 @@ class InMemoryFeedRepository(FeedRepository):
 
     def append(self, order_id: str, *events: Event) -> None:
         """Append events to an order, and notify who watches."""
-        self._orders.append(self._orders.load(order_id), events, due_at=NOW)
+        self._orders.append(self._orders.load(order_id), events)
         if self._changes:
             for _ in events:
                 self._changes.put_nowait(order_id)
 
     def place(self, order_id: str, placed: OrderPlaced) -> None:
         """Store one more order."""
-        self._orders.place(order_id, placed, payment_token="t", due_at=NOW)
+        self._orders.place(order_id, placed, payment_token="t")
 
     def drop_notifications(self) -> None:
         """Lose all notifications from now on, without an error."""

@@ -8,7 +8,6 @@ import pytest
 from services.orders.errors import OrderNotFoundError
 from services.orders.events import OrderConfirmed, PaymentStarted, PromoRedeemed
 from services.orders.tests.fakes import (
-    NOW,
     InMemoryOrdersRepository,
     build_placed,
 )
@@ -24,7 +23,7 @@ async def running_feed():
     """Yield a feed that runs, and its repository."""
     orders = InMemoryOrdersRepository()
     for order_id in ("a", "b"):
-        orders.place(order_id, build_placed(), payment_token="t", due_at=NOW)
+        orders.place(order_id, build_placed(), payment_token="t")
     repository = InMemoryFeedRepository(orders)
     feed = OrderFeed(repository=repository, retry_delay_seconds=0)
     work = asyncio.create_task(feed.run())

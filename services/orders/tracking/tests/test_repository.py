@@ -13,7 +13,6 @@ from services.orders import store
 from services.orders.events import OrderConfirmed, PaymentStarted
 from services.orders.repository import MongoOrdersRepository
 from services.orders.tests.fakes import (
-    NOW,
     InMemoryOrdersRepository,
     build_placed,
 )
@@ -33,7 +32,7 @@ class InMemory:
         yield self._feed
 
     async def place(self, order_id):
-        self._orders.place(order_id, build_placed(), payment_token="t", due_at=NOW)
+        self._orders.place(order_id, build_placed(), payment_token="t")
 
     async def append(self, order_id, *events):
         self._feed.append(order_id, *events)
@@ -53,13 +52,11 @@ class InMongo:
         await feed.close()
 
     async def place(self, order_id):
-        await asyncio.to_thread(
-            self._orders.place, order_id, build_placed(), payment_token="t", due_at=NOW
-        )
+        await asyncio.to_thread(self._orders.place, order_id, build_placed(), payment_token="t")
 
     async def append(self, order_id, *events):
         order = await asyncio.to_thread(self._orders.load, order_id)
-        await asyncio.to_thread(self._orders.append, order, events, due_at=NOW)
+        await asyncio.to_thread(self._orders.append, order, events)
 
 
 @pytest.fixture(params=["memory", pytest.param("mongodb", marks=pytest.mark.integration)])

@@ -24,7 +24,6 @@ from services.orders.events import (
     PromoRedeemed,
 )
 from services.orders.tests.fakes import (
-    NOW,
     InMemoryOrdersRepository,
     build_placed,
 )
@@ -50,7 +49,7 @@ class World:
     def __init__(self, *, heartbeat_seconds=60.0):
         orders = InMemoryOrdersRepository()
         placed = build_placed(user_id=ALICE["x-user-id"])
-        orders.place("o", placed, payment_token="t", due_at=NOW)
+        orders.place("o", placed, payment_token="t")
         self.repository = InMemoryFeedRepository(orders)
         self.feed = OrderFeed(repository=self.repository, retry_delay_seconds=0)
         servicer = OrderEventsServicer(feed=self.feed, heartbeat_seconds=heartbeat_seconds)

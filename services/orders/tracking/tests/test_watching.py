@@ -60,13 +60,12 @@ class Orders:
         order_id = str(uuid.uuid4())
         never = build_placed().hold_expires_at.replace(year=2099)
         placed = build_placed(user_id=ALICE, hold_expires_at=never)
-        self._repository.place(order_id, placed, payment_token="t", due_at=never)
+        self._repository.place(order_id, placed, payment_token="t")
         return order_id
 
     def append(self, order_id, *events):
         order = self._repository.load(order_id)
-        never = order.placed.hold_expires_at
-        return self._repository.append(order, events, due_at=never)
+        return self._repository.append(order, events)
 
     async def append_soon(self, order_id, *events):
         return await asyncio.to_thread(self.append, order_id, *events)

@@ -1,59 +1,28 @@
 """Placing orders, and rejecting carts without any effect."""
 
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from services.orders import errors
-from services.orders.checkout import Cart, Checkout
+from services.orders.placing.checkout import Cart
 from services.orders.ports import LEASE_DURATION
 from services.orders.tests.fakes import (
     ADDRESS,
-    NOW,
-    FakeCatalog,
-    FakePromotions,
-    InMemoryOrdersRepository,
-    RecordingOrchestrator,
+    HOLD_ENDS,
+    KIBBLE,
 )
 
 CART = Cart(lines=[("sku_001", 2)], promo_code="WELCOME10", address=ADDRESS, payment_token="tok_ok")
 
 
-@pytest.fixture
-def orders():
-    return InMemoryOrdersRepository()
-
-
-@pytest.fixture
-def orchestrator():
-    return RecordingOrchestrator()
-
-
-@pytest.fixture
-def catalog():
-    return FakeCatalog()
-
-
-@pytest.fixture
-def checkout(orders, orchestrator, catalog):
-    return Checkout(
-        orders=orders,
-        catalog=catalog,
-        promotions=FakePromotions(),
-        orchestrator=orchestrator,
-        hold_seconds=900,
-        clock=lambda: NOW,
-    )
-
-
-def test_a_placed_order_is_stored_with_a_lease_and_submitted(checkout, orders, orchestrator):
+def test_a_placed_order_is_stored_with_a_lease_and_submitted(checkout, orders, orchestrator, clock):
     order = checkout.place("alice", CART, "")
     assert orchestrator.submitted == [order] == [orders.load(order.order_id)]
-    lease_end = NOW + LEASE_DURATION
-    assert orders.sagas.claim_due(now=lease_end - timedelta.resolution, due_at=lease_end) is None
-    assert orders.sagas.claim_due(now=lease_end, due_at=lease_end) == order.order_id
+    assert orders.sagas.claim_due() is None
+    clock.move(seconds=LEASE_DURATION.total_seconds())
+    assert orders.sagas.claim_due() == order.order_id
 
 
 def test_a_cart_becomes_an_order_at_current_prices(checkout):
@@ -79,7 +48,27 @@ def test_out_of_stock_products_are_named_with_the_available_quantities(checkout,
     with pytest.raises(errors.OutOfStockError) as caught:
         checkout.place("alice", CART, "")
     assert caught.value.metadata == {"productIds": "sku_001", "availableQuantities": "1"}
+    assert not catalog.reserved
+
+
+def test_a_product_that_is_named_by_id_and_by_sku_is_one_item(checkout, catalog):
+    cart = replace(CART, lines=[(KIBBLE.product_id, 2), ("sku_001", 3)])
+    assert [item.quantity for item in checkout.place("alice", cart, "").placed.items] == [5]
+    catalog.on_sale = 4
+    with pytest.raises(errors.OutOfStockError) as caught:
+        checkout.place("alice", cart, "")
+    assert caught.value.metadata["productIds"] == KIBBLE.product_id
+
+
+def test_an_order_above_what_a_payment_can_be_is_rejected_and_reserves_nothing(checkout, catalog):
+    with pytest.raises(errors.OrderTooLargeError) as caught:
+        checkout.place("alice", replace(CART, lines=[("sku_001", 10_000_000)]), "")
+    assert caught.value.metadata == {"maximumAmount": "99999999.99"}
     assert "reserve" not in catalog.calls
+
+
+def test_an_order_ends_with_its_reservation(checkout):
+    assert checkout.place("alice", CART, "").placed.hold_expires_at == HOLD_ENDS
 
 
 def test_an_invalid_code_reserves_nothing(checkout, catalog):
@@ -97,16 +86,6 @@ def test_with_a_key_a_repeat_gets_the_first_order(checkout, catalog, orchestrato
     first = checkout.place("alice", CART, "key")
     assert checkout.place("alice", CART, "key") == first
     assert catalog.calls.count("reserve") == 1
-    assert orchestrator.submitted == [first]
-
-
-def test_of_two_concurrent_repeats_the_slower_one_gets_the_first_order(
-    checkout, orders, orchestrator
-):
-    first = checkout.place("alice", CART, "key")
-    answers = iter([None, first])
-    orders.find = lambda _order_id: next(answers)
-    assert checkout.place("alice", CART, "key").order_id == first.order_id
     assert orchestrator.submitted == [first]
 
 

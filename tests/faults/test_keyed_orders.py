@@ -1,0 +1,48 @@
+"""What customers who repeat an order with its key are answered, whatever is killed meanwhile.
+
+test_freezes.py does the same with everything that can be frozen.
+"""
+
+from functools import partial
+
+import pytest
+
+from tests.faults.checkers import (
+    check,
+    one_answer_per_key,
+    one_payment_per_order,
+    orders_are,
+    stock_is_conserved,
+)
+from tests.faults.faults import await_ready, killing
+from tests.faults.keyed_orders import keyed_orders, placing
+from tests.support.stores import payments_of
+
+pytestmark = pytest.mark.faults
+
+CUSTOMERS = 20
+DATA_PATH = ("orders-1", "mongodb", "catalog-1", "redis", "promotions-1", "orders-2", "postgres")
+SECONDS_BETWEEN = 2
+
+
+def test_no_key_has_contradictory_answers_while_each_part_of_placing_is_killed(shop, stack, say):
+    keyed = keyed_orders(shop, customers=CUSTOMERS)
+    rounds = ((part,) for part in DATA_PATH)
+    seconds = SECONDS_BETWEEN * (len(DATA_PATH) + 1)
+    with (
+        placing(keyed, over_seconds=seconds),
+        killing(stack, rounds, every_seconds=SECONDS_BETWEEN) as killed,
+    ):
+        check(lambda: [f"{len(killed)} kills"] * (len(killed) < len(DATA_PATH)), seconds=60)
+    await_ready(stack, *DATA_PATH)
+    placed = keyed.acknowledged
+    say(f"{sum(len(each.answers) for each in keyed.orders)} answers to {CUSTOMERS} keys")
+    check(one_answer_per_key(keyed.orders))
+    check(orders_are("CONFIRMED", placed), seconds=30)
+    check(
+        one_payment_per_order(partial(payments_of, stack), [each.order_id for each in placed]),
+        stock_is_conserved(
+            shop, keyed.product, initial=keyed.wanted_units, sold=keyed.wanted_units
+        ),
+    )
+    assert shop.uses_of(keyed.code) == len(placed) == CUSTOMERS

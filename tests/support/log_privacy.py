@@ -1,0 +1,35 @@
+"""What a log must never hold: persons, their passwords, and what signs them in."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tests.support.shop import ADDRESS, PASSWORD
+
+PRIVATE: Mapping[str, re.Pattern[str]] = {
+    "an email": re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*[a-z]"),
+    "a password hash": re.compile(r"\$argon2"),
+    "a password": re.compile(re.escape(PASSWORD)),
+    "a token": re.compile(r"\beyJ[\w.-]{8,}"),
+    "a private key": re.compile(r"PRIVATE KEY"),
+    "a name": re.compile(rf"\b(?:{ADDRESS['recipient']}|Alice|Martin)\b"),
+    "an address": re.compile(re.escape(ADDRESS["line1"])),
+    "a card": re.compile(r"\btok_(?:ok|slow|declined)\b"),
+}
+"""Patterns of private data, among them what the tests' own customers are called."""
+SHOWN = re.compile(r"^administrator .*$|mamie@localhost\S*", re.MULTILINE)
+"""What scripts/up shows to the one who started it, and the name of RabbitMQ's node."""
+
+
+def find_private_data(folder: Path) -> Iterable[str]:
+    """Yield what a folder's logs have of PRIVATE: the file, the kind, the number and an example."""
+    for file in sorted(folder.glob("*.log")):
+        text = SHOWN.sub("", file.read_text(errors="replace"))
+        for kind, pattern in PRIVATE.items():
+            if found := list(pattern.finditer(text)):
+                yield f"{file.name} has {kind}, {len(found)} times: {_line_of(text, found[0])}"
+
+
+def _line_of(text: str, match: re.Match[str]) -> str:
+    begin = text.rfind("\n", 0, match.start()) + 1
+    return text[begin : text.find("\n", match.end())][:400]
