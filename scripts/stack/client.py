@@ -65,16 +65,6 @@ class Stack:
         answer.raise_for_status()
         return f"{answer.json()['Address']}:{answer.json()['Port']}"
 
-    def troubles(self) -> list[tuple[str, str, str]]:
-        """Return (entry, state, text) of every check of Consul that is not passing."""
-        try:
-            answer = requests.get(f"{self.url('consul')}/v1/agent/checks", timeout=5)
-            checks = answer.json().values()
-        except (requests.RequestException, ValueError):
-            return [("consul", "critical", "does not answer")]
-        found = [each for each in checks if each["Status"] != "passing"]
-        return sorted((each["ServiceID"], each["Status"], each["Output"]) for each in found)
-
     def instances(self, service: str) -> list[str]:
         """Return the names of a service's instances."""
         names = [unit["name"] for unit in self.describe()["units"]]

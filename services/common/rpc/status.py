@@ -21,8 +21,8 @@ DOMAIN = "mamie-rosa"
 HTTP_CODE = "x-http-code"
 DETAILS = "grpc-status-details-bin"
 MAX_TEXT_BYTES = 500
-MAX_METADATA_BYTES = 2_000
-"""Of all values of an ErrorInfo: the ids of 50 products."""
+MAX_METADATA_BYTES = 2_500
+"""Of all values of an ErrorInfo: ids and quantities of 50 products."""
 ELLIPSIS = "..."
 
 

@@ -291,7 +291,7 @@ def test_blanks_around_a_code_do_not_matter(promotions, internal, typed):
     assert release(internal, typed).code == grpc.StatusCode.OK
 
 
-@pytest.mark.parametrize("typed", ["ß" * 40, "ΐ" * 40, "e\u0301" * 20, " "])
+@pytest.mark.parametrize("typed", ["ß" * 40, "ΐ" * 40, "e\u0301" * 20])
 def test_a_code_that_cannot_exist_is_unknown_also_when_upper_case_is_longer(
     promotions, internal, typed
 ):
