@@ -76,7 +76,8 @@ class MongoOrdersRepository(OrdersRepository):
             )
             ids = [found["_id"] for found in newest_first.skip((page - 1) * limit).limit(limit)]
         histories = self._histories(ids)
-        return [fold(order_id, histories[order_id]) for order_id in ids], total
+        # An order whose history was lost is a finding of the reconciliation, not the list's end.
+        return [fold(each, histories[each]) for each in ids if each in histories], total
 
     @override
     def list_by_product(self, user_id: str, product_id: str) -> Sequence[Order]:

@@ -83,6 +83,7 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
             order_id=cancelled.order_id,
             status=_render_status(cancelled),
             refund_amount=format_amount(cancelled.refund_amount),
+            payment_status=_render_payment_status(cancelled),
         )
 
     @override
@@ -177,7 +178,7 @@ def _render(order: Order) -> orders_pb2.Order:
         final_amount=format_amount(order.final_amount),
         currency=order.placed.currency,
         promo_code=order.placed.promo_code,
-        payment_status=orders_pb2.Order.PaymentStatus.Value(order.payment_status.value),
+        payment_status=_render_payment_status(order),
         shipping=_render_shipping(order),
         cancel_reason=order.cancel_reason,
         created_at=to_timestamp(order.created_at),
@@ -213,6 +214,10 @@ def _render_shipping(order: Order) -> orders_pb2.Shipping:
 
 def _render_status(order: Order) -> "orders_pb2.OrderStatus.ValueType":
     return orders_pb2.OrderStatus.Value(order.status.value)
+
+
+def _render_payment_status(order: Order) -> "orders_pb2.Order.PaymentStatus.ValueType":
+    return orders_pb2.Order.PaymentStatus.Value(order.payment_status.value)
 
 
 def _render_history(

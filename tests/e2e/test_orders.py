@@ -89,7 +89,12 @@ def test_cancelling_a_confirmed_order_refunds_it_and_releases_stock_and_code(sho
     answer = customer.cancel(order_id)
     assert (answer.status_code, answer.json()) == (
         200,
-        {"orderId": order_id, "status": "CANCELLED", "refundAmount": "26.97"},
+        {
+            "orderId": order_id,
+            "status": "CANCELLED",
+            "refundAmount": "26.97",
+            "paymentStatus": "REFUNDED",
+        },
     )
     assert customer.get_order(order_id)["paymentStatus"] == "REFUNDED"
     assert (shop.stock_of(product), shop.uses_of(code)) == (5, 0)

@@ -282,3 +282,11 @@ def test_the_history_has_every_event_and_the_state_after_it(world):
         (5, "OrderConfirmed", orders_pb2.CONFIRMED),
     ]
     assert events[3].data == {"paymentId": "payment"}
+
+
+def test_a_cancel_says_that_the_refund_is_not_settled_while_payments_are_unavailable(world):
+    order_id = world.confirmed()
+    world.payments.unavailable.add("refund")
+    request = orders_pb2.CancelOrderRequest(id=order_id, reason="changed my mind")
+    answer = world.call("CancelOrder", request).response
+    assert answer.payment_status == orders_pb2.Order.REFUNDING

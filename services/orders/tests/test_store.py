@@ -1,4 +1,4 @@
-"""What a store that is unavailable costs a call."""
+"""What a call costs when the store is unavailable, or has lost something."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -74,3 +74,12 @@ def test_the_clock_of_the_store_is_right_whatever_the_wall_clock_of_the_instance
     first, second = clock.now(), clock.now()
     assert timedelta(0) < second - first < timedelta(seconds=1)
     assert abs(first - before) < timedelta(seconds=2)
+
+
+def test_an_order_whose_history_was_lost_does_not_break_the_list(client):
+    orders = MongoOrdersRepository(client)
+    place(orders, "lost")
+    kept = place(orders, "kept")
+    client.get_default_database().events.delete_many({"order_id": "lost"})
+    listed, total = orders.list_by_user("alice", page=1, limit=10)
+    assert ([order.order_id for order in listed], total) == ([kept.order_id], 2)
