@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
+from services.catalog import domain
 from services.catalog.domain import Line, Reservation, ReservationChange, ReservationState
 from services.catalog.schema import reservations
 from services.catalog.stock import StockUpdater
@@ -29,8 +30,11 @@ class ReservationsRepository(Protocol):
         with OutOfStockError, changes nothing.
         """
 
-    def list_expired(self, now: datetime, limit: int) -> Sequence[str]:
-        """Return the ids of orders whose reservation is overdue, oldest first."""
+    def expire(self, now: datetime, limit: int) -> int:
+        """Expire the oldest overdue reservations and return how many these were.
+
+        What another call is changing at the moment is left out.
+        """
 
     def list_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
         """Return reservations ordered by order id, from `order_id` on; "" is the start."""
@@ -55,12 +59,14 @@ class PostgresReservationsRepository(ReservationsRepository):
             return change.reservation
 
     @override
-    def list_expired(self, now: datetime, limit: int) -> Sequence[str]:
-        is_held = reservations.c.state == ReservationState.HELD
-        query = sa.select(reservations.c.order_id).where(is_held, reservations.c.expires_at < now)
+    def expire(self, now: datetime, limit: int) -> int:
         with postgres.transaction(self._engine) as connection:
-            oldest = query.order_by(reservations.c.expires_at).limit(limit)
-            return connection.execute(oldest).scalars().all()
+            rows = connection.execute(_claim_overdue(now, limit)).all()
+            changes = [domain.expire(_to_reservation(row), now) for row in rows]
+            taken = [line for change in changes for line in change.taken]
+            self._stock.take_all(connection, domain.merge_lines(taken))
+            _mark_expired(connection, [row.order_id for row in rows])
+            return len(rows)
 
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
@@ -71,9 +77,27 @@ class PostgresReservationsRepository(ReservationsRepository):
             return [_to_reservation(row) for row in connection.execute(query)]
 
 
+def _claim_overdue(now: datetime, limit: int) -> sa.Select[Any]:
+    """Lock the oldest overdue reservations that no other transaction has locked."""
+    is_held = reservations.c.state == ReservationState.HELD
+    overdue = sa.select(reservations).where(is_held, reservations.c.expires_at <= now)
+    oldest = overdue.order_by(reservations.c.expires_at).limit(limit)
+    return oldest.with_for_update(skip_locked=True)
+
+
+def _mark_expired(connection: sa.Connection, order_ids: Sequence[str]) -> None:
+    update = sa.update(reservations).where(reservations.c.order_id.in_(order_ids))
+    connection.execute(update.values(state=ReservationState.EXPIRED))
+
+
 def _load(connection: sa.Connection, order_id: str) -> Reservation | None:
+    """Load a reservation and lock its row, so that it does not expire while it changes.
+
+    The sweeper does not take the lock on the order's name, for it must not wait: a
+    change would then wait for the row, and the sweeper for products that the change has locked.
+    """
     query = sa.select(reservations).where(reservations.c.order_id == order_id)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(query.with_for_update()).one_or_none()
     return None if row is None else _to_reservation(row)
 
 

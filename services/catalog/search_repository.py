@@ -1,9 +1,10 @@
 """Lists and searches of products in PostgreSQL, for a shop of a thousand or a million.
 
-Lists walk an index of the small table `listings`, and read the rows of one page. A search takes
-the first MAX_EXACT products that have its words; RANKED or fewer are ordered by rank, more of
-them by sku. What costs more than a few milliseconds passes a bulkhead and has a time limit, so
-that orders always find a thread and a connection.
+Lists walk an index of the small table `listings`, and read the rows of one page. So does a search
+for words that more than MAX_EXACT products have, for its page is soon full. Any other takes what
+the index of words finds, MAX_EXACT at most; RANKED or fewer are ordered by rank, more by sku. What
+costs more than a few milliseconds passes a bulkhead and has a time limit, so that orders always
+find a thread and a connection.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 from psycopg2 import errors as driver_errors
+from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
@@ -20,7 +22,7 @@ from services.catalog.bulkhead import Bulkhead, SearchOverloadedError
 from services.catalog.domain import Product
 from services.catalog.product_rows import OF_PRODUCT, RATED_COLUMNS, to_product
 from services.catalog.schema import listings, product_ratings, products
-from services.catalog.search_text import build_query
+from services.catalog.search_text import SHORT, build_query, search_words
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
 from services.common.storage.postgres import transaction
@@ -33,6 +35,12 @@ RANKED = 1_000
 
 TIMEOUT_SECONDS = 0.5
 """How long a statement of a search or of a late page may take."""
+
+WALK_SECONDS = 0.15
+"""How long a common word may be looked for along the skus, before the index of words is asked."""
+
+BY_SKU = sa.text("SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off")
+"""Leaves the planner the indexes by sku alone: it takes all beginnings of words for rare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,41 +94,89 @@ class PostgresProductSearch(ProductSearch):
         try:
             with transaction(self._engine) as connection:
                 if query.is_expensive:
-                    connection.execute(_limit_time())
-                total = _count(connection, query)
-                rows = connection.execute(_build_page(query, total))
-                return [to_product(row) for row in rows], total
+                    _limit_time(connection, TIMEOUT_SECONDS)
+                return _find(connection, query)
         except StoreUnavailableError as error:
-            if isinstance(getattr(error.__cause__, "orig", None), driver_errors.QueryCanceled):
+            if _is_timeout(error.__cause__):
                 raise SearchOverloadedError from error
             raise
 
 
-def _limit_time() -> sa.TextClause:
+def _find(connection: sa.Connection, query: ProductQuery) -> tuple[Sequence[Product], int]:
+    if query.text and (estimate := _estimate_text(connection, query)) > MAX_EXACT:
+        common = _walk(connection, query)
+        if common is not None:
+            return common, MAX_EXACT + 1 if _is_unfinished(query.text) else estimate
+    total = _count(connection, query)
+    return _read(connection, _build_page(query, is_ranked=total <= RANKED)), total
+
+
+def _walk(connection: sa.Connection, query: ProductQuery) -> Sequence[Product] | None:
+    """Find a page of a common word along the skus, which is soon full; None when it is not."""
+    if query.offset >= MAX_EXACT:
+        return []
+    try:
+        with connection.begin_nested():
+            _limit_time(connection, WALK_SECONDS)
+            connection.execute(BY_SKU)
+            return _read(connection, _join_rows(query, _list(query), is_ranked=False))
+    except exc.OperationalError as error:
+        if _is_timeout(error):
+            return None
+        raise
+
+
+def _read(connection: sa.Connection, page: sa.Select[Any]) -> Sequence[Product]:
+    return [to_product(row) for row in connection.execute(page)]
+
+
+def _is_timeout(error: BaseException | None) -> bool:
+    return isinstance(getattr(error, "orig", None), driver_errors.QueryCanceled)
+
+
+def _limit_time(connection: sa.Connection, seconds: float) -> None:
+    """Limit the time of the statements that follow, to what the caller waits at most."""
     remaining = current().remaining_seconds()
-    seconds = TIMEOUT_SECONDS if remaining is None else min(TIMEOUT_SECONDS, remaining)
-    return sa.text(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
+    limit = seconds if remaining is None else min(seconds, remaining)
+    connection.execute(sa.text(f"SET LOCAL statement_timeout = {max(1, int(limit * 1000))}"))
 
 
-def _conditions(query: ProductQuery) -> list[sa.ColumnElement[bool]]:
+def _conditions(query: ProductQuery, words: str = "") -> list[sa.ColumnElement[bool]]:
     conditions = []
     if query.category:
         conditions.append(listings.c.category == query.category)
-    if query.text:
-        conditions.append(listings.c.document.op("@@")(_parse_text(query)))
+    if words:
+        conditions.append(listings.c.document.op("@@")(_to_query(words)))
     return conditions
 
 
-def _parse_text(query: ProductQuery) -> sa.ColumnElement[Any]:
-    return sa.cast(build_query(query.text), postgresql.TSQUERY)
+def _to_query(words: str) -> sa.ColumnElement[Any]:
+    return sa.cast(words, postgresql.TSQUERY)
 
 
 def _count(connection: sa.Connection, query: ProductQuery) -> int:
     """Count what matches, exactly up to MAX_EXACT; beyond, ask the planner for its estimate."""
-    matching = sa.select(listings.c.sku).where(*_conditions(query))
+    matching = sa.select(listings.c.sku).where(*_conditions(query, build_query(query.text)))
     some = matching.limit(MAX_EXACT + 1).subquery()
     count = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
     return count if count <= MAX_EXACT else max(count, _estimate(connection, matching))
+
+
+def _estimate_text(connection: sa.Connection, query: ProductQuery) -> int:
+    """Estimate how many products have the words of a text.
+
+    The planner knows how frequent whole words are, and nothing of beginnings: an unfinished last
+    word, with which very many words begin, is left out.
+    """
+    words = search_words(query.text)
+    whole = words[:-1] if _is_unfinished(query.text) else words
+    terms = " & ".join(f"'{word}'" for word in whole)
+    return _estimate(connection, sa.select(listings.c.sku).where(*_conditions(query, terms)))
+
+
+def _is_unfinished(text: str) -> bool:
+    last = search_words(text)[-1]
+    return len(last) <= SHORT and not last.isdigit()
 
 
 def _estimate(connection: sa.Connection, matching: sa.Select[Any]) -> int:
@@ -130,30 +186,35 @@ def _estimate(connection: sa.Connection, matching: sa.Select[Any]) -> int:
     return int(plan["Plan"]["Plan Rows"])
 
 
-def _build_page(query: ProductQuery, total: int) -> sa.Select[Any]:
+def _build_page(query: ProductQuery, *, is_ranked: bool) -> sa.Select[Any]:
+    if not query.text:
+        return _join_rows(query, _list(query), is_ranked=False)
+    return _join_rows(query, _match(query), is_ranked=is_ranked)
+
+
+def _list(query: ProductQuery) -> sa.Subquery:
+    """Build the list of what matches, for a walk along its skus."""
+    rank = sa.literal(0.0).label("rank")
+    conditions = _conditions(query, build_query(query.text))
+    return sa.select(listings.c.sku, rank).where(*conditions).subquery("matching")
+
+
+def _match(query: ProductQuery) -> sa.CTE:
+    """Build the first products that match, found by the index of words."""
+    words = build_query(query.text)
+    rank = sa.func.ts_rank(listings.c.document, _to_query(words)).label("rank")
+    found = sa.select(listings.c.sku, rank).where(*_conditions(query, words)).limit(MAX_EXACT)
+    return found.cte("matching").prefix_with("MATERIALIZED")
+
+
+def _join_rows(query: ProductQuery, matching: sa.FromClause, *, is_ranked: bool) -> sa.Select[Any]:
     """Build the query of a page: its skus first, then their rows."""
-    matching: sa.FromClause = (
-        _matches(query) if query.text else _unranked(query).subquery("matching")
-    )
-    is_ranked = bool(query.text) and total <= RANKED
-    page = sa.select(matching).order_by(*_order(matching, is_ranked=is_ranked))
-    rows = page.limit(query.limit).offset(query.offset).subquery("page")
-    joined = rows.join(products, rows.c.sku == products.c.sku)
+    skus = sa.select(matching).order_by(*_order(matching, is_ranked=is_ranked))
+    page = skus.limit(query.limit).offset(query.offset).subquery("page")
+    joined = page.join(products, page.c.sku == products.c.sku)
     rated = joined.outerjoin(product_ratings, OF_PRODUCT)
     selected = sa.select(*RATED_COLUMNS).select_from(rated)
-    return selected.order_by(*_order(rows, is_ranked=is_ranked))
-
-
-def _unranked(query: ProductQuery) -> sa.Select[Any]:
-    rank = sa.literal(0.0).label("rank")
-    return sa.select(listings.c.sku, rank).where(*_conditions(query))
-
-
-def _matches(query: ProductQuery) -> sa.CTE:
-    """Build the first products that match, found once by the index of words."""
-    rank = sa.func.ts_rank(listings.c.document, _parse_text(query)).label("rank")
-    found = sa.select(listings.c.sku, rank).where(*_conditions(query)).limit(MAX_EXACT)
-    return found.cte("matching").prefix_with("MATERIALIZED")
+    return selected.order_by(*_order(page, is_ranked=is_ranked))
 
 
 def _order(rows: sa.FromClause, *, is_ranked: bool) -> list[sa.ColumnElement[Any]]:

@@ -1,9 +1,9 @@
 """Text as people type it, folded to words: without accents, ligatures and case.
 
 Titles and descriptions are folded the same way, so "patee", "PÂTÉE" and the decomposed form of
-"pâtée" are one word. A search matches the products that have every one of its words, in any
-order; a word may be the beginning of a longer one. PostgreSQL gets finished words: its own
-parser would take "500g", "aux-chats" and addresses apart by rules of its own.
+"pâtée" are one word, and so are "chat" and "chats". A search matches the products that have every
+one of its words, in any order; the last may be the beginning of a longer one. PostgreSQL gets
+finished words: its own parser would take "500g" and "aux-chats" apart by rules of its own.
 """
 
 import re
@@ -23,7 +23,7 @@ MAX_WORDS = 10
 """How many words of a search count."""
 
 SHORT = 2
-"""Words of so many characters or fewer have to be whole, except the last."""
+"""Very many words begin with so many characters or fewer."""
 
 
 def fold(text: str) -> str:
@@ -34,12 +34,17 @@ def fold(text: str) -> str:
 
 
 def split_words(text: str) -> list[str]:
-    """List the words of a text, folded, in their order."""
-    return [word[:MAX_WORD_LENGTH] for word in WORD.findall(fold(text))]
+    """List the words of a text, folded and without the ending of a plural, in their order."""
+    return [_singular(word[:MAX_WORD_LENGTH]) for word in WORD.findall(fold(text))]
+
+
+def _singular(word: str) -> str:
+    has_ending = len(word) > 3 and word[-1] in "sx" and word.isalpha()
+    return word[:-1] if has_ending else word
 
 
 def build_document(title: str, description: str) -> str:
-    """Build the tsvector of a product; words of its title weigh more than the others.
+    """Build the tsvector of a product; words of its title weigh more.
 
     PostgreSQL counts positions up to 16383 and keeps 256 of a word, so these are the first.
     """
@@ -62,11 +67,11 @@ def search_words(text: str) -> list[str]:
 def build_query(text: str) -> str:
     """Build the tsquery of a search; empty when the text has no word.
 
-    Words of one or two characters have to be whole, except the last, which may not be finished:
-    so many words begin with them that looking for all is slow and finds everything.
+    Only the last word, which may not be finished, is taken as a beginning: the index has to
+    collect all words that begin with it, which costs several times as much as a whole word.
     """
     *before, last = search_words(text) or [""]
-    terms = [f"'{word}':*" if len(word) > SHORT else f"'{word}'" for word in before]
+    terms = [f"'{word}'" for word in before]
     return " & ".join([*terms, f"'{last}':*"]) if last else ""
 
 

@@ -1,14 +1,13 @@
 """The sweeper of overdue stock reservations."""
 
-from functools import partial
-
 import structlog
 
-from services.catalog import domain
 from services.catalog.reservations_repository import ReservationsRepository
 from services.common.clock import Clock, utc_now
 
 BATCH_SIZE = 100
+MAX_BATCHES = 100
+"""How many batches a sweep expires at most, so that it ends when the service stops."""
 
 log = structlog.get_logger()
 
@@ -24,11 +23,13 @@ class ReservationSweeper:
         self._clock = clock
 
     def sweep(self) -> int:
-        """Expire a batch of overdue reservations and return how many there were."""
-        now = self._clock()
-        overdue = self._reservations.list_expired(now, BATCH_SIZE)
-        for order_id in overdue:
-            self._reservations.change(order_id, partial(domain.expire, now=now))
-        if overdue:
-            log.info("reservations_expired", count=len(overdue))
-        return len(overdue)
+        """Expire all overdue reservations, batch by batch, and return how many there were."""
+        expired = 0
+        for _ in range(MAX_BATCHES):
+            count = self._reservations.expire(self._clock(), BATCH_SIZE)
+            expired += count
+            if count < BATCH_SIZE:
+                break
+        if expired:
+            log.info("reservations_expired", count=expired)
+        return expired

@@ -4,6 +4,7 @@ from mamie_rosa.promotions.internal.v1 import promotions_pb2_grpc as internal_pb
 from mamie_rosa.promotions.v1 import promotions_pb2_grpc
 
 from services.common import runtime
+from services.common.clock import utc_now
 from services.common.messaging.relay import OutboxRelay
 from services.common.rpc.server import ServiceBinding
 from services.promotions import demo
@@ -42,9 +43,11 @@ def serve(config: PromotionsConfig) -> None:
 
 
 def seed(config: PromotionsConfig) -> None:
-    """Add the demo codes that are not there yet."""
+    """Add the demo codes that are not there yet, and index the codes of the release before."""
     with connect(config.store_url) as client:
-        demo.seed(RedisPromotionsRepository(client))
+        repository = RedisPromotionsRepository(client)
+        repository.index(utc_now())
+        demo.seed(repository)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@
                                   never deleted, so that an order never redeems a code twice
     promotions:by-order           sorted set: the ids of the orders that have such a hash
     promotions:by-end             sorted set: every code behind its rank, by `valid_until`
+    promotions:by-rank            sorted set, all scores 0: the codes that have not ended and are
+                                  not used up, behind their rank; what has ended goes when it is met
     promotions:outbox-lock        held by the relay that publishes the outbox
     promotions:outbox             stream: events to publish, oldest first; the fields are
                                   those of CloudEvent, `data` is binary
@@ -51,6 +53,7 @@ from services.promotions.store import translate_errors
 
 PREFIX = "promotions"
 BY_END = f"{PREFIX}:by-end"
+BY_RANK = f"{PREFIX}:by-rank"
 BY_ORDER = f"{PREFIX}:by-order"
 OUTBOX = f"{PREFIX}:outbox"
 SCRIPTS = Path(__file__).with_name("lua")
@@ -142,10 +145,15 @@ class RedisPromotionsRepository(PromotionsRepository):
     @override
     def list_active(self, now: datetime, limit: int) -> Sequence[Promotion]:
         with translate_errors():
-            ranks: Any = self._client.zrangebyscore(BY_END, f"({encode_moment(now)}", "+inf")
-            codes = [_ranked_code(rank) for rank in sorted(ranks)]
-            active = (usage.promotion for usage in self._load_all(codes) if is_active(usage, now))
+            active = (usage.promotion for usage in self._load_ranked(now) if is_active(usage, now))
             return list(islice(active, limit))
+
+    def index(self, now: datetime) -> None:
+        """Add the codes of the release before, which had no index by rank."""
+        with translate_errors():
+            ranks: Any = self._client.zrangebyscore(BY_END, f"({encode_moment(now)}", "+inf")
+            for start in range(0, len(ranks), BATCH_SIZE):
+                self._client.zadd(BY_RANK, dict.fromkeys(ranks[start : start + BATCH_SIZE], 0))
 
     @override
     def add(self, promotion: Promotion, *, publish: bool = True, used: int = 0) -> None:
@@ -154,7 +162,7 @@ class RedisPromotionsRepository(PromotionsRepository):
         index: list[Any] = [_rank(promotion), encode_moment(promotion.valid_until)]
         with translate_errors():
             outcome = self._add(
-                keys=[_promotion_key(promotion.code), BY_END, OUTBOX],
+                keys=[_promotion_key(promotion.code), BY_END, OUTBOX, BY_RANK],
                 args=[self._new_id(), *index, len(fields), *fields, *event],
             )
         if outcome == b"EXISTS":
@@ -188,13 +196,24 @@ class RedisPromotionsRepository(PromotionsRepository):
         with translate_errors():
             self._client.ping()
 
-    def _load_all(self, codes: Sequence[str]) -> Iterator[Usage]:
-        """Yield promotions with all their uses, loaded in batches as the caller iterates."""
-        for start in range(0, len(codes), BATCH_SIZE):
+    def _load_ranked(self, now: datetime) -> Iterator[Usage]:
+        """Yield promotions by rank, read in batches as the caller iterates; drop what has ended."""
+        start = "-"
+        while ranks := self._list_ranks(start):
             with self._client.pipeline(transaction=False) as pipeline:
-                for code in codes[start : start + BATCH_SIZE]:
-                    pipeline.hgetall(_promotion_key(code))
-                yield from (decode_usage(fields) for fields in pipeline.execute())
+                for rank in ranks:
+                    pipeline.hgetall(_promotion_key(_ranked_code(rank)))
+                usages = [decode_usage(fields) for fields in pipeline.execute()]
+            pairs = zip(ranks, usages, strict=True)
+            ended = [rank for rank, usage in pairs if usage.promotion.valid_until <= now]
+            if ended:
+                self._client.zrem(BY_RANK, *ended)
+            yield from usages
+            start = f"({ranks[-1].decode()}"
+
+    def _list_ranks(self, start: str) -> list[bytes]:
+        ranks: Any = self._client.zrangebylex(BY_RANK, start, "+", 0, BATCH_SIZE)
+        return list(ranks)
 
     def _build_event(self, promotion: Promotion) -> CloudEvent:
         return build_event(
@@ -226,7 +245,7 @@ def _order_key(order_id: str) -> str:
 
 def _redemption_keys(order_id: str, code: str) -> list[str]:
     """Build the keys that the scripts redeem and release take."""
-    return [_promotion_key(code), _uses_key(code), _order_key(order_id), BY_ORDER]
+    return [_promotion_key(code), _uses_key(code), _order_key(order_id), BY_ORDER, BY_RANK]
 
 
 def _raise_rejection(outcome: str, order_id: str, code: str) -> None:
@@ -240,7 +259,7 @@ def _raise_rejection(outcome: str, order_id: str, code: str) -> None:
 
 
 def _rank(promotion: Promotion) -> str:
-    """Build a string that sorts codes by discount, largest first, then by code."""
+    """Build a string that sorts codes by discount, largest first, then by code; as release.lua."""
     return f"{100 - promotion.discount_percentage:03}:{promotion.code}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
@@ -20,6 +21,7 @@ from services.catalog.domain import (
     SkuExistsError,
     StockAboveMaximumError,
     StockBelowZeroError,
+    expire,
 )
 from services.catalog.promotions import ActivePromotions
 from services.catalog.purchases import OrdersUnavailableError, Purchases
@@ -115,7 +117,7 @@ class InMemoryCatalogRepository(CatalogRepository):
 
 
 class InMemoryProductSearch(ProductSearch):
-    """Lists and searches of an in-memory catalog: words of titles rank before the others."""
+    """Lists and searches of an in-memory catalog: words of titles rank first."""
 
     def __init__(self, catalog: InMemoryCatalogRepository) -> None:
         self._catalog = catalog
@@ -134,11 +136,14 @@ class InMemoryProductSearch(ProductSearch):
 def _rank(product: Product, words: Sequence[str]) -> int:
     """Return 2 when the title has all words, 1 when title and description have, else 0."""
     title, description = split_words(product.title), split_words(product.description)
-    in_title = [any(found.startswith(word) for found in title) for word in words]
-    in_text = [any(found.startswith(word) for found in description) for word in words]
-    if not all(map(max, in_title, in_text)):
+    if not _has(title + description, words):
         return 0
-    return 2 if all(in_title) else 1
+    return 2 if _has(title, words) else 1
+
+
+def _has(found: Sequence[str], words: Sequence[str]) -> bool:
+    *whole, last = words or [""]
+    return set(whole) <= set(found) and any(word.startswith(last) for word in found)
 
 
 class InMemoryReservationsRepository(ReservationsRepository):
@@ -161,10 +166,13 @@ class InMemoryReservationsRepository(ReservationsRepository):
         return change.reservation
 
     @override
-    def list_expired(self, now: datetime, limit: int) -> Sequence[str]:
+    def expire(self, now: datetime, limit: int) -> int:
         held = [r for r in self._reservations.values() if r.state is ReservationState.HELD]
-        overdue = [reservation for reservation in held if reservation.expires_at < now]
-        return [r.order_id for r in sorted(overdue, key=lambda r: r.expires_at)][:limit]
+        overdue = [reservation for reservation in held if reservation.expires_at <= now]
+        oldest = sorted(overdue, key=lambda reservation: reservation.expires_at)[:limit]
+        for reservation in oldest:
+            self.change(reservation.order_id, partial(expire, now=now))
+        return len(oldest)
 
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Reservation]:

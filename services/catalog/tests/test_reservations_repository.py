@@ -1,5 +1,6 @@
 """Contract tests of the reservations repositories: in memory and PostgreSQL."""
 
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,13 +14,14 @@ from services.catalog import domain
 from services.catalog.domain import Line, Reservation, ReservationState
 from services.catalog.repository import PostgresCatalogRepository
 from services.catalog.reservations_repository import PostgresReservationsRepository
-from services.catalog.schema import outbox
+from services.catalog.schema import outbox, reservations
 from services.catalog.tests.fakes import (
     NOW,
     InMemoryCatalogRepository,
     InMemoryReservationsRepository,
     build_product,
 )
+from services.catalog.worker import ReservationSweeper
 
 FIRST, SECOND, THIRD = (build_product(number) for number in (1, 2, 3))
 
@@ -90,16 +92,38 @@ def test_a_change_is_stored_for_the_next(repositories):
     assert stock(catalog, FIRST) == 10
 
 
-def test_only_overdue_held_reservations_are_expired_oldest_first(repositories):
-    _, repository = repositories
+def states(repository):
+    return {found.order_id: found.state for found in repository.list_from("", 1000)}
+
+
+def test_only_overdue_held_reservations_expire_oldest_first(repositories):
+    catalog, repository = repositories
     line = Line(FIRST.product_id, 1)
-    newer = reserve(repository, line, expires_at=NOW - timedelta(seconds=1))
+    newer = reserve(repository, line, expires_at=NOW)
     older = reserve(repository, line, expires_at=NOW - timedelta(seconds=2))
     committed = reserve(repository, line, expires_at=NOW - timedelta(seconds=3))
     commit(repository, committed.order_id)
-    reserve(repository, line, expires_at=NOW + timedelta(seconds=1))
-    assert repository.list_expired(NOW, limit=10) == [older.order_id, newer.order_id]
-    assert repository.list_expired(NOW, limit=1) == [older.order_id]
+    held = reserve(repository, line, expires_at=NOW + timedelta(seconds=1))
+    assert repository.expire(NOW, limit=1) == 1
+    assert states(repository)[older.order_id] == "EXPIRED"
+    assert states(repository)[newer.order_id] == "HELD"
+    assert [repository.expire(NOW, limit=10) for _ in range(2)] == [1, 0]
+    assert states(repository) == {
+        newer.order_id: "EXPIRED",
+        older.order_id: "EXPIRED",
+        committed.order_id: "COMMITTED",
+        held.order_id: "HELD",
+    }
+    assert stock(catalog, FIRST) == 8
+
+
+def test_a_batch_puts_the_units_of_all_its_products_back_on_sale(repositories):
+    catalog, repository = repositories
+    for quantity in (1, 2, 3):
+        lines = [Line(SECOND.product_id, quantity), Line(FIRST.product_id, 1)]
+        reserve(repository, *lines, expires_at=NOW)
+    assert [repository.expire(NOW, limit=2) for _ in range(2)] == [2, 1]
+    assert (stock(catalog, FIRST), stock(catalog, SECOND)) == (10, 10)
 
 
 def test_reservations_are_listed_by_order_id_from_an_order_on(repositories):
@@ -157,6 +181,56 @@ class TestUnderConcurrency:
         with ThreadPoolExecutor(8) as buyers:
             list(buyers.map(lambda order: reserve(repository, *order), orders))
         assert {stock(catalog, product) for product in (FIRST, SECOND, THIRD)} == {0}
+
+
+@pytest.mark.integration
+class TestTheSweeper:
+    @pytest.fixture
+    def repositories(self, engine):
+        return build_postgres(engine)
+
+    def test_what_another_transaction_changes_is_left_out(self, engine, repositories):
+        _, repository = repositories
+        line = Line(FIRST.product_id, 1)
+        busy, free = (reserve(repository, line, expires_at=NOW) for _ in range(2))
+        row = sa.select(reservations).where(reservations.c.order_id == busy.order_id)
+        with engine.begin() as connection:
+            connection.execute(row.with_for_update())
+            assert repository.expire(NOW, limit=10) == 1
+        assert states(repository) == {busy.order_id: "HELD", free.order_id: "EXPIRED"}
+
+    def test_three_thousand_holds_are_back_on_sale_within_five_seconds(self, engine, repositories):
+        catalog, repository = repositories
+        insert = sa.insert(reservations)
+        lines = [{"product_id": FIRST.product_id, "quantity": 1}]
+        overdue = {"state": "HELD", "expires_at": NOW, "lines": lines}
+        with engine.begin() as connection:
+            held = [overdue | {"order_id": str(uuid.uuid4())} for _ in range(3_000)]
+            connection.execute(insert, held)
+        sweepers = [ReservationSweeper(reservations=repository, clock=lambda: NOW)] * 5
+        started = time.monotonic()
+        with ThreadPoolExecutor(5) as instances:
+            swept = list(instances.map(lambda sweeper: sweeper.sweep(), sweepers))
+        assert sum(swept) == 3_000
+        assert time.monotonic() - started < 5
+        assert stock(catalog, FIRST) == 3_010
+
+    def test_orders_that_end_while_the_sweeper_expires_them_do_not_deadlock(self, repositories):
+        catalog, repository = repositories
+        lines = [Line(product.product_id, 1) for product in (FIRST, SECOND)]
+
+        def buy(number):
+            held = reserve(repository, *lines[:: 1 if number % 2 else -1], expires_at=NOW)
+            (commit if number % 3 else release)(repository, held.order_id)
+            release(repository, held.order_id)
+
+        sweeper = ReservationSweeper(reservations=repository, clock=lambda: NOW)
+        with ThreadPoolExecutor(7) as pool:
+            sweeps = [pool.submit(sweeper.sweep) for _ in range(40)]
+            orders = [pool.submit(buy, number) for number in range(40)]
+            for done in (*sweeps, *orders):
+                done.result()
+        assert (stock(catalog, FIRST), stock(catalog, SECOND)) == (10, 10)
 
 
 @pytest.mark.integration

@@ -91,6 +91,9 @@ def test_a_word_is_found_in_any_case_spelling_and_as_a_beginning(repositories, t
         ("500", [3]),
         ("500g pâtée", [3]),
         ("chat", [2, 3]),
+        ("adultes chats", [2]),
+        ("croquette adulte", [2]),
+        ("chat pâtée", []),
         ("chat poisson", []),
         ("hat", []),
         ("_", []),
@@ -149,6 +152,19 @@ class TestManyProducts:
         assert 21 <= total <= 70
         assert find(repositories, category="dog-food")[1] == total
 
+    def test_a_common_word_is_found_by_the_index_when_its_page_is_late(
+        self, repositories, monkeypatch
+    ):
+        monkeypatch.setattr(search_repository, "_walk", lambda *_: None)
+        self.test_a_search_ends_after_the_bound(repositories)
+
+    def test_a_common_word_that_is_not_found_in_time_along_the_skus_leaves_the_rest_of_the_time(
+        self, repositories, monkeypatch
+    ):
+        monkeypatch.setattr(search_repository, "WALK_SECONDS", 0.05)
+        monkeypatch.setattr(search_repository, "_list", sleep_along_the_skus)
+        assert len(find(repositories, "boeuf")[0]) == 10
+
     def test_a_search_ends_after_the_bound(self, repositories):
         pages = [find(repositories, "boeuf", page=page)[0] for page in (1, 2, 3)]
         assert [len(page) for page in pages] == [10, 10, 0]
@@ -161,7 +177,7 @@ class TestUnderLoad:
     def test_a_search_that_takes_too_long_is_rejected(self, engine, monkeypatch):
         _, search = build_postgres(engine)
         monkeypatch.setattr(search_repository, "TIMEOUT_SECONDS", 0.05)
-        monkeypatch.setattr(search_repository, "_count", sleep_in_the_store)
+        monkeypatch.setattr(search_repository, "_find", sleep_in_the_store)
         started = time.monotonic()
         with pytest.raises(SearchOverloadedError):
             search.search(ProductQuery(page=1, limit=1, text="os"))
@@ -180,6 +196,11 @@ class TestUnderLoad:
 
 def sleep_in_the_store(connection, _query):
     return connection.execute(sa.text("SELECT pg_sleep(2)")).scalar_one()
+
+
+def sleep_along_the_skus(_query):
+    slow = sa.func.pg_sleep(2).cast(sa.Text).label("sku")
+    return sa.select(slow, sa.literal(0.0).label("rank")).subquery("matching")
 
 
 class TestTheBulkhead:

@@ -39,6 +39,15 @@ def reserve(reservations, order_id, expires_at):
     reservations.change(order_id, partial(domain.reserve, wanted=wanted))
 
 
+def test_a_sweep_goes_on_while_batches_are_full(catalog, reservations):
+    catalog.adjust(KIBBLE.product_id, 750, reason="test", by="test")
+    for number in range(250):
+        reserve(reservations, f"order-{number}", NOW)
+    sweeper = ReservationSweeper(reservations=reservations, clock=lambda: NOW)
+    assert (sweeper.sweep(), sweeper.sweep()) == (250, 0)
+    assert catalog.find(KIBBLE.sku).stock == 760
+
+
 def test_overdue_reservations_go_back_on_sale_once(catalog, reservations):
     reserve(reservations, "overdue", NOW - timedelta(seconds=1))
     reserve(reservations, "held", NOW + timedelta(seconds=1))

@@ -1,12 +1,12 @@
 -- Redeems a promotion for an order: counts one use, once.
 --
--- KEYS: the promotion; its uses by customer; the order; the index by order.
+-- KEYS: the promotion; its uses by customer; the order; the index by order; that by rank.
 -- ARGV: the code; the order's id; the customer; now, in microseconds since 1970.
 -- Returns REDEEMED (now or by an earlier call), or the reason of the rejection.
 -- The rule is that of `domain.find_rejection`, repeated here because checking and counting
 -- must be one atomic step.
 
-local promotion, by_user, order, by_order = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local promotion, by_user, order, by_order, by_rank = unpack(KEYS)
 local code, order_id, user, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local function is_reached(limit, count)
@@ -24,7 +24,7 @@ if known[1] then
 end
 
 local rules = redis.call('HMGET', promotion,
-  'valid_from', 'valid_until', 'max_uses', 'max_uses_per_user', 'used')
+  'valid_from', 'valid_until', 'max_uses', 'max_uses_per_user', 'used', 'discount_percentage')
 if not rules[1] then
   return 'CODE_UNKNOWN'
 end
@@ -41,7 +41,10 @@ if is_reached(rules[4], redis.call('HGET', by_user, user) or 0) then
   return 'CODE_ALREADY_USED'
 end
 
-redis.call('HINCRBY', promotion, 'used', 1)
+local used = redis.call('HINCRBY', promotion, 'used', 1)
+if is_reached(rules[3], used) then
+  redis.call('ZREM', by_rank, string.format('%03d:%s', 100 - rules[6], code))
+end
 redis.call('HINCRBY', by_user, user, 1)
 redis.call('HSET', order, 'state', 'REDEEMED', 'code', code, 'user', user, 'at', ARGV[4])
 redis.call('ZADD', by_order, 0, order_id)

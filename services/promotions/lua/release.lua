@@ -1,11 +1,11 @@
 -- Releases the use of a promotion by an order, once.
 --
--- KEYS: the promotion; its uses by customer; the order; the index by order.
+-- KEYS: the promotion; its uses by customer; the order; the index by order; that by rank.
 -- ARGV: the code; the order's id.
 -- Returns RELEASED (now or by an earlier call), or REDEMPTION_MISMATCH when the order redeemed
 -- another code. An order that redeemed none is marked RELEASED, so that it cannot redeem later.
 
-local promotion, by_user, order, by_order = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local promotion, by_user, order, by_order, by_rank = unpack(KEYS)
 local code, order_id = ARGV[1], ARGV[2]
 
 local known = redis.call('HMGET', order, 'state', 'code', 'user')
@@ -18,6 +18,8 @@ end
 
 if known[1] then
   redis.call('HINCRBY', promotion, 'used', -1)
+  local discount = redis.call('HGET', promotion, 'discount_percentage')
+  redis.call('ZADD', by_rank, 0, string.format('%03d:%s', 100 - discount, code))
   if redis.call('HINCRBY', by_user, known[3], -1) == 0 then
     redis.call('HDEL', by_user, known[3])
   end

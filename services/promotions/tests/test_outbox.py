@@ -34,6 +34,21 @@ class TestRedisOutbox(OutboxContract):
     def expire_lock(self, outbox):
         outbox._client.delete(OUTBOX_LOCK)
 
+    def test_a_relay_whose_lock_has_expired_leaves_the_lock_of_the_next(self, outbox, expected):
+        with outbox.take(1) as frozen:
+            assert [event.subject for event in frozen] == expected[:1]
+            self.expire_lock(outbox)
+            later = outbox.take(100)
+            later.__enter__()
+        with outbox.take(100) as events:
+            assert list(events) == []
+        later.__exit__(None, None, None)
+        assert not outbox._client.exists(OUTBOX_LOCK)
+
+    def test_the_lock_expires_by_the_clock_of_the_store(self, outbox):
+        with outbox.take(1):
+            assert 0 < outbox._client.pttl(OUTBOX_LOCK) <= 3_000
+
     def test_an_event_is_read_as_it_was_written(self, outbox):
         with outbox.take(1) as events:
             (event,) = events

@@ -15,7 +15,7 @@ from services.common.errors import MamieRosaError, StoreUnavailableError
 from services.common.rpc.timestamps import to_timestamp
 from services.promotions import demo, domain
 from services.promotions.domain import Redemption, RedemptionState, RejectionReason, Usage
-from services.promotions.repository import OUTBOX, RedisPromotionsRepository
+from services.promotions.repository import BY_RANK, OUTBOX, RedisPromotionsRepository
 from services.promotions.store import connect
 from services.promotions.tests.fakes import NOW, InMemoryPromotionsRepository, build_promotion
 
@@ -300,6 +300,45 @@ def test_seeding_does_not_change_an_existing_code(repository):
     repository.add(mine)
     demo.seed(repository)
     assert repository.load("SOLDOUT5") == Usage(promotion=mine)
+
+
+@pytest.mark.integration
+class TestTheIndexByRank:
+    def ranks(self, client):
+        return [rank.decode() for rank in client.zrange(BY_RANK, 0, -1)]
+
+    def test_a_code_leaves_it_when_it_is_used_up_and_comes_back_when_it_is_released(
+        self, store, client
+    ):
+        store.add(build_promotion(max_uses=1))
+        store.add(build_promotion("ALL", discount_percentage=100))
+        order = new_order()
+        store.redeem(order, "TEN", "alice", NOW)
+        assert self.ranks(client) == ["000:ALL"]
+        store.release(order, "TEN")
+        assert self.ranks(client) == ["000:ALL", "090:TEN"]
+
+    def test_a_code_leaves_it_when_it_has_ended(self, store, client):
+        store.add(build_promotion(valid_until=NOW))
+        store.add(build_promotion("SOON", valid_from=NOW + timedelta(hours=1)))
+        assert store.list_active(NOW, 10) == []
+        assert self.ranks(client) == ["090:SOON"]
+
+    def test_used_codes_are_not_read_to_find_the_active_ones(self, store, client):
+        store.add(build_promotion("LEFT", discount_percentage=1))
+        for number in range(300):
+            store.add(build_promotion(f"MINE{number}", max_uses=1), publish=False)
+            store.redeem(new_order(), f"MINE{number}", "alice", NOW)
+        assert [promotion.code for promotion in store.list_active(NOW, 10)] == ["LEFT"]
+        assert self.ranks(client) == ["099:LEFT"]
+
+    def test_codes_of_the_release_before_are_added_to_it(self, store, client):
+        store.add(build_promotion())
+        store.add(build_promotion("ENDED", valid_until=NOW))
+        client.delete(BY_RANK)
+        store.index(NOW)
+        assert self.ranks(client) == ["090:TEN"]
+        assert [promotion.code for promotion in store.list_active(NOW, 10)] == ["TEN"]
 
 
 @pytest.mark.integration

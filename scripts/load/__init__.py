@@ -1,0 +1,1 @@
+"""Load: a catalog of many made-up products, and what its use costs."""
