@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scripts.paths import ROOT
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 
 CONTROL_PLANE = "control_plane"
 
@@ -29,7 +29,8 @@ def read_control_plane(root: Path = ROOT) -> Manifest:
 
 
 def _read_all(root: Path) -> Sequence[Manifest]:
-    manifests = [_read(file) for file in root.glob("services/*/manifest.py")]
+    files = (file for file in root.glob("services/*/manifest.py") if file.parent.name != "common")
+    manifests = [_read(file) for file in files]
     if problems := list(_problems(manifests)):
         raise ManifestError("; ".join(problems))
     return sorted(manifests, key=lambda each: each.port)

@@ -22,7 +22,7 @@ from scripts.stack import neo4j, plan, servers
 from scripts.stack.plan import Plan, make_plan, task_name
 from scripts.stack.settings import REPLACEABLE, Settings, read_settings
 from scripts.stack.units import Unit
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 
 COMPOSE = ROOT / "compose.yaml"
 LOCAL_ONLY = {"PYTHONPATH", "MAMIE_INSTANCE"}

@@ -16,7 +16,7 @@ from scripts.manifests import read_services
 from scripts.paths import DESCRIPTORS
 from scripts.protos import methods
 from scripts.protos.methods import PublicMethod
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 TOKENS = "envoy.filters.http.jwt_authn"

@@ -26,7 +26,7 @@ from scripts.manifests import read_services
 from scripts.paths import ROOT
 from scripts.protos import methods
 from scripts.protos.methods import PublicMethod
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 
 SOURCES = ROOT / "envoy"
 DOMAIN = "mamie-rosa"

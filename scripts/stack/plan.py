@@ -18,7 +18,7 @@ from scripts.stack.ports import Ports
 from scripts.stack.readiness import answers, is_registered, is_serving
 from scripts.stack.settings import Settings
 from scripts.stack.units import Unit
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 
 PYTHONPATH = f"{ROOT}:{ROOT / 'build' / 'gen'}"
 

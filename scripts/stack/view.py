@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.stack.runner import Runner
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 
 TOPOLOGY_WIDTH = 150
 COLOURS = {"ready": "green", "done": "green", "failed": "red", "crashed": "red"}

@@ -7,10 +7,10 @@ import pytest
 
 from scripts.manifests import ManifestError, read_control_plane, read_services
 from scripts.paths import ROOT
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 
 MANIFEST = """
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 MANIFEST = Manifest(name={name!r}, port={port}, upstreams={upstreams!r})
 """
 

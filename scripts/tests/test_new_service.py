@@ -16,8 +16,9 @@ def root(tmp_path):
     """Return a checkout with what the templates are rendered into."""
     shutil.copy(ROOT / "compose.yaml", tmp_path)
     for manifest in ROOT.glob("services/*/manifest.py"):
-        (tmp_path / "services" / manifest.parent.name).mkdir(parents=True)
-        shutil.copy(manifest, tmp_path / "services" / manifest.parent.name)
+        if manifest.parent.name != "common":
+            (tmp_path / "services" / manifest.parent.name).mkdir(parents=True)
+            shutil.copy(manifest, tmp_path / "services" / manifest.parent.name)
     return tmp_path
 
 

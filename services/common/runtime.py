@@ -14,9 +14,9 @@ import structlog
 from services.common.config import ServiceConfig
 from services.common.errors import UnavailableError
 from services.common.logging import configure_logging
+from services.common.manifest import Manifest
 from services.common.mesh.channels import Mesh
 from services.common.mesh.consul import ConsulClient
-from services.common.mesh.manifest import Manifest
 from services.common.mesh.registration import Registration
 from services.common.rpc.health import Check, HealthMonitor
 from services.common.rpc.server import CannotListenError, GrpcServer, ServiceBinding

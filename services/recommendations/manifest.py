@@ -1,6 +1,6 @@
 """What recommendations needs and offers."""
 
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 
 MANIFEST = Manifest(
     name="recommendations",

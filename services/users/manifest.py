@@ -1,6 +1,6 @@
 """What users needs and offers."""
 
-from services.common.mesh.manifest import Manifest
+from services.common.manifest import Manifest
 
 MANIFEST = Manifest(
     name="users",

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import grpc
@@ -17,27 +18,16 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
-from mamie_rosa import catalog_pb2 as legacy_pb2
-from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_catalog_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
-from mamie_rosa.notifications.v1 import notifications_pb2
-from mamie_rosa.orders.v1 import order_events_pb2, orders_pb2
-from mamie_rosa.payments.internal.v1 import payments_pb2
-from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_promotions_pb2
-from mamie_rosa.promotions.v1 import promotions_pb2
-from mamie_rosa.recommendations.v1 import recommendations_pb2
-from mamie_rosa.storefront.v1 import storefront_pb2
-from mamie_rosa.users.v1 import users_pb2
 
+from scripts.paths import PROTOS
+from scripts.protos.generate import names
 from services.common.rpc import interceptors, rest_hints, status
 
-DECLARED = (
-    *(catalog_pb2, orders_pb2, order_events_pb2, promotions_pb2, users_pb2),
-    *(notifications_pb2, recommendations_pb2, storefront_pb2),
-    *(legacy_pb2, internal_catalog_pb2, internal_promotions_pb2, payments_pb2),
-    *(health_pb2, reflection_pb2),
-)
-"""Imported so that the descriptor pool has their methods."""
+for proto in names(PROTOS):
+    import_module(f"{proto.removesuffix('.proto').replace('/', '.')}_pb2")
+KNOWN = (health_pb2, reflection_pb2)
+"""Imported, as are all protos, so that the descriptor pool has their methods."""
 
 
 @dataclass(frozen=True)

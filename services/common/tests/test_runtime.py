@@ -12,8 +12,8 @@ import pytest
 from scripts.stack.ports import free_port
 from services.common import runtime
 from services.common.errors import StoreUnavailableError
+from services.common.manifest import Manifest
 from services.common.mesh.consul import ConsulClient, Instance
-from services.common.mesh.manifest import Manifest
 from services.common.tests.fakes import ASK, available, build_server, serving, stub
 from services.common.tests.processes import is_serving, output_of, running
 from services.common.tests.streams import part, watch
