@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from scripts.paths import ROOT
+from tests.support import hostile
 
 COMMANDS = ("down", "logs", "mail", "reconcile", "redrive", "replay", "scale", "status", "topology")
 SYSTEM = "/usr/local/bin:/usr/bin:/bin"
@@ -115,12 +116,12 @@ def test_a_command_says_in_one_line_that_nothing_is_installed(command, sourced, 
     assert (done.stdout, done.stderr) == ("", "Nothing is installed yet; run scripts/up first.\n")
 
 
-def test_a_command_works_through_a_link_and_from_another_folder(tmp_path):
+def test_a_command_works_through_a_link_from_another_folder_in_a_hostile_shell(tmp_path):
     (tmp_path / "status").symlink_to(ROOT / "scripts" / "status")
     done = subprocess.run(
         [str(tmp_path / "status"), "--data", "mine"],
         cwd=tmp_path,
-        env=os.environ | {"CDPATH": "/usr"},
+        env={**os.environ, **hostile.VARIABLES, "PYTHONHOME": "/elsewhere"},
         capture_output=True,
         text=True,
         check=False,

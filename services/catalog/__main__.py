@@ -23,8 +23,8 @@ from services.catalog.servicer import (
 )
 from services.catalog.worker import ReservationSweeper
 from services.common import runtime
+from services.common.background import PeriodicWorker
 from services.common.messaging.relay import OutboxRelay
-from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.common.storage.outbox import PostgresOutbox

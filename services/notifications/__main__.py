@@ -5,9 +5,9 @@ from pathlib import Path
 from mamie_rosa.notifications.v1 import notifications_pb2_grpc
 
 from services.common import runtime
+from services.common.background import PeriodicWorker
 from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Consumer
-from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.notifications.config import NotificationsConfig, read_config

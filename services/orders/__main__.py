@@ -6,11 +6,11 @@ from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
 from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc
 
 from services.common import runtime
+from services.common.background import PeriodicWorker
 from services.common.clock import Clock
 from services.common.mesh.breaker import CircuitBreaker
 from services.common.mesh.channels import Mesh
 from services.common.messaging.relay import OutboxRelay
-from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
 from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, PromotionsOverGrpc
 from services.orders.config import OrdersConfig, read_config

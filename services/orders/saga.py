@@ -18,9 +18,9 @@ from functools import partial
 import structlog
 from typing_extensions import override
 
+from services.common.background import PeriodicWorker
 from services.common.clock import Clock, utc_now
 from services.common.context import CallContext, current, use
-from services.common.periodic import PeriodicWorker
 from services.orders.domain import Order, Step, next_step
 from services.orders.errors import OrderChangedError, OverloadedError
 from services.orders.ports import (

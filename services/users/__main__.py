@@ -5,9 +5,9 @@ from pathlib import Path
 from mamie_rosa.users.v1 import users_pb2_grpc
 
 from services.common import runtime
+from services.common.background import PeriodicWorker
 from services.common.clock import new_id, utc_now
 from services.common.messaging.relay import OutboxRelay
-from services.common.periodic import PeriodicWorker
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.common.storage.outbox import PostgresOutbox

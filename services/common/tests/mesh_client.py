@@ -2,7 +2,8 @@
 
 `python -m services.common.tests.mesh_client SERVICE XDS_SERVERS` calls VerifyStock in a loop,
 through Mesh, and prints one JSON object a call: its end (on the clock of time.monotonic()), its
-code, the number of the instance that answered, and the error text.
+code, the number of the instance that answered, the error text, and whether the mesh says that it
+is connected.
 """
 
 import json
@@ -26,9 +27,18 @@ def main() -> None:
     while True:
         code, instance, error = call(service)
         line = {"at": time.monotonic(), "code": code, "instance": instance, "error": error}
+        line["connected"] = is_connected(mesh, name)
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
         threading.Event().wait(DELAY_SECONDS)
+
+
+def is_connected(mesh: Mesh, name: str) -> bool:
+    try:
+        mesh.health_details()[f"upstream/{name}"]()
+    except ConnectionError:
+        return False
+    return True
 
 
 def call(service: catalog_pb2_grpc.CatalogServiceStub) -> tuple[str, int, str | None]:

@@ -94,6 +94,13 @@ def test_calls_are_balanced_over_all_instances(calls):
     assert calls.failed() == []
 
 
+def test_a_process_says_to_which_upstreams_it_is_connected(calls, plane):
+    eventually(lambda: calls.calls[-1]["connected"])
+    with client("test-absent", plane.address) as absent:
+        absent.await_calls(1)
+        assert not any(call["connected"] for call in absent.calls)
+
+
 def test_a_new_instance_is_used_in_under_a_second(consul, service, calls, record_property):
     with instance(consul, service, 3):
         start = time.monotonic()

@@ -9,9 +9,9 @@ import pytest
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common import clock, money
+from services.common.background import PeriodicWorker
 from services.common.context import CallContext, use
 from services.common.messaging.events import build_event
-from services.common.periodic import PeriodicWorker
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
