@@ -5,7 +5,7 @@ google.rpc.ErrorInfo {reason, domain "mamie-rosa", metadata}; a request that bre
 field rules adds google.rpc.BadRequest. See https://google.aip.dev/193.
 
 An error may repeat what was sent, however long that was; in trailers it would then be lost on
-its way. So the text and the metadata are cut: an error takes 5 KB at most.
+its way. So the text and the metadata are cut: an error takes 6 KB at most.
 """
 
 from collections.abc import Iterable, Mapping

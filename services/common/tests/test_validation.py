@@ -151,7 +151,7 @@ class RepeatingError(InvalidArgumentError):
 def test_an_error_that_repeats_what_was_sent_is_short(sent):
     error = RepeatingError(f"There is no {sent}.", productId=sent, more=sent)
     response = error_response(error)
-    assert size(error) <= 5_000
+    assert size(error) <= 6_000
     assert response.status.message.startswith("There is no ")
     assert response.status.message.endswith("...")
 
