@@ -35,6 +35,7 @@ from services.orders.steps import SagaSteps
 from services.orders.store import connect, connect_async
 from services.orders.store import migrate as create_indexes
 from services.orders.tracking.feed import OrderFeed
+from services.orders.tracking.quota import StreamQuota
 from services.orders.tracking.repository import MongoFeedRepository
 from services.orders.tracking.servicer import OrderEventsServicer
 
@@ -175,7 +176,7 @@ def build_streaming(config: OrdersConfig) -> runtime.Streaming:
     feed = OrderFeed(repository=MongoFeedRepository(connect_async(config.store_url)))
     binding = ServiceBinding(
         "mamie_rosa.orders.v1.OrderEventsService",
-        OrderEventsServicer(feed=feed),
+        OrderEventsServicer(feed=feed, quota=StreamQuota(config.streams_per_customer)),
         order_events_pb2_grpc.add_OrderEventsServiceServicer_to_server,
     )
     return runtime.Streaming(name="order-events", bindings=[binding], source=feed)

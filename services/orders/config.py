@@ -14,6 +14,7 @@ class OrdersConfig:
     service: ServiceConfig
     store_url: str
     stock_hold_seconds: int
+    streams_per_customer: int
 
 
 def read_config() -> OrdersConfig:
@@ -24,5 +25,8 @@ def read_config() -> OrdersConfig:
             store_url=env.str("STORE_URL"),
             stock_hold_seconds=env.int(
                 "STOCK_HOLD_SECONDS", 900, validate=validate.Range(1, 86_400)
+            ),
+            streams_per_customer=env.int(
+                "STREAMS_PER_CUSTOMER", 5, validate=validate.Range(1, 10_000)
             ),
         )

@@ -141,8 +141,8 @@ def threads_and_memory(stack):
     return found
 
 
-def test_hundreds_of_watchers_take_no_threads(shop, stack, customer, confirmed, say):
-    crowd = Crowd(shop, customer, confirmed)
+def test_hundreds_of_watchers_take_no_threads(shop, stack, confirmed, say):
+    crowd = Crowd(shop, shop.admin, confirmed)
 
     async def scenario():
         limits = httpx.Limits(max_connections=None)
@@ -164,8 +164,8 @@ def test_hundreds_of_watchers_take_no_threads(shop, stack, customer, confirmed, 
 
 
 @pytest.mark.faults
-def test_watchers_of_a_stopped_instance_continue_on_another(shop, stack, customer, confirmed):
-    followers = [Follower(shop, customer, confirmed) for _ in range(12)]
+def test_watchers_of_a_stopped_instance_continue_on_another(shop, stack, confirmed):
+    followers = [Follower(shop, shop.admin, confirmed) for _ in range(12)]
     for follower in followers:
         follower.until("CONFIRMED")
     before = stack.unit("orders-1")["pid"]

@@ -16,6 +16,7 @@ from services.common.rpc.timestamps import to_timestamp
 from services.orders.domain import Order
 from services.orders.tracking import domain
 from services.orders.tracking.feed import OrderFeed, Subscription
+from services.orders.tracking.quota import StreamQuota
 
 HEARTBEAT_SECONDS = 15.0
 DEADLINE_MARGIN_SECONDS = 1.0
@@ -39,17 +40,24 @@ class InvalidLastEventIdError(InvalidArgumentError):
 class OrderEventsServicer(order_events_pb2_grpc.OrderEventsServiceServicer):
     """Streams the status changes of orders."""
 
-    def __init__(self, *, feed: OrderFeed, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        feed: OrderFeed,
+        quota: StreamQuota,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
         self._feed = feed
+        self._quota = quota
         self._heartbeat_seconds = heartbeat_seconds
 
     @override
     async def WatchOrder(
         self, request: order_events_pb2.WatchOrderRequest, context: grpc.aio.ServicerContext
     ) -> AsyncGenerator[HttpBody, None]:
-        authorization.require_user()
+        caller = authorization.require_user()
         last = _last_event_id(context)
-        with self._feed.subscribe(request.id) as subscription:
+        with self._quota.take(caller), self._feed.subscribe(request.id) as subscription:
             changes = await subscription.load()
             authorization.require_self_or_admin(subscription.order.user_id)
             unsent = [change for change in changes if change.sequence > last]

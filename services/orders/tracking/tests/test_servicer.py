@@ -28,6 +28,7 @@ from services.orders.tests.fakes import (
     build_placed,
 )
 from services.orders.tracking.feed import OrderFeed
+from services.orders.tracking.quota import StreamQuota
 from services.orders.tracking.servicer import OrderEventsServicer
 from services.orders.tracking.tests.fakes import InMemoryFeedRepository
 
@@ -52,7 +53,9 @@ class World:
         orders.place("o", placed, payment_token="t")
         self.repository = InMemoryFeedRepository(orders)
         self.feed = OrderFeed(repository=self.repository, retry_delay_seconds=0)
-        servicer = OrderEventsServicer(feed=self.feed, heartbeat_seconds=heartbeat_seconds)
+        servicer = OrderEventsServicer(
+            feed=self.feed, quota=StreamQuota(100), heartbeat_seconds=heartbeat_seconds
+        )
         self._handler = with_interceptors(servicer.WatchOrder, METHOD)
 
     def watch(self, who=ALICE, *, last=None, request=WATCH, **how):

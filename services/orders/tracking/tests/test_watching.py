@@ -115,6 +115,7 @@ def instance(mongodb_url):
         "BUS_URL": f"amqp://{unavailable}/%2F",
         "XDS_SERVERS": unavailable,
         "DRAIN_SECONDS": "0",
+        "STREAMS_PER_CUSTOMER": "1000",
     }
     with running("services.orders", "serve", **settings) as process:
         yield Instance(process)
