@@ -1,8 +1,8 @@
 """The process of a service whose clock is wrong.
 
 `python -m tests.faults.skewed_instance MODULE SECONDS|jumping`: the clock of the service is so
-many seconds ahead, or jumps forth and back. `time.time` stays right: gRPC computes deadlines with it
-here and with the machine's clock in its core, which only a whole machine can set.
+many seconds ahead, or jumps forth and back. `time.time` stays right: gRPC computes deadlines with
+it here and with the machine's clock in its core, which only a whole machine can set.
 """
 
 import runpy
