@@ -74,7 +74,9 @@ def extra_instance(stack: RunningStack, service: str, *arguments: str) -> Iterat
     finally:
         process.kill()
         process.wait()
-        requests.put(f"{stack.url('consul')}/v1/agent/service/deregister/{name}", timeout=5)
+        deregister = f"{stack.url('consul')}/v1/agent/service/deregister"
+        for entry in (name, f"{name}-workers", f"{name}-order-events"):
+            requests.put(f"{deregister}/{entry}", timeout=5)
 
 
 def _address_of(stack: RunningStack, name: str) -> str | None:

@@ -1,8 +1,8 @@
 """The process of a service whose clock is wrong.
 
 `python -m tests.faults.skewed_instance MODULE SECONDS|jumping`: the clock of the service is so
-many seconds ahead, or jumps forth and back. Only the time of day is wrong: time-outs are counted
-by the monotonic clock, as on a machine whose clock was set.
+many seconds ahead, or jumps forth and back. `time.time` stays right: gRPC computes deadlines with
+it here and with the machine's clock in its core, which only a whole machine can set.
 """
 
 import runpy
@@ -16,8 +16,6 @@ JUMP_SECONDS = 2.0
 
 CLOCK = "0"
 
-_true_time = time.time
-
 
 def skew() -> float:
     """Return how far the clock is ahead now, in seconds."""
@@ -25,11 +23,6 @@ def skew() -> float:
         return float(CLOCK)
     ahead = int(time.monotonic() / JUMP_SECONDS) % 2
     return ALMOST_AN_HOUR if ahead else -ALMOST_AN_HOUR
-
-
-def skewed_time() -> float:
-    """Return the seconds since the epoch by the wrong clock."""
-    return _true_time() + skew()
 
 
 def skewed_now() -> datetime:
@@ -44,5 +37,4 @@ if __name__ == "__main__":
     from services.common import clock
 
     clock.utc_now = skewed_now
-    time.time = skewed_time
     runpy.run_module(module, run_name="__main__", alter_sys=True)
