@@ -394,7 +394,7 @@ class TestUnderConcurrency:
             customer=build_customer(),
             requests=[NotificationRequest(template="x", variables={"a": "\x00"}, user_id="m")],
         )
-        with pytest.raises(Exception, match="u0000"):
+        with pytest.raises(Exception, match="unsupported Unicode escape"):
             repository.apply("event-1", broken, NOW)
         assert notify(repository)
         assert repository.claim(NOW, LATER).customer is None
