@@ -88,11 +88,15 @@ def up(options: argparse.Namespace) -> int:
         os.chdir(ROOT)
         if options.detach:
             return _detach(settings.data, options.scale, lock)
-        return _run(make_plan(settings, wanted))
+        return _run(make_plan(settings, wanted), is_detached=inherited)
 
 
-def _run(plan: Plan) -> int:
-    """Run a stack until it is stopped; show its start."""
+def _run(plan: Plan, *, is_detached: bool) -> int:
+    """Run a stack until it is stopped; show its start.
+
+    The output of a detached one is a file: the URLs, with the administrator's password, are shown
+    by the command that started it.
+    """
     stopping, began = threading.Event(), time.monotonic()
     stop_on_signals(stopping)
     runner = Runner(plan)
@@ -107,7 +111,8 @@ def _run(plan: Plan) -> int:
                 starting.join(0.1)
         failed = bool(runner.failure)
         if not failed and not stopping.is_set():
-            view.print_urls(console, runner.describe(), time.monotonic() - began)
+            if not is_detached:
+                view.print_urls(console, runner.describe(), time.monotonic() - began)
             stopping.wait()
     finally:
         if failed:
