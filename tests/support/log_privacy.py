@@ -17,14 +17,14 @@ PRIVATE: Mapping[str, re.Pattern[str]] = {
     "a card": re.compile(r"\btok_(?:ok|slow|declined)\b"),
 }
 """Patterns of private data, among them what the tests' own customers are called."""
-SHOWN = re.compile(r"mamie@localhost\S*")
-"""What scripts/up shows to the one who started it, and the name of RabbitMQ's node."""
+NO_EMAIL = re.compile(r"mamie@localhost\S*")
+"""The name of RabbitMQ's node, which looks like an email."""
 
 
 def find_private_data(folder: Path) -> Iterable[str]:
     """Yield what a folder's logs have of PRIVATE: the file, the kind, the number and an example."""
     for file in sorted(folder.glob("*.log")):
-        text = SHOWN.sub("", file.read_text(errors="replace"))
+        text = NO_EMAIL.sub("", file.read_text(errors="replace"))
         for kind, pattern in PRIVATE.items():
             if found := list(pattern.finditer(text)):
                 yield f"{file.name} has {kind}, {len(found)} times: {_line_of(text, found[0])}"
