@@ -63,6 +63,10 @@ class ServiceRegistry:
         self._publish()
         return new
 
+    def has_instances(self, name: str) -> bool:
+        """Return whether a service has instances, as far as is known."""
+        return bool((self._instances or {}).get(name))
+
     def set_instances(self, name: str, instances: Sequence[Instance]) -> None:
         """Replace the healthy instances of a service; by none only after the grace period."""
         if not instances and (self._instances or {}).get(name):
@@ -112,21 +116,34 @@ class Watcher:
         self._retry_seconds = retry_seconds
         self._loop = asyncio.get_running_loop()
         self._unavailable = False
+        self._watches: dict[str, BackgroundLoop] = {}
 
     def start(self) -> None:
         """Start to watch; returns at once."""
         self._spawn("names", self._consul.wait_for_names, self._update_names)
 
     def _update_names(self, names: Sequence[str]) -> None:
-        for name in self._registry.set_names(names):
-            query = partial(self._consul.wait_for_instances, name)
-            self._spawn(name, query, partial(self._registry.set_instances, name))
+        """Watch every service in Consul, and none that has left it and has no instances.
+
+        Consul answers a query for an unknown service at each change of any other.
+        """
+        self._registry.set_names(names)
+        for name in names:
+            if name not in self._watches:
+                query = partial(self._consul.wait_for_instances, name)
+                update = partial(self._registry.set_instances, name)
+                self._watches[name] = self._spawn(name, query, update)
+        for name in set(self._watches) - set(names):
+            if not self._registry.has_instances(name):
+                self._watches.pop(name).request_stop()
 
     def _spawn(
         self, name: str, query: BlockingQuery[Result], update: Callable[[Result], None]
-    ) -> None:
+    ) -> BackgroundLoop:
         watch = partial(self._watch, query, update)
-        BackgroundLoop(name=f"watch-{name}", work=watch, stale_seconds=STALE_SECONDS).start()
+        loop = BackgroundLoop(name=f"watch-{name}", work=watch, stale_seconds=STALE_SECONDS)
+        loop.start()
+        return loop
 
     def _watch(
         self,
@@ -136,7 +153,7 @@ class Watcher:
     ) -> None:
         """Repeat a query and pass each new result to `update`, on the event loop."""
         index: str | None = None
-        while not self._loop.is_closed():
+        while not self._loop.is_closed() and not loop.stopping:
             try:
                 new_index, result = query(index)
             except ConsulUnavailableError as error:
@@ -146,6 +163,8 @@ class Watcher:
                 loop.wait(self._retry_seconds)
                 continue
             self._unavailable = False
+            if loop.stopping:
+                return
             if new_index != index:
                 self._apply(update, result)
             # An index that decreases means that Consul restarted: query without one.

@@ -34,8 +34,8 @@ def test_products_are_found_by_category_and_by_text(shop):
 
 
 def test_stock_is_checked_line_by_line(shop):
-    product = shop.add_product(stock=3)
-    lines = [(product["sku"], 3), (product["productId"], 4), ("nothing", 1)]
+    product, other = shop.add_product(stock=3), shop.add_product(stock=3)
+    lines = [(product["sku"], 3), (other["productId"], 4), ("nothing", 1)]
     items = [{"productId": name, "quantity": quantity} for name, quantity in lines]
     answer = shop.visitor.post("/api/products/check-stock", {"items": items}).json()
     assert answer["allAvailable"] is False
@@ -44,6 +44,14 @@ def test_stock_is_checked_line_by_line(shop):
         ("INSUFFICIENT", 3),
         ("UNKNOWN_PRODUCT", 0),
     ]
+
+
+def test_lines_of_one_product_are_checked_together(shop):
+    product = shop.add_product(stock=5)
+    items = [{"productId": product[name], "quantity": 3} for name in ("sku", "productId")]
+    answer = shop.visitor.post("/api/products/check-stock", {"items": items}).json()
+    assert answer["allAvailable"] is False
+    assert {i["status"] for i in answer["items"]} == {"INSUFFICIENT"}
 
 
 def test_stock_changes_by_signed_amounts_and_never_below_zero(shop):

@@ -238,3 +238,29 @@ def test_a_result_with_the_same_index_is_not_published(consul):
         assert published.count == 2
 
     watch(consul, scenario)
+
+
+def test_a_service_that_left_consul_is_watched_again_only_when_it_returns(consul):
+    async def scenario(published):
+        consul.names.put(("1", ["catalog", "orders"]))
+        consul.instances["orders"].put(("1", [TWO]))
+        consul.instances["catalog"].put(("1", []))
+        await published.until({"catalog": [], "orders": [TWO]})
+        consul.names.put(("2", ["orders"]))
+        await queried(consul, ("names", "2"))
+        consul.instances["catalog"].put(("3", [ONE]))  # its last query ends, and is the last
+        consul.names.put(("4", ["catalog", "orders"]))
+        await queried(consul, ("names", "4"))
+        consul.instances["catalog"].put(("5", [ONE]))
+        await published.until({"catalog": [ONE], "orders": [TWO]})
+        indexes = [index for what, index in consul.queries if what == "catalog"]
+        assert indexes[:3] == [None, "1", None]
+
+    watch(consul, scenario)
+
+
+async def queried(consul, query):
+    """Return when Consul has been asked a query: the result of the one before is applied."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while query not in consul.queries:
+            await asyncio.sleep(0.005)
