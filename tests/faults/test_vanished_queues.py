@@ -1,4 +1,8 @@
-"""A queue that the broker lost: its consumer and the publishers declare it again."""
+"""A queue that the broker lost: its consumer and the publishers declare it again.
+
+The last of the fault tests, by its name: RabbitMQ 3.10 does not start a quorum queue that was
+deleted and declared again when the broker itself restarts after that.
+"""
 
 import uuid
 
