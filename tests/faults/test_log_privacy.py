@@ -8,7 +8,6 @@ USUAL = """
 {"event": "call_answered", "method": "/mamie_rosa.users.v1.UsersService/LoginUser", "outcome": "OK"}
 {"event": "event_processed", "event_id": "c0ffee", "type": "mamie_rosa.events.v1.UserCreated"}
 2026-01-01 [info] <0.1.0> node : mamie@localhost.example
-administrator  admin@mamie-rosa.example / secret
 """
 PLANTED = [
     ("an email", "DETAIL:  Key (email)=(someone@customers.example) already exists."),

@@ -29,6 +29,7 @@ from services.payments.tests.fakes import (
     build_processor,
     build_voided,
 )
+from tests.support.waiting import eventually
 
 SERVICE = payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"]
 LIMIT, PER_CUSTOMER = 6, 2
@@ -76,9 +77,10 @@ def processor(repository, provider):
 
 
 @pytest.fixture
-def threads():
+def threads(provider):
     with ThreadPoolExecutor(50) as threads:
         yield threads
+        provider.finish.set()
 
 
 def process(processor, user_id, card="tok_ok"):
@@ -101,6 +103,7 @@ def test_the_slow_cards_of_one_customer_do_not_hold_up_another(processor, provid
     started = time.monotonic()
     assert process(processor, "bob").status is PaymentStatus.CAPTURED
     assert time.monotonic() - started < 1
+    eventually(lambda: sum(call.done() for call in calls) == len(calls) - PER_CUSTOMER)
     provider.finish.set()
     outcomes = [call.exception() for call in calls]
     assert outcomes.count(None) == PER_CUSTOMER
