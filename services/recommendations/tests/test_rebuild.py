@@ -82,7 +82,9 @@ def url(request):
 
 @pytest.fixture
 def channel(url):
-    with rabbitmq.connection(url, "test") as connection:
+    parameters = pika.URLParameters(url)
+    parameters.heartbeat = 0  # nothing is done on it while a rebuild runs, however long that takes
+    with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         yield channel
