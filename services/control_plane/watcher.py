@@ -42,22 +42,28 @@ log = structlog.get_logger()
 class ServiceRegistry:
     """The services and their healthy instances; to be used on the event loop only.
 
-    `on_change` is called after each change, once every known service has been read.
+    `on_change` is called after each change, once every service known at first has been read.
     """
 
     def __init__(self, on_change: Callable[[Services], None], *, grace_seconds: float) -> None:
         self._on_change = on_change
         self._grace_seconds = grace_seconds
         self._instances: dict[str, Sequence[Instance] | None] | None = None
+        self._complete = False
         self._grace_timers: dict[str, asyncio.TimerHandle] = {}
 
     def set_names(self, names: Sequence[str]) -> list[str]:
         """Add services; return those that are new.
 
         A service that is no longer in Consul stays in the registry: it may return, and until
-        then calls to it fail as unavailable.
+        then calls to it fail as unavailable. One that has left before it was read is dropped:
+        nobody reads it any more, and at first everything waits for the unread.
         """
-        known = self._instances or {}
+        known = {
+            name: found
+            for name, found in (self._instances or {}).items()
+            if found is not None or name in names
+        }
         new = [name for name in names if name not in known]
         self._instances = {**known, **dict.fromkeys(new)}
         self._publish()
@@ -98,6 +104,9 @@ class ServiceRegistry:
             name: found for name, found in (self._instances or {}).items() if found is not None
         }
         if self._instances is not None and len(services) == len(self._instances):
+            self._complete = True
+        # Later, a service that cannot be read yet must not hold up the changes of the rest.
+        if self._complete:
             self._on_change(services)
 
 
@@ -163,25 +172,27 @@ class Watcher:
                 loop.wait(self._retry_seconds)
                 continue
             self._unavailable = False
-            if loop.stopping:
-                return
             if new_index != index:
-                self._apply(update, result)
+                self._apply(update, result, loop)
             # An index that decreases means that Consul restarted: query without one.
             index = new_index if index is None or int(new_index) >= int(index) else None
             loop.succeeded()
         loop.request_stop()
 
-    def _apply(self, update: Callable[[Result], None], result: Result) -> None:
+    def _apply(
+        self, update: Callable[[Result], None], result: Result, loop: BackgroundLoop
+    ) -> None:
         """Call `update` on the event loop and wait for it; raise what it raises.
 
-        Otherwise the result would be lost until the next change.
+        Otherwise the result would be lost until the next change. What a watch finds that was
+        stopped meanwhile has no effect: its service may be watched again already.
         """
         done: Future[None] = Future()
 
         def call() -> None:
             try:
-                update(result)
+                if not loop.stopping:
+                    update(result)
             except Exception as error:  # noqa: BLE001 - raised again in the watcher's thread
                 done.set_exception(error)
             else:

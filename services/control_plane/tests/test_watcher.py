@@ -82,6 +82,31 @@ def test_a_service_that_left_consul_stays_in_the_registry():
     run(scenario)
 
 
+def test_a_service_that_left_consul_before_it_was_read_holds_nothing_up():
+    async def scenario(registry, published):
+        registry.set_names(["catalog", "passing"])
+        registry.set_instances("catalog", [ONE])
+        assert published.count == 0
+        registry.set_names(["catalog"])
+        assert published.last == {"catalog": [ONE]}
+        assert registry.set_names(["catalog", "passing"]) == ["passing"]
+        registry.set_instances("passing", [TWO])
+        assert published.last == {"catalog": [ONE], "passing": [TWO]}
+
+    run(scenario)
+
+
+def test_a_new_service_that_is_not_read_yet_holds_no_other_up():
+    async def scenario(registry, published):
+        registry.set_names(["catalog"])
+        registry.set_instances("catalog", [ONE])
+        registry.set_names(["catalog", "orders"])
+        registry.set_instances("catalog", [TWO])
+        assert published.last == {"catalog": [TWO]}
+
+    run(scenario)
+
+
 def test_one_of_several_instances_is_removed_at_once():
     async def scenario(registry, published):
         registry.set_names(["catalog"])
@@ -246,6 +271,7 @@ def test_a_service_that_left_consul_is_watched_again_only_when_it_returns(consul
         consul.instances["orders"].put(("1", [TWO]))
         consul.instances["catalog"].put(("1", []))
         await published.until({"catalog": [], "orders": [TWO]})
+        await queried(consul, ("catalog", "1"))
         consul.names.put(("2", ["orders"]))
         await queried(consul, ("names", "2"))
         consul.instances["catalog"].put(("3", [ONE]))  # its last query ends, and is the last
@@ -255,6 +281,21 @@ def test_a_service_that_left_consul_is_watched_again_only_when_it_returns(consul
         await published.until({"catalog": [ONE], "orders": [TWO]})
         indexes = [index for what, index in consul.queries if what == "catalog"]
         assert indexes[:3] == [None, "1", None]
+
+    watch(consul, scenario)
+
+
+def test_the_mesh_changes_after_a_service_has_left_consul_before_it_was_read(consul):
+    async def scenario(published):
+        consul.names.put(("1", ["catalog"]))
+        consul.instances["catalog"].put(("1", [ONE]))
+        await published.until({"catalog": [ONE]})
+        consul.names.put(("2", ["catalog", "orders"]))
+        await queried(consul, ("orders", None))
+        consul.names.put(("3", ["catalog"]))
+        await queried(consul, ("names", "3"))
+        consul.instances["catalog"].put(("4", [TWO]))
+        await published.until({"catalog": [TWO]})
 
     watch(consul, scenario)
 
