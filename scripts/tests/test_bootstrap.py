@@ -11,7 +11,7 @@ from tests.support import hostile
 COMMANDS = ("down", "logs", "mail", "reconcile", "redrive", "replay", "scale", "status", "topology")
 SYSTEM = "/usr/local/bin:/usr/bin:/bin"
 FAKE = """#!/bin/sh
-case "$2" in *ensurepip*) {with_venv};; esac
+case "$2" in *ensurepip*) {with_venv};; *enable-optimizations*) {with_pgo};; esac
 {version}
 """
 
@@ -40,14 +40,18 @@ def sourced(tmp_path):
 
 @pytest.fixture
 def machine(sourced, tmp_path):
-    """Return a function that finds the Python of a machine that has these, with or without venv."""
+    """Return a function that finds the Python of a machine that has these.
+
+    Each is (suitable, with venv) or (suitable, with venv, built with PGO).
+    """
 
     def machine(**pythons):
-        for name, (suitable, has_venv) in pythons.items():
+        for name, (suitable, has_venv, *optimised) in pythons.items():
             file = tmp_path / "bin" / name.replace("_", ".")
             file.write_text(
                 FAKE.format(
                     with_venv="" if has_venv else "exit 1",
+                    with_pgo="exit 0" if any(optimised) else "exit 1",
                     version=f"echo {file.name}" if suitable else "exit 1",
                 )
             )
@@ -60,6 +64,26 @@ def machine(sourced, tmp_path):
 
 def test_the_users_python_is_preferred(machine):
     assert machine(python3=(True, True), python3_11=(True, True)).stdout == "python3\n"
+
+
+def test_a_python_that_is_built_with_pgo_comes_before_one_without(machine):
+    found = machine(python3=(True, True), python3_12=(True, True, True), python3_11=(True, True))
+    assert found.stdout == "python3.12\n"
+
+
+def test_a_python_with_pgo_that_is_not_suitable_is_passed_over(machine):
+    found = machine(python3=(False, True, True), python3_12=(True, False, True), python3_11=(1, 1))
+    assert found.stdout == "python3.11\n"
+
+
+def test_the_systems_python_is_found_behind_a_version_managers(sourced, tmp_path):
+    for folder, optimised in (("shims", "exit 1"), ("usr", "exit 0")):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "python3"
+        file.write_text(FAKE.format(with_venv="", with_pgo=optimised, version=f"echo {folder}"))
+        file.chmod(0o755)
+    found = sourced("find_python", path=f"{tmp_path / 'shims'}:{tmp_path / 'usr'}")
+    assert found.stdout == "usr\n"
 
 
 def test_a_python_that_is_too_old_or_too_new_is_passed_over(machine):

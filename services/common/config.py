@@ -54,6 +54,7 @@ class ServiceConfig:
     bus_url: str
     worker_threads: int
     queue_limit: int
+    rpc_server: str
     drain_seconds: float
     stop_grace_seconds: float
     log_level: str
@@ -72,6 +73,7 @@ class ServiceConfig:
             bus_url=env.str("BUS_URL", "amqp://guest:guest@127.0.0.1:5672/%2F"),
             worker_threads=env.int("WORKER_THREADS", 16, validate=validate.Range(1, 256)),
             queue_limit=env.int("QUEUE_LIMIT", 64, validate=validate.Range(1, 10_000)),
+            rpc_server=env.str("RPC_SERVER", "grpcio", validate=validate.OneOf(RPC_SERVERS)),
             drain_seconds=env.float("DRAIN_SECONDS", 1.0, validate=validate.Range(0, 60)),
             stop_grace_seconds=env.float(
                 "STOP_GRACE_SECONDS", 10.0, validate=validate.Range(0, 60)
@@ -80,4 +82,5 @@ class ServiceConfig:
         )
 
 
+RPC_SERVERS = ("grpcio", "native")
 LOG_LEVELS = ("debug", "info", "warning", "error")

@@ -263,6 +263,7 @@ def _build_server(config: ServiceConfig, bindings: Sequence[ServiceBinding]) -> 
         port=config.port,
         worker_threads=config.worker_threads,
         queue_limit=config.queue_limit,
+        implementation=config.rpc_server,
     )
 
 

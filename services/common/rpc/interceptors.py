@@ -1,15 +1,14 @@
-"""The server interceptors of every unary call.
+"""What surrounds every unary call.
 
 From the outside in: the call context is set, the call is logged, errors become statuses, the
-request is validated; then the servicer runs. Each is a context manager; `with_interceptors`
-wraps a method in all of them, and `ServiceInterceptor` applies it to this project's services
-(health and reflection are left as they are).
+request is normalised and validated; then the servicer runs. `with_interceptors` wraps a method in
+all of that, in one function, and `ServiceInterceptor` applies it to this project's services (health
+and reflection are left as they are).
 """
 
+import os
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
@@ -20,14 +19,13 @@ from typing_extensions import override
 
 from services.common import errors
 from services.common.context import CallContext, Caller, current, use
+from services.common.logging import AnsweredCallLog
 from services.common.rpc import status
 from services.common.rpc.normalization import is_typed_by_people, normalize_texts
 from services.common.rpc.status import cut
 from services.common.rpc.validation import InvalidFieldsError, validate
 
 Context = grpc.ServicerContext | grpc.aio.ServicerContext
-Interceptor = Callable[[str, message.Message, grpc.ServicerContext], AbstractContextManager[object]]
-"""Given the method's path, the request and the gRPC context, wraps one call."""
 Behavior = Callable[[Any, grpc.ServicerContext], Any]
 """A unary method of a servicer."""
 Continuation = Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None]
@@ -39,72 +37,31 @@ INTERNAL_MESSAGE = "Something went wrong on our side. Quote the request id {} wh
 log = structlog.get_logger()
 
 
-@contextmanager
-def set_call_context(_method: str, _request: message.Message, context: Context) -> Iterator[None]:
-    """Set the call context from the metadata and the deadline of the call."""
+def read_call_context(context: Context, now: float) -> CallContext:
+    """Read the metadata and the deadline of a call; `now` is on the monotonic clock."""
     received = context.invocation_metadata() or ()
     metadata = {key: value for key, value in received if type(value) is str}
-    call = CallContext(
-        request_id=cut(metadata.get("x-request-id", ""), 128) or str(uuid.uuid4()),
+    return CallContext(
+        request_id=cut(metadata.get("x-request-id", ""), 128) or new_request_id(),
         traceparent=metadata.get("traceparent"),
-        deadline=_deadline(context.time_remaining()),
+        deadline=_deadline(context.time_remaining(), now),
         caller=Caller(metadata.get("x-user-id", ""), metadata.get("x-user-role", "")),
         idempotency_key=metadata.get("idempotency-key", ""),
         accept_language=metadata.get("accept-language", ""),
         caller_address=metadata.get("x-client-address", ""),
     )
-    with use(call):
-        yield
 
 
-def _deadline(remaining_seconds: float | None) -> float | None:
+def new_request_id() -> str:
+    """Return an id for a call that came without one."""
+    return os.urandom(16).hex()
+
+
+def _deadline(remaining_seconds: float | None, now: float) -> float | None:
     """Return the deadline on the monotonic clock; grpcio has several values for "none"."""
     if remaining_seconds is None or remaining_seconds > 1e8:
         return None
-    return time.monotonic() + remaining_seconds
-
-
-@contextmanager
-def log_call(
-    method: str, _request: message.Message, _context: grpc.ServicerContext
-) -> Iterator[None]:
-    """Log the call once, at its end, without its content."""
-    started = time.monotonic()
-    outcome = "OK"
-    try:
-        yield
-    except _AbortedError as aborted:
-        outcome = aborted.outcome
-        raise
-    finally:
-        elapsed_ms = round((time.monotonic() - started) * 1000, 1)
-        log.info("call_answered", method=method, outcome=outcome, elapsed_ms=elapsed_ms)
-
-
-class _AbortedError(Exception):
-    """Passes the outcome of an aborted call to the log; gRPC has the status already."""
-
-    def __init__(self, outcome: str) -> None:
-        super().__init__(outcome)
-        self.outcome = outcome
-
-
-@contextmanager
-def abort_on_error(
-    method: str, _request: message.Message, context: grpc.ServicerContext
-) -> Iterator[None]:
-    """Abort the call with the status of the error that was raised.
-
-    This is the only place that aborts. Any exception but a MamieRosaError is a bug (or a
-    failed call to an upstream): its text goes to the log alone.
-    """
-    try:
-        yield
-    except errors.MamieRosaError as error:
-        abort(context, error_response(error))
-    except Exception:
-        log.exception("call_crashed", method=method)
-        abort(context, internal_error_response())
+    return now + remaining_seconds
 
 
 class ErrorResponse(NamedTuple):
@@ -119,6 +76,18 @@ class ErrorResponse(NamedTuple):
         """The metadata that carries the status and the HTTP code."""
         details = (status.DETAILS, self.status.SerializeToString())
         return (details,) if self.http is None else (details, (status.HTTP_CODE, str(self.http)))
+
+
+def translate(error: Exception, method: str) -> ErrorResponse:
+    """Translate what a servicer raised.
+
+    Any exception but a MamieRosaError is a bug (or a failed call to an upstream): its text goes to
+    the log alone.
+    """
+    if isinstance(error, errors.MamieRosaError):
+        return error_response(error)
+    log.exception("call_crashed", method=method)
+    return internal_error_response()
 
 
 def error_response(error: errors.MamieRosaError) -> ErrorResponse:
@@ -140,56 +109,57 @@ def internal_error_response() -> ErrorResponse:
 def abort(context: grpc.ServicerContext, response: ErrorResponse) -> NoReturn:
     """End the call with an error."""
     context.set_trailing_metadata(response.trailing_metadata)
-    try:
-        context.abort(response.code, response.status.message)
-    except Exception as aborted:
-        raise _AbortedError(response.code.name) from aborted
-
-
-@contextmanager
-def validate_request(
-    method: str, request: message.Message, _context: grpc.ServicerContext
-) -> Iterator[None]:
-    """Normalise what people typed; reject a request that violates the rules of its proto."""
-    if is_typed_by_people(method):
-        normalize_texts(request)
-    validate(request)
-    yield
-
-
-INTERCEPTORS: Sequence[Interceptor] = (
-    set_call_context,
-    log_call,
-    abort_on_error,
-    validate_request,
-)
+    context.abort(response.code, response.status.message)
 
 
 def with_interceptors(behavior: Behavior, method: str) -> Behavior:
-    """Wrap a unary method in all interceptors."""
+    """Wrap a unary method in context, log, errors and validation.
+
+    This is the only place that aborts.
+    """
+    log_of_calls = AnsweredCallLog(method)
+    typed_by_people = is_typed_by_people(method)
 
     def handle(request: message.Message, context: grpc.ServicerContext) -> Any:
-        with ExitStack() as stack:
-            for interceptor in INTERCEPTORS:
-                stack.enter_context(interceptor(method, request, context))
-            return behavior(request, context)
+        started, outcome = time.monotonic(), "OK"
+        with use(read_call_context(context, started)):
+            try:
+                if typed_by_people:
+                    normalize_texts(request)
+                validate(request)
+                return behavior(request, context)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a status
+                response = translate(error, method)
+                outcome = response.code.name
+                return abort(context, response)
+            finally:
+                log_of_calls.write(outcome, time.monotonic() - started)
 
     return handle
 
 
 class ServiceInterceptor(grpc.ServerInterceptor):
-    """Wraps every method of this project's services; all are unary (see GrpcServer)."""
+    """Wraps every method of this project's services; all are unary (see GrpcServer).
+
+    A method is wrapped when it is first called, and the handler is kept.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, grpc.RpcMethodHandler] = {}
 
     @override
     def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler | None:
         method = handler_call_details.method
+        if known := self._handlers.get(method):
+            return known
         handler = continuation(handler_call_details)
         if handler is None or not method.startswith(SERVICE_PATH_PREFIX):
             return handler
         assert handler.unary_unary
-        return with_behavior(handler, with_interceptors(handler.unary_unary, method))
+        wrapped = with_behavior(handler, with_interceptors(handler.unary_unary, method))
+        return self._handlers.setdefault(method, wrapped)
 
 
 def with_behavior(handler: grpc.RpcMethodHandler, behavior: Behavior) -> grpc.RpcMethodHandler:

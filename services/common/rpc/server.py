@@ -83,8 +83,30 @@ def listen(server: grpc.Server | grpc.aio.Server, host: str, port: int) -> int:
         raise CannotListenError(f"{host}:{port}") from error
 
 
+def _grpcio_server(pool: CountingThreadPool, queue_limit: int) -> Any:
+    admission = AdmissionInterceptor(waiting=lambda: pool.waiting, limit=queue_limit)
+    interceptors = [admission, ServiceInterceptor()]
+    return grpc.server(pool, interceptors=interceptors, options=list(OPTIONS.items()))
+
+
+def _native_server(pool: CountingThreadPool, queue_limit: int) -> Any:
+    from services.common.rpc.native import NativeServer  # noqa: PLC0415 - its package is an extra
+
+    return NativeServer(pool=pool, queue_limit=queue_limit, options=OPTIONS)
+
+
+GRPCIO = "grpcio"
+IMPLEMENTATIONS: Mapping[str, Callable[[CountingThreadPool, int], Any]] = {
+    GRPCIO: _grpcio_server,
+    "native": _native_server,
+}
+"""What builds a server of unary methods, given its pool and how many calls may wait."""
+
+
 class GrpcServer:
     """A gRPC server for unary methods, with interceptors, health and reflection.
+
+    `implementation` is one of IMPLEMENTATIONS (docs/decisions/0024-rpc-server.md).
 
     A streaming method would occupy a thread for as long as it streams; StreamingServer is for
     those. With `port` 0 the server chooses a free port; the attribute `port` is the actual one.
@@ -99,13 +121,11 @@ class GrpcServer:
         port: int,
         worker_threads: int,
         queue_limit: int,
+        implementation: str = GRPCIO,
     ) -> None:
         require_kind(bindings, "unary")
         pool = CountingThreadPool(worker_threads, "rpc")
-        admission = AdmissionInterceptor(waiting=lambda: pool.waiting, limit=queue_limit)
-        self._server = grpc.server(
-            pool, interceptors=[admission, ServiceInterceptor()], options=list(OPTIONS.items())
-        )
+        self._server = IMPLEMENTATIONS[implementation](pool, queue_limit)
         self.names = [binding.name for binding in bindings]
         self.health = IsolatedHealthServicer()
         for binding in bindings:

@@ -20,15 +20,14 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from typing_extensions import override
 
-from services.common.errors import MamieRosaError
+from services.common.context import use
 from services.common.rpc.admission import OVERLOADED
 from services.common.rpc.health import HealthPublisher
 from services.common.rpc.interceptors import (
     SERVICE_PATH_PREFIX,
     ErrorResponse,
-    error_response,
-    internal_error_response,
-    set_call_context,
+    read_call_context,
+    translate,
 )
 from services.common.rpc.server import OPTIONS, ServiceBinding, listen, require_kind
 from services.common.rpc.validation import validate
@@ -204,7 +203,7 @@ def with_interceptors(behavior: Behavior, method: str) -> Handler:
 
     async def handle(request: message.Message, context: Context) -> None:
         started, outcome = time.monotonic(), "CANCELLED"
-        with set_call_context(method, request, context):
+        with use(read_call_context(context, started)):
             try:
                 error = await _stream(behavior, method, request, context)
                 outcome = error.code.name if error else "OK"
@@ -227,13 +226,10 @@ async def _stream(
         async with aclosing(behavior(request, context)) as parts:
             async for part in parts:
                 await context.write(part)
-    except MamieRosaError as error:
-        return error_response(error)
     except grpc.aio.BaseError:  # the client has disconnected
         raise
-    except Exception:
-        log.exception("call_crashed", method=method)
-        return internal_error_response()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a status
+        return translate(error, method)
     return None
 
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from services.common.storage.outbox import create_lease
 from services.common.storage.postgres import create_engine, transaction
@@ -19,6 +17,10 @@ def migrate(*, url: str, directory: Path) -> None:
 
     StoreUnavailableError when the store does not answer.
     """
+    # Half of what a service would import, and only its tasks use it.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     engine = create_engine(url, pool_size=1, statement_timeout=0, connection=PatientConnection)
     config = Config()
     # Options are interpolated: a percent sign in a path has to be doubled.

@@ -10,7 +10,7 @@ import grpc
 from mamie_rosa import catalog_pb2, catalog_pb2_grpc
 from typing_extensions import override
 
-from services.common.rpc.server import GrpcServer, ServiceBinding
+from services.common.rpc.server import GRPCIO, GrpcServer, ServiceBinding
 
 SERVICE = "mamie_rosa.CatalogService"
 DESCRIPTOR = catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"]
@@ -35,7 +35,12 @@ def available(quantity: int) -> catalog_pb2.StockCheckResponse:
 
 
 def build_server(
-    behavior: Behavior, *, port: int = 0, worker_threads: int = 4, queue_limit: int = 64
+    behavior: Behavior,
+    *,
+    port: int = 0,
+    worker_threads: int = 4,
+    queue_limit: int = 64,
+    implementation: str = GRPCIO,
 ) -> GrpcServer:
     """Build a server of VerifyStock; it is not started."""
     add = catalog_pb2_grpc.add_CatalogServiceServicer_to_server
@@ -45,6 +50,7 @@ def build_server(
         port=port,
         worker_threads=worker_threads,
         queue_limit=queue_limit,
+        implementation=implementation,
     )
 
 

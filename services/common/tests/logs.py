@@ -15,7 +15,8 @@ def logged(service: str) -> Iterator[io.StringIO]:
     """Yield what is logged inside the block, as a service writes it to its standard output."""
     before, handlers, lines = structlog.get_config(), logging.root.handlers, io.StringIO()
     configure_logging(level="debug", service=service, instance="test")
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(lines))
+    factory = structlog.PrintLoggerFactory(lines)
+    structlog.configure(logger_factory=factory, cache_logger_on_first_use=False)
     try:
         yield lines
     finally:

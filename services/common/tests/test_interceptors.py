@@ -1,5 +1,7 @@
 """The interceptors of unary calls, without a socket."""
 
+import json
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2
@@ -7,6 +9,7 @@ from mamie_rosa import catalog_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2 as v1_pb2
 
 from services.common import context, errors
+from services.common.logging import AnsweredCallLog
 from services.common.rpc import authorization, rest_hints
 from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, InMemoryServer
 from services.common.tests.fakes import ASK, DESCRIPTOR, ScriptedServicer, available
@@ -152,10 +155,22 @@ def test_a_malformed_trace_context_has_no_trace_id(header):
     assert context.CallContext(traceparent=header).trace_id == ""
 
 
-def test_a_call_is_logged_once_without_its_content(log):
+@pytest.fixture
+def answered(capfd, monkeypatch):
+    """Return a function that reads the lines of the calls that were answered."""
+    monkeypatch.setattr(AnsweredCallLog, "enabled", True)
+
+    def answered():
+        lines = eventually(lambda: capfd.readouterr().out).splitlines()
+        return [json.loads(line) for line in lines if "call_answered" in line]
+
+    return answered
+
+
+def test_a_call_is_logged_once_without_its_content(answered):
     request = catalog_pb2.StockCheckRequest(product_id="very-private", quantity=1)
     call(lambda _request: available(1), {**ALICE, **REQUEST_ID}, request)
-    (line,) = eventually(lambda: log)
+    (line,) = answered()
     assert (line["event"], line["outcome"]) == ("call_answered", "OK")
     assert line["method"] == "/mamie_rosa.CatalogService/VerifyStock"
     assert line["elapsed_ms"] >= 0
@@ -163,9 +178,17 @@ def test_a_call_is_logged_once_without_its_content(log):
     assert ALICE["x-user-id"] not in repr(line)
 
 
-def test_a_failed_call_is_logged_with_its_outcome(log):
+def test_a_failed_call_is_logged_with_its_outcome(answered):
     call(raising(ShortError("Too few.")))
-    assert [line["outcome"] for line in eventually(lambda: log)] == ["FAILED_PRECONDITION"]
+    assert [line["outcome"] for line in answered()] == ["FAILED_PRECONDITION"]
+
+
+def test_what_a_caller_sends_cannot_break_a_line_of_the_log(answered):
+    forged = {"x-request-id": 'a", "level": "b\\ "', "traceparent": '00-"x-1-0'}
+    call(lambda _request: available(1), forged)
+    (line,) = answered()
+    assert (line["level"], line["request_id"]) == ("info", forged["x-request-id"])
+    assert line["trace_id"] == '"x'
 
 
 @pytest.mark.parametrize(

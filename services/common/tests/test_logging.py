@@ -12,7 +12,7 @@ from scripts.paths import ROOT
 PROGRAM = """
 import logging, structlog
 from services.common.context import CallContext, use
-from services.common.logging import configure_logging
+from services.common.logging import AnsweredCallLog, configure_logging
 configure_logging(level="info", service="catalog", instance="catalog-1")
 log = structlog.get_logger()
 log.info("outside", answer=42)
@@ -27,11 +27,17 @@ with use(CallContext(request_id="r1", traceparent="00-0af7-b7ad-01")):
         logging.getLogger("pika.adapters").exception("an error that our code logs itself")
 logging.getLogger("library").info("chatter")
 logging.getLogger("pika.adapters").critical("a critical error")
+with use(CallContext(request_id="r1", traceparent="00-0af7-b7ad-01")):
+    log.info("call_answered", method="/Shop/Buy", outcome="OK", elapsed_ms=1.5)
+    AnsweredCallLog("/Shop/Buy").write("OK", 0.0015)
+AnsweredCallLog("/Shop/Buy").write("OK", 0.0015)
+configure_logging(level="warning", service="catalog", instance="catalog-1")
+AnsweredCallLog("/Shop/Buy").write("OK", 0.0015)
 """
 
 
 @pytest.fixture(scope="module")
-def lines():
+def all_lines():
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=ROOT,
@@ -42,6 +48,17 @@ def lines():
     )
     assert ran.stderr == ""
     return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def lines(all_lines):
+    """All but those of answered calls."""
+    return [line for line in all_lines if line["event"] != "call_answered"]
+
+
+@pytest.fixture(scope="module")
+def answered(all_lines):
+    return [line for line in all_lines if line["event"] == "call_answered"]
 
 
 def test_every_event_is_one_line_of_json(lines):
@@ -79,3 +96,15 @@ def test_libraries_log_the_same_way(lines):
 def test_the_rabbitmq_client_logs_critical_errors_only(lines):
     levels = [line["level"] for line in lines if line.get("logger", "").startswith("pika")]
     assert levels == ["critical"]
+
+
+def test_the_line_of_an_answered_call_is_like_any_other(answered):
+    by_structlog, of_a_call, outside = answered
+    times = [line.pop("timestamp") for line in answered]
+    assert of_a_call == by_structlog
+    assert sorted(times) == times
+    assert outside == {key: of_a_call[key] for key in of_a_call if not key.endswith("_id")}
+
+
+def test_a_level_above_info_leaves_answered_calls_out(answered):
+    assert len(answered) == 3
