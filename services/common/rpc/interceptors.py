@@ -1,9 +1,10 @@
 """The server interceptors of every unary call.
 
 From the outside in: the call context is set, the call is logged, errors become statuses, the
-request is validated; then the servicer runs. Each is a context manager; `with_interceptors`
-wraps a method in all of them, and `ServiceInterceptor` applies it to this project's services
-(health and reflection are left as they are).
+caller's token is verified if the method needs one, the request is validated; then the servicer
+runs. Each is a context manager; `with_interceptors` wraps a method in all of them, and
+`ServiceInterceptor` applies it to this project's services (health and reflection are left as they
+are).
 """
 
 import time
@@ -19,10 +20,12 @@ from google.rpc import status_pb2
 from typing_extensions import override
 
 from services.common import errors
-from services.common.context import CallContext, Caller, current, use
+from services.common.context import CallContext, current, use
 from services.common.rpc import status
+from services.common.rpc.access import AccessGuard, is_guarded
 from services.common.rpc.normalization import is_typed_by_people, normalize_texts
 from services.common.rpc.status import cut
+from services.common.rpc.tokens import TokenVerifier
 from services.common.rpc.validation import InvalidFieldsError, validate
 
 Context = grpc.ServicerContext | grpc.aio.ServicerContext
@@ -48,7 +51,6 @@ def set_call_context(_method: str, _request: message.Message, context: Context) 
         request_id=cut(metadata.get("x-request-id", ""), 128) or str(uuid.uuid4()),
         traceparent=metadata.get("traceparent"),
         deadline=_deadline(context.time_remaining()),
-        caller=Caller(metadata.get("x-user-id", ""), metadata.get("x-user-role", "")),
         idempotency_key=metadata.get("idempotency-key", ""),
         accept_language=metadata.get("accept-language", ""),
         caller_address=metadata.get("x-client-address", ""),
@@ -157,20 +159,22 @@ def validate_request(
     yield
 
 
-INTERCEPTORS: Sequence[Interceptor] = (
-    set_call_context,
-    log_call,
-    abort_on_error,
-    validate_request,
-)
+INTERCEPTORS: Sequence[Interceptor] = (set_call_context, log_call, abort_on_error)
 
 
-def with_interceptors(behavior: Behavior, method: str) -> Behavior:
-    """Wrap a unary method in all interceptors."""
+def with_interceptors(
+    behavior: Behavior, method: str, tokens: TokenVerifier | None = None
+) -> Behavior:
+    """Wrap a unary method in all interceptors; NoVerifierError for a guarded one without `tokens`.
+
+    What is not admitted is not validated: that could cost much more.
+    """
+    guards = (AccessGuard(method, tokens),) if is_guarded(method) else ()
+    interceptors = (*INTERCEPTORS, *guards, validate_request)
 
     def handle(request: message.Message, context: grpc.ServicerContext) -> Any:
         with ExitStack() as stack:
-            for interceptor in INTERCEPTORS:
+            for interceptor in interceptors:
                 stack.enter_context(interceptor(method, request, context))
             return behavior(request, context)
 
@@ -179,6 +183,9 @@ def with_interceptors(behavior: Behavior, method: str) -> Behavior:
 
 class ServiceInterceptor(grpc.ServerInterceptor):
     """Wraps every method of this project's services; all are unary (see GrpcServer)."""
+
+    def __init__(self, tokens: TokenVerifier | None = None) -> None:
+        self._tokens = tokens
 
     @override
     def intercept_service(
@@ -189,7 +196,7 @@ class ServiceInterceptor(grpc.ServerInterceptor):
         if handler is None or not method.startswith(SERVICE_PATH_PREFIX):
             return handler
         assert handler.unary_unary
-        return with_behavior(handler, with_interceptors(handler.unary_unary, method))
+        return with_behavior(handler, with_interceptors(handler.unary_unary, method, self._tokens))
 
 
 def with_behavior(handler: grpc.RpcMethodHandler, behavior: Behavior) -> grpc.RpcMethodHandler:

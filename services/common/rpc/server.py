@@ -10,9 +10,11 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.common.rpc.access import NoVerifierError, is_guarded
 from services.common.rpc.admission import AdmissionInterceptor, CountingThreadPool
 from services.common.rpc.health import IsolatedHealthServicer
 from services.common.rpc.interceptors import ServiceInterceptor
+from services.common.rpc.tokens import TokenVerifier
 
 OPTIONS: Mapping[str, int] = {
     # Without this, two servers could listen on one port and share its calls at random.
@@ -45,6 +47,13 @@ class ServiceBinding:
         service = descriptor_pool.Default().FindServiceByName(self.name)
         return {_kind(method) for method in service.methods}
 
+    @property
+    def guarded_methods(self) -> Sequence[str]:
+        """The paths of its methods that need a token."""
+        service = descriptor_pool.Default().FindServiceByName(self.name)
+        paths = [f"/{self.name}/{method.name}" for method in service.methods]
+        return [path for path in paths if is_guarded(path)]
+
 
 def _kind(method: MethodDescriptor) -> str:
     if method.client_streaming:
@@ -65,6 +74,13 @@ def require_kind(bindings: Sequence[ServiceBinding], wanted: str) -> None:
     for binding in bindings:
         if binding.method_kinds - {wanted}:
             raise WrongServerError(binding, wanted)
+
+
+def require_verifier(bindings: Sequence[ServiceBinding], tokens: TokenVerifier | None) -> None:
+    """Raise NoVerifierError for guarded methods without what verifies tokens."""
+    for binding in bindings:
+        if tokens is None and binding.guarded_methods:
+            raise NoVerifierError(binding.guarded_methods[0])
 
 
 class CannotListenError(Exception):
@@ -88,7 +104,8 @@ class GrpcServer:
 
     A streaming method would occupy a thread for as long as it streams; StreamingServer is for
     those. With `port` 0 the server chooses a free port; the attribute `port` is the actual one.
-    CannotListenError when the port is taken.
+    CannotListenError when the port is taken. `tokens` verifies those of the calls whose method
+    needs one; NoVerifierError if there are such methods and it is missing.
     """
 
     def __init__(
@@ -99,13 +116,14 @@ class GrpcServer:
         port: int,
         worker_threads: int,
         queue_limit: int,
+        tokens: TokenVerifier | None = None,
     ) -> None:
         require_kind(bindings, "unary")
+        require_verifier(bindings, tokens)
         pool = CountingThreadPool(worker_threads, "rpc")
         admission = AdmissionInterceptor(waiting=lambda: pool.waiting, limit=queue_limit)
-        self._server = grpc.server(
-            pool, interceptors=[admission, ServiceInterceptor()], options=list(OPTIONS.items())
-        )
+        interceptors = [admission, ServiceInterceptor(tokens)]
+        self._server = grpc.server(pool, interceptors=interceptors, options=list(OPTIONS.items()))
         self.names = [binding.name for binding in bindings]
         self.health = IsolatedHealthServicer()
         for binding in bindings:

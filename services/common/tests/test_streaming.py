@@ -23,7 +23,7 @@ from services.common.rpc.server import (
 )
 from services.common.rpc.status import HTTP_CODE, read_status
 from services.common.rpc.streaming import StreamingServer, with_interceptors
-from services.common.rpc.testing import ALICE
+from services.common.rpc.testing import ALICE, ALICE_ID, TOKENS
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available, build_server, serving
 from services.common.tests.streams import (
     METHOD,
@@ -47,7 +47,8 @@ def run_stream(behavior, metadata=None, request=WATCH):
     """Run a stream to its end; return its outcome and its parts."""
 
     async def call():
-        begun = StreamCall(metadata or {}).begin(with_interceptors(behavior, METHOD), request)
+        handler = with_interceptors(behavior, METHOD, TOKENS)
+        begun = StreamCall(ALICE if metadata is None else metadata).begin(handler, request)
         return await begun.answer(), await begun.parts()
 
     return asyncio.run(call())
@@ -79,7 +80,7 @@ class TestInterceptors:
         assert (answer.reason, answer.facts, parts) == ("SHORT", {"productIds": "a"}, [part("1")])
 
     def test_an_unexpected_exception_ends_the_stream_without_its_text(self, log):
-        answer, _ = run_stream(crashing, {"x-request-id": "request-1"})
+        answer, _ = run_stream(crashing, {**ALICE, "x-request-id": "request-1"})
         assert (answer.code, answer.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
         assert answer.facts == {"requestId": "request-1"}
         assert "secret" not in answer.text
@@ -96,7 +97,7 @@ class TestInterceptors:
                 await asyncio.sleep(0)
 
         _, parts = run_stream(naming, ALICE)
-        assert parts == [part(ALICE["x-user-id"])] * 2
+        assert parts == [part(ALICE_ID)] * 2
 
     def test_the_end_of_a_stream_is_logged_once(self, log):
         run_stream(failing)
@@ -115,8 +116,8 @@ class TestInterceptors:
                 ended.append(context.current().request_id)
 
         async def call():
-            begun = StreamCall({"x-request-id": "r"}).begin(
-                with_interceptors(endless, METHOD), WATCH
+            begun = StreamCall({**ALICE, "x-request-id": "r"}).begin(
+                with_interceptors(endless, METHOD, TOKENS), WATCH
             )
             await begun.next_part()
             await begun.leave()
@@ -136,7 +137,11 @@ class TestOnASocket:
     def build(self, source):
         def build(parts, **options):
             return StreamingServer(
-                bindings=[scripted(parts)], source=source, host="127.0.0.1", **options
+                bindings=[scripted(parts)],
+                source=source,
+                host="127.0.0.1",
+                tokens=TOKENS,
+                **options,
             )
 
         return build

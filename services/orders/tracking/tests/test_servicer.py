@@ -11,7 +11,7 @@ import pytest
 from mamie_rosa.orders.v1 import order_events_pb2
 
 from services.common.rpc.streaming import with_interceptors
-from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB
+from services.common.rpc.testing import ADMIN, ALICE, ALICE_ID, ANONYMOUS, BOB, TOKENS
 from services.common.tests.streams import METHOD, StreamCall
 from services.orders.events import (
     OrderCancelled,
@@ -49,14 +49,14 @@ class World:
 
     def __init__(self, *, heartbeat_seconds=60.0):
         orders = InMemoryOrdersRepository()
-        placed = build_placed(user_id=ALICE["x-user-id"])
+        placed = build_placed(user_id=ALICE_ID)
         orders.place("o", placed, payment_token="t")
         self.repository = InMemoryFeedRepository(orders)
         self.feed = OrderFeed(repository=self.repository, retry_delay_seconds=0)
         servicer = OrderEventsServicer(
             feed=self.feed, quota=StreamQuota(100), heartbeat_seconds=heartbeat_seconds
         )
-        self._handler = with_interceptors(servicer.WatchOrder, METHOD)
+        self._handler = with_interceptors(servicer.WatchOrder, METHOD, TOKENS)
 
     def watch(self, who=ALICE, *, last=None, request=WATCH, **how):
         metadata = who if last is None else who | {"last-event-id": last}
@@ -305,7 +305,7 @@ async def test_an_event_causes_no_reads_for_streams_of_unrelated_orders(world):
     unrelated = [world.watch(ADMIN) for _ in range(3)]
     for call in unrelated:
         await next_event(call)
-    placed = replace(build_placed(), user_id=ALICE["x-user-id"])
+    placed = replace(build_placed(), user_id=ALICE_ID)
     world.repository.place("second", placed)
     call = world.watch(request=order_events_pb2.WatchOrderRequest(id="second"))
     await next_event(call)
