@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -11,7 +12,18 @@ import pytest
 from mamie_rosa.orders.v1 import order_events_pb2
 
 from services.common.rpc.streaming import with_interceptors
-from services.common.rpc.testing import ADMIN, ALICE, ALICE_ID, ANONYMOUS, BOB, TOKENS
+from services.common.rpc.testing import (
+    ADMIN,
+    ALICE,
+    ALICE_ID,
+    ANONYMOUS,
+    BOB,
+    TOKENS,
+    bearer,
+    sign_token,
+    signed_in,
+)
+from services.common.rpc.tokens import LEEWAY_SECONDS
 from services.common.tests.streams import METHOD, StreamCall
 from services.orders.events import (
     OrderCancelled,
@@ -289,6 +301,20 @@ async def test_a_stream_ends_without_an_error_before_its_deadline(world):
     call = world.watch(remaining_seconds=1.1)
     assert await next_event(call) == (1, "PENDING")
     assert (await call.answer()).code is grpc.StatusCode.OK
+
+
+@scenario()
+async def test_a_stream_ends_with_its_token_and_is_resumed_with_a_new_one(world):
+    world.append(PaymentStarted())
+    # A second and a half before it is rejected: whole seconds, so up to one more.
+    ending = int(time.time() - LEEWAY_SECONDS + 2.5)
+    call = world.watch(bearer(sign_token(ALICE_ID, exp=ending)))
+    assert await next_event(call) == (1, "PENDING")
+    assert await next_event(call) == (2, "PAYMENT_PROCESSING")
+    assert (await call.answer()).code is grpc.StatusCode.OK
+    world.append(*UNTIL_DELIVERED[1:])
+    resumed = world.watch(signed_in(ALICE_ID), last="2")
+    assert [id for id, _ in events(await resumed.parts())] == [3, 4, 5, 6]
 
 
 @scenario()
