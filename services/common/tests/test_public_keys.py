@@ -1,12 +1,19 @@
 """The public keys: fetched in the background, and when a token names an unknown one."""
 
 import threading
+from typing import Any
 
 import pytest
+from google.api.httpbody_pb2 import HttpBody
+from mamie_rosa.catalog.internal.v1 import catalog_pb2
+from mamie_rosa.users.v1 import users_pb2_grpc
 
 from services.common.errors import StoreUnavailableError
+from services.common.mesh.channels import open_channel
+from services.common.mesh.public_keys import open_keys
 from services.common.rpc.public_keys import RETRY_SECONDS, KeysUnavailableError, PublicKeys
-from services.common.rpc.testing import KEY, publish
+from services.common.rpc.server import GrpcServer, ServiceBinding
+from services.common.rpc.testing import KEY, TOKENS, publish
 from tests.support.waiting import eventually
 
 
@@ -116,6 +123,55 @@ def test_a_call_does_not_wait_long_for_the_fetch_of_another(keys, users):
     release.set()
     first.join()
     assert keys.find("test")
+
+
+class FakeUsers(users_pb2_grpc.UsersServiceServicer):
+    """Publishes the key of tests."""
+
+    def GetJwks(self, request, context):
+        return HttpBody(content_type="application/json", data=publish(KEY))
+
+
+class FakeMesh:
+    """Opens channels to one server, whatever the name of the service."""
+
+    def __init__(self, port):
+        self._port = port
+        self.services = []
+
+    def channel(self, service):
+        self.services.append(service)
+        return open_channel(f"127.0.0.1:{self._port}")
+
+
+@pytest.mark.integration
+def test_the_keys_come_from_users_over_the_mesh():
+    add = users_pb2_grpc.add_UsersServiceServicer_to_server
+    binding = ServiceBinding("mamie_rosa.users.v1.UsersService", FakeUsers(), add)
+    server = GrpcServer(
+        bindings=[binding],
+        host="127.0.0.1",
+        port=0,
+        worker_threads=2,
+        queue_limit=9,
+        tokens=TOKENS,
+    )
+    server.start()
+    mesh: Any = FakeMesh(server.port)
+    keys: Any = open_keys([binding], mesh, None)
+    assert keys.find("test")
+    assert mesh.services == ["users"]
+    server.stop(0)
+    with pytest.raises(KeysUnavailableError):
+        keys.refresh()
+    assert keys.find("test")
+
+
+def test_a_service_without_guarded_methods_fetches_no_keys():
+    name = catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"].full_name
+    mesh: Any = FakeMesh(1)
+    assert open_keys([ServiceBinding(name, object(), print)], mesh, None) is None
+    assert mesh.services == []
 
 
 def test_the_worker_fetches_at_once_and_reports_failures(keys, users):

@@ -25,7 +25,6 @@ from services.orders.events import (
 from services.orders.repository import MongoOrdersRepository
 from services.orders.tests.fakes import build_placed
 from services.orders.tracking.tests.watchers import Event, WatcherPool
-from tests.support.fake_users import fake_users
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -107,20 +106,19 @@ class Instance:
 
 @contextmanager
 def instance(mongodb_url):
-    """Run an instance of orders whose dependencies are unavailable, except its store and users."""
+    """Run an instance of orders whose dependencies are unavailable, except the store."""
     unavailable = "127.0.0.1:1"
     settings = {
         "INSTANCE": "orders-1",
         "STORE_URL": mongodb_url,
         "CONSUL_URL": f"http://{unavailable}",
         "BUS_URL": f"amqp://{unavailable}/%2F",
+        "XDS_SERVERS": unavailable,
         "DRAIN_SECONDS": "0",
         "STREAMS_PER_CUSTOMER": "1000",
     }
-    with (
-        fake_users() as control_plane,
-        running("services.orders", "serve", **settings, XDS_SERVERS=control_plane) as process,
-    ):
+    module = "tests.support.with_test_keys"
+    with running(module, "services.orders", "serve", **settings) as process:
         yield Instance(process)
 
 
