@@ -5,7 +5,7 @@
 -- header that gRPC reads as binary (x-any-bin), is not theirs to judge. Envoy adds its own later.
 local PASSED = {
   ["accept-language"] = true,
-  ["authorization"] = true,
+  ["authorization"] = true,   -- the route drops it where no token is needed
   ["content-type"] = true,
   ["grpc-accept-encoding"] = true,
   ["grpc-encoding"] = true,
@@ -21,8 +21,6 @@ local PASSED = {
   ["x-forwarded-for"] = true,
   ["x-forwarded-proto"] = true,
   ["x-request-id"] = true,
-  ["x-user-id"] = true,
-  ["x-user-role"] = true,
 }
 
 -- gRPC metadata is printable ASCII. Where a byte more decides what happens, the request is

@@ -77,6 +77,7 @@ def find_problems(
         cluster = cluster_of(method, services)
         yield from _routed(manager["route_config"]["virtual_hosts"][0], method, cluster)
         yield from _guarded(filter_config(manager, TOKENS)["rules"], method)
+        yield from _token_passed(manager["route_config"]["virtual_hosts"][0], method)
     yield from _hidden(configuration, manager["route_config"]["virtual_hosts"][0], internal)
     for name in set(methods.path_fields(descriptor_set)) & methods.query_fields(descriptor_set):
         yield f"{name} is in the path of one method and in the query of another: rename one"
@@ -144,6 +145,15 @@ def _guarded(rules: Sequence[Json], method: PublicMethod) -> Iterator[str]:
         elif ("requires" in rule) != (method.access != "ANYONE"):
             needs = "needs" if "requires" in rule else "does not need"
             yield f"{path} {needs} a token, and its access is {method.access} (tokens.yaml)"
+
+
+def _token_passed(virtual_host: Json, method: PublicMethod) -> Iterator[str]:
+    """Yield a method whose service does not receive the token, or receives one that it ignores."""
+    route = first_match(virtual_host["routes"], method.grpc_path)
+    is_dropped = "authorization" in route.get("request_headers_to_remove", ())
+    if is_dropped != (method.access == "ANYONE"):
+        what = "loses the token" if is_dropped else "receives a token that it does not need"
+        yield f"{method.grpc_path} {what} (routes.yaml)"
 
 
 def _hidden(configuration: Json, virtual_host: Json, internal: Sequence[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ The sources are plain Envoy YAML, with four additions:
                     in a list stands for a file's contents once for each public method of that
                     kind: READ (GET), CHANGE (any other verb), STREAM, or an Access of the
                     protos, such as ANYONE. In the file $METHOD, $VERB, $PATH_REGEX, $CLUSTER,
-                    $TIMEOUT and $DEADLINE are those of the method.
+                    $TIMEOUT, $DEADLINE and $DROPPED_HEADERS are those of the method.
 """
 
 import json
@@ -135,6 +135,7 @@ def _values_of(method: PublicMethod, services: Sequence[Manifest]) -> dict[str, 
         "TIMEOUT": f"{method.timeout_seconds - 0.1:.1f}s",
         "DEADLINE": f"{method.timeout_seconds}S",
         "MAX_DURATION": f"{method.timeout_seconds}s",
+        "DROPPED_HEADERS": ["authorization"] if method.access == "ANYONE" else [],
     }
 
 

@@ -9,6 +9,6 @@ MANIFEST = Manifest(
     store="postgres",
     tasks=("migrate", "seed"),
     publishes=True,
-    upstreams=("orders", "promotions"),
+    upstreams=("orders", "promotions", "users"),
     public=True,
 )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Caller:
-    """The user who makes a call, as the edge verified them.
+    """The user who makes a call, as their token proves.
 
     `user_id` is empty for an anonymous user or another service.
     """
@@ -34,7 +34,8 @@ class CallContext:
     `deadline` is on the clock of `time.monotonic()`, in seconds; None means no limit.
     `traceparent` is the W3C header, passed on unchanged; `accept_language` is the HTTP header
     (RFC 9110). `caller_address` is the IP address that the edge saw; empty for calls that did
-    not come through the edge.
+    not come through the edge. `token` is the caller's, verified, to be passed on; it is accepted
+    until `authorized_until`, on the clock of `deadline`.
     """
 
     request_id: str = ""
@@ -44,6 +45,8 @@ class CallContext:
     idempotency_key: str = ""
     accept_language: str = ""
     caller_address: str = ""
+    token: str = field(default="", repr=False)
+    authorized_until: float | None = None
 
     @property
     def trace_id(self) -> str:

@@ -18,11 +18,14 @@ from services.common.logging import configure_logging
 from services.common.manifest import Manifest
 from services.common.mesh.channels import Mesh
 from services.common.mesh.consul import ConsulClient
+from services.common.mesh.public_keys import open_keys
 from services.common.mesh.registration import Registration
 from services.common.mesh.worker_status import WorkerStatus
 from services.common.rpc.health import Check, HealthMonitor
+from services.common.rpc.public_keys import FetchKeys
 from services.common.rpc.server import CannotListenError, GrpcServer, ServiceBinding
 from services.common.rpc.streaming import Source, StreamingServer
+from services.common.rpc.tokens import TokenVerifier
 
 TASK_TIMEOUT_SECONDS = 30.0
 """How long a task waits for a store that does not answer."""
@@ -145,18 +148,24 @@ def serve(
     workers: Sequence[Worker] = (),
     streaming: Streaming | None = None,
     mesh: Mesh | None = None,
+    fetch_keys: FetchKeys | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain without failing a call.
 
     The order: health says NOT_SERVING, the instance leaves Consul, clients have
     `drain_seconds` to notice, streams end, calls in flight finish, workers stop.
-    The connections of `mesh` are details of the health.
+    The connections of `mesh` are details of the health. The public keys that verify tokens come
+    from users over it, or from `fetch_keys`; without both no method may need a token.
 
     A background loop whose thread has died ends the process at once, with a non-zero status.
     """
     stopping = _stop_on_signals()
+    keys = open_keys([*bindings, *(streaming.bindings if streaming else ())], mesh, fetch_keys)
+    workers = [*workers, keys.worker()] if keys else workers
+    tokens = TokenVerifier(keys=keys) if keys else None
     details = mesh.health_details() if mesh else {}
-    endpoints = list(_endpoints(name, config, bindings, checks, streaming, details=details))
+    servers = _endpoints(name, config, bindings, checks, streaming, tokens=tokens, details=details)
+    endpoints = list(servers)
     for endpoint in endpoints:
         endpoint.start()
     for worker in workers:
@@ -231,16 +240,20 @@ def _endpoints(
     checks: Mapping[str, Check],
     streaming: Streaming | None,
     *,
+    tokens: TokenVerifier | None,
     details: Mapping[str, Check],
 ) -> Iterator[_Endpoint]:
-    main = _build_server(config, bindings)
+    main = _build_server(config, bindings, tokens)
     endpoint = partial(_Endpoint, config=config, checks=checks, details=details)
     yield endpoint(main, name=name, instance=config.instance)
     if streaming:
         # On any free port: clients find it through Consul, where an id is unique among the
         # instances of all services.
         second = StreamingServer(
-            bindings=streaming.bindings, source=streaming.source, host=config.host
+            bindings=streaming.bindings,
+            source=streaming.source,
+            host=config.host,
+            tokens=tokens,
         )
         instance = f"{config.instance}-{streaming.name}"
         yield endpoint(second, name=streaming.name, instance=instance)
@@ -256,7 +269,9 @@ def _drain(endpoints: Sequence[_Endpoint], config: ServiceConfig) -> None:
         endpoint.stop(config.stop_grace_seconds)
 
 
-def _build_server(config: ServiceConfig, bindings: Sequence[ServiceBinding]) -> GrpcServer:
+def _build_server(
+    config: ServiceConfig, bindings: Sequence[ServiceBinding], tokens: TokenVerifier | None
+) -> GrpcServer:
     return GrpcServer(
         bindings=bindings,
         host=config.host,
@@ -264,6 +279,7 @@ def _build_server(config: ServiceConfig, bindings: Sequence[ServiceBinding]) -> 
         worker_threads=config.worker_threads,
         queue_limit=config.queue_limit,
         implementation=config.rpc_server,
+        tokens=tokens,
     )
 
 

@@ -59,6 +59,7 @@ def serve(config: NotificationsConfig) -> None:
                 interval_seconds=RETENTION_INTERVAL_SECONDS,
             ),
         ],
+        mesh=runtime.open_mesh(MANIFEST, config.service),
     )
 
 

@@ -8,6 +8,7 @@ MANIFEST = Manifest(
     store="postgres",
     tasks=("migrate", "declare"),
     consumes=True,
+    upstreams=("users",),
     public=True,
     settings=("ADMIN_EMAIL", "SMTP_URL"),
 )

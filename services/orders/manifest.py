@@ -9,7 +9,7 @@ MANIFEST = Manifest(
     store="mongodb",
     tasks=("migrate",),
     publishes=True,
-    upstreams=("catalog", "payments", "promotions"),
+    upstreams=("catalog", "payments", "promotions", "users"),
     streaming="order-events",
     public=True,
 )

@@ -39,6 +39,7 @@ def serve(config: PromotionsConfig) -> None:
         workers=[
             OutboxRelay(outbox=RedisOutbox(client), url=config.service.bus_url, name="promotions")
         ],
+        mesh=runtime.open_mesh(MANIFEST, config.service),
     )
 
 

@@ -9,5 +9,6 @@ MANIFEST = Manifest(
     store="redis",
     tasks=("seed",),
     publishes=True,
+    upstreams=("users",),
     public=True,
 )

@@ -43,6 +43,7 @@ def serve(config: RecommendationsConfig) -> None:
             ],
             checks={"graph": repository.ping},
             workers=[Consumer(queue=QUEUE, handler=handler.handle, url=config.service.bus_url)],
+            mesh=runtime.open_mesh(MANIFEST, config.service),
         )
 
 

@@ -9,5 +9,6 @@ MANIFEST = Manifest(
     store="neo4j",
     tasks=("migrate", "seed", "declare"),
     consumes=True,
+    upstreams=("users",),
     public=True,
 )

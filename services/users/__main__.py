@@ -58,6 +58,7 @@ def serve(config: UsersConfig) -> None:
         bindings=[ServiceBinding("mamie_rosa.users.v1.UsersService", servicer, add_to_server)],
         checks={"postgres": repository.ping},
         workers=[worker, relay],
+        fetch_keys=keyring.jwks,
     )
 
 

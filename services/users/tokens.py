@@ -1,16 +1,13 @@
-"""Bearer tokens: JWTs, signed with ES256, that the edge verifies."""
+"""Bearer tokens: JWTs, signed with ES256, that the edge and every service verify."""
 
 from dataclasses import dataclass, field
 
 from joserfc import jwt
 
 from services.common.clock import Clock, NewId, new_id, utc_now
+from services.common.rpc.tokens import ALGORITHM, AUDIENCE, ISSUER
 from services.users.domain import TOKEN_LIFETIME, User
 from services.users.keys import Keyring
-
-ISSUER = "https://mamie-rosa.example"
-AUDIENCE = "mamie-rosa"
-ALGORITHM = "ES256"
 
 
 @dataclass(frozen=True)

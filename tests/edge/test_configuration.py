@@ -19,6 +19,7 @@ from scripts.edge.render import SOURCES, UnknownValueError
 from scripts.manifests import read_services
 from scripts.paths import DESCRIPTORS, ROOT
 from scripts.protos import methods
+from services.common.rpc.tokens import AUDIENCE, ISSUER, LEEWAY_SECONDS
 
 Json = dict[str, Any]
 
@@ -127,6 +128,13 @@ def test_the_transcoder_is_strict(manager: Json) -> None:
 def test_twenty_thousand_clients_have_limits_of_their_own(manager: Json) -> None:
     limits = filter_config(manager, "envoy.filters.http.local_ratelimit")
     assert limits["max_dynamic_descriptors"] == 20000
+
+
+def test_services_accept_every_token_that_the_edge_lets_in(manager: Json) -> None:
+    (provider,) = filter_config(manager, check.TOKENS)["providers"].values()
+    assert (provider["issuer"], provider["audiences"]) == (ISSUER, [AUDIENCE])
+    assert provider["clock_skew_seconds"] < LEEWAY_SECONDS
+    assert provider["forward"] is True
 
 
 def test_filters_stand_in_the_order_that_makes_them_work(manager: Json) -> None:
@@ -255,6 +263,18 @@ class TestCheck:
         assert "GetOrder does not need a token, and its access is SIGNED_IN" in self.problems(
             broken
         )
+
+    def test_a_service_that_does_not_receive_the_token_is_found(self, broken: Json) -> None:
+        (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
+        path = "/mamie_rosa.orders.v1.OrdersService/CreateOrder"
+        check.first_match(host["routes"], path)["request_headers_to_remove"] = ["authorization"]
+        assert "CreateOrder loses the token" in self.problems(broken)
+
+    def test_a_service_that_receives_a_token_for_nothing_is_found(self, broken: Json) -> None:
+        (host,) = public_manager(broken)["route_config"]["virtual_hosts"]
+        path = "/mamie_rosa.users.v1.UsersService/LoginUser"
+        check.first_match(host["routes"], path)["request_headers_to_remove"] = []
+        assert "LoginUser receives a token that it does not need" in self.problems(broken)
 
     def test_what_envoy_does_not_take_is_found(self, broken: Json, tmp_path: Path) -> None:
         public_manager(broken)["max_request_headers_kb"] = "many"

@@ -19,7 +19,7 @@ RECEIVED = {
     *("accept-language", "content-type", "grpc-accept-encoding", "grpc-encoding", "grpc-timeout"),
     *("idempotency-key", "last-event-id", "te", "traceparent", "tracestate", "user-agent"),
     *("x-client-address", "x-envoy-original-method", "x-envoy-original-path", "x-forwarded-for"),
-    *("authorization", "x-forwarded-proto", "x-request-id", "x-user-id", "x-user-role"),
+    *("authorization", "x-forwarded-proto", "x-request-id"),
 }
 """All headers that a service may receive."""
 

@@ -5,7 +5,6 @@ import httpx
 import pytest
 from mamie_rosa.orders.v1 import order_events_pb2, order_events_pb2_grpc
 
-from tests.edge import tokens
 from tests.edge.envelope import error_of
 from tests.edge.envoy import Envoy
 from tests.edge.fake_shop import FakeShop
@@ -52,7 +51,7 @@ def test_the_service_gets_the_last_event_id_of_a_reconnecting_client(
         shop.stream_parts.put(text)
     assert signed_in.get(LIVE, headers={"last-event-id": "7"}).text == event(8)
     assert shop.calls[-1].metadata["last-event-id"] == "7"
-    assert shop.calls[-1].metadata["x-user-id"] == tokens.USER_ID
+    assert shop.calls[-1].metadata["authorization"] == signed_in.headers["authorization"]
 
 
 def test_a_stream_has_a_deadline_of_an_hour_that_rest_clients_do_not_change(

@@ -1,4 +1,4 @@
-"""Verification of tokens, and the identity that services get."""
+"""Verification of tokens, and which services get them."""
 
 import base64
 import hmac
@@ -12,6 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwk
 
+from services.common.context import Caller
+from services.common.rpc.public_keys import PublicKeys
+from services.common.rpc.tokens import TokenVerifier
 from tests.edge import tokens
 from tests.edge.conftest import has_keys
 from tests.edge.control_plane import StaticControlPlane
@@ -30,21 +33,30 @@ def get_orders(client: httpx.Client, token: str) -> httpx.Response:
     return client.get("/api/orders", headers=tokens.bearer(token))
 
 
-def test_a_service_gets_the_identity_of_the_caller_without_the_token(
+def test_a_service_gets_the_token_and_verifies_it_itself(
     client: httpx.Client, key: jwk.ECKey, shop: FakeShop
 ) -> None:
-    assert get_orders(client, tokens.sign(key, sub="customer", role="admin")).status_code == 200
-    (call,) = [call for call in shop.calls if call.metadata.get("x-user-id") == "customer"]
-    assert call.metadata["x-user-role"] == "admin"
-    assert "authorization" not in call.metadata
+    token = tokens.sign(key, sub="customer", role="admin")
+    assert get_orders(client, token).status_code == 200
+    assert shop.calls[-1].metadata["authorization"] == f"Bearer {token}"
+    verifier = TokenVerifier(keys=PublicKeys(fetch=lambda: tokens.published(key)))
+    assert verifier.verify(token).caller == Caller("customer", "admin")
 
 
-def test_a_public_method_gets_neither_token_nor_identity(
-    signed_in: httpx.Client, shop: FakeShop
+@pytest.mark.parametrize(
+    ("verb", "path", "method"),
+    [
+        ("GET", "/api/products/open", "GetProduct"),
+        ("GET", "/api/products", "ListProducts"),
+        ("POST", "/api/products/check-stock", "CheckStock"),
+        ("POST", "/api/users/login", "LoginUser"),
+    ],
+)
+def test_a_public_method_does_not_get_the_token(
+    signed_in: httpx.Client, shop: FakeShop, verb: str, path: str, method: str
 ) -> None:
-    assert signed_in.get("/api/products/open").status_code == 200
-    (call,) = shop.calls_of("GetProduct", id="open")
-    assert not {"authorization", "x-user-id"} & set(call.metadata)
+    assert signed_in.request(verb, path).status_code == 200
+    assert "authorization" not in shop.calls_of(method)[-1].metadata
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Basic YTpi"}])

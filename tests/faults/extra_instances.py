@@ -49,11 +49,7 @@ class ExtraInstance:
 
 def identity_of(customer: Customer) -> tuple[tuple[str, str], ...]:
     """Return the metadata with which the edge passes on a call of a customer."""
-    return (
-        ("authorization", f"Bearer {customer.token}"),
-        ("x-user-id", customer.user_id),
-        ("x-user-role", "customer"),
-    )
+    return (("authorization", f"Bearer {customer.token}"),)
 
 
 @contextmanager

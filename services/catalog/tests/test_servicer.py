@@ -19,7 +19,15 @@ from services.catalog.tests.fakes import (
     InMemoryRatingsRepository,
     build_product,
 )
-from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
+from services.common.rpc.testing import (
+    ADMIN,
+    ADMIN_ID,
+    ALICE,
+    ALICE_ID,
+    ANONYMOUS,
+    BOB,
+    InMemoryServer,
+)
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PUBLIC = catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"]
@@ -36,8 +44,8 @@ def repository():
 @pytest.fixture
 def purchases():
     return FakePurchases(
-        (ALICE["x-user-id"], build_product(1).product_id),
-        (ADMIN["x-user-id"], build_product(1).product_id),
+        (ALICE_ID, build_product(1).product_id),
+        (ADMIN_ID, build_product(1).product_id),
     )
 
 

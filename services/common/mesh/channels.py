@@ -156,7 +156,7 @@ class CallPropagation(grpc.UnaryUnaryClientInterceptor):
 
 
 class OnBehalfOfCaller(grpc.UnaryUnaryClientInterceptor):
-    """Passes the current caller's id and role on, as the edge verified them.
+    """Passes the current caller's token on, which the upstream verifies again.
 
     Pass it to `Mesh.channel` for RPCs that only the caller may call. Without it, and outside
     of a call, calls are anonymous.
@@ -169,8 +169,8 @@ class OnBehalfOfCaller(grpc.UnaryUnaryClientInterceptor):
         client_call_details: grpc.ClientCallDetails,
         request: Request,
     ) -> Call:
-        caller = current().caller
-        headers = {"x-user-id": caller.user_id, "x-user-role": caller.role}
+        token = current().token
+        headers = {"authorization": f"Bearer {token}" if token else ""}
         timeout = client_call_details.timeout
         return continuation(_with(client_call_details, timeout, headers), request)
 

@@ -1,7 +1,7 @@
 """Authorization, which servicers check with the message's own fields.
 
-The edge verifies the token and passes on the user id and role; what the caller may do is
-decided here, in the service that owns the data.
+Who the caller is has been proved by then (access.py); what they may do is decided here, in the
+service that owns the data.
 """
 
 from services.common.context import Caller, current

@@ -1,9 +1,10 @@
 """What surrounds every unary call.
 
 From the outside in: the call context is set, the call is logged, errors become statuses, the
-request is normalised and validated; then the servicer runs. `with_interceptors` wraps a method in
-all of that, in one function, and `ServiceInterceptor` applies it to this project's services (health
-and reflection are left as they are).
+caller's token is verified if the method needs one, the request is normalised and validated; then
+the servicer runs. `with_interceptors` wraps a method in all of that, in one function, and
+`ServiceInterceptor` applies it to this project's services (health and reflection are left as they
+are).
 """
 
 import os
@@ -18,11 +19,13 @@ from google.rpc import status_pb2
 from typing_extensions import override
 
 from services.common import errors
-from services.common.context import CallContext, Caller, current, use
+from services.common.context import CallContext, current, use
 from services.common.logging import AnsweredCallLog
 from services.common.rpc import status
+from services.common.rpc.access import AccessGuard, is_guarded
 from services.common.rpc.normalization import is_typed_by_people, normalize_texts
 from services.common.rpc.status import cut
+from services.common.rpc.tokens import TokenVerifier
 from services.common.rpc.validation import InvalidFieldsError, validate
 
 Context = grpc.ServicerContext | grpc.aio.ServicerContext
@@ -45,7 +48,6 @@ def read_call_context(context: Context, now: float) -> CallContext:
         request_id=cut(metadata.get("x-request-id", ""), 128) or new_request_id(),
         traceparent=metadata.get("traceparent"),
         deadline=_deadline(context.time_remaining(), now),
-        caller=Caller(metadata.get("x-user-id", ""), metadata.get("x-user-role", "")),
         idempotency_key=metadata.get("idempotency-key", ""),
         accept_language=metadata.get("accept-language", ""),
         caller_address=metadata.get("x-client-address", ""),
@@ -112,22 +114,32 @@ def abort(context: grpc.ServicerContext, response: ErrorResponse) -> NoReturn:
     context.abort(response.code, response.status.message)
 
 
-def with_interceptors(behavior: Behavior, method: str) -> Behavior:
-    """Wrap a unary method in context, log, errors and validation.
+def with_interceptors(
+    behavior: Behavior, method: str, tokens: TokenVerifier | None = None
+) -> Behavior:
+    """Wrap a unary method in context, log, errors, access and validation.
 
-    This is the only place that aborts.
+    This is the only place that aborts. NoVerifierError for a guarded method without `tokens`.
     """
     log_of_calls = AnsweredCallLog(method)
     typed_by_people = is_typed_by_people(method)
+    guard = AccessGuard(method, tokens) if is_guarded(method) else None
+
+    def answer(request: message.Message, context: grpc.ServicerContext) -> Any:
+        if typed_by_people:
+            normalize_texts(request)
+        validate(request)
+        return behavior(request, context)
 
     def handle(request: message.Message, context: grpc.ServicerContext) -> Any:
         started, outcome = time.monotonic(), "OK"
         with use(read_call_context(context, started)):
             try:
-                if typed_by_people:
-                    normalize_texts(request)
-                validate(request)
-                return behavior(request, context)
+                if not guard:
+                    return answer(request, context)
+                # What is not admitted is not validated: that could cost much more.
+                with use(guard.admit(context)):
+                    return answer(request, context)
             except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a status
                 response = translate(error, method)
                 outcome = response.code.name
@@ -144,7 +156,8 @@ class ServiceInterceptor(grpc.ServerInterceptor):
     A method is wrapped when it is first called, and the handler is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: TokenVerifier | None = None) -> None:
+        self._tokens = tokens
         self._handlers: dict[str, grpc.RpcMethodHandler] = {}
 
     @override
@@ -158,8 +171,8 @@ class ServiceInterceptor(grpc.ServerInterceptor):
         if handler is None or not method.startswith(SERVICE_PATH_PREFIX):
             return handler
         assert handler.unary_unary
-        wrapped = with_behavior(handler, with_interceptors(handler.unary_unary, method))
-        return self._handlers.setdefault(method, wrapped)
+        wrapped = with_interceptors(handler.unary_unary, method, self._tokens)
+        return self._handlers.setdefault(method, with_behavior(handler, wrapped))
 
 
 def with_behavior(handler: grpc.RpcMethodHandler, behavior: Behavior) -> grpc.RpcMethodHandler:

@@ -31,6 +31,7 @@ from services.common.rpc.interceptors import (
     ErrorResponse,
     with_interceptors,
 )
+from services.common.rpc.tokens import TokenVerifier
 
 BATCH_SIZE = 64
 IDLE_MILLISECONDS = 5_000
@@ -46,9 +47,15 @@ class NativeServer:
     """Serves unary methods of this project's services; has what GrpcServer needs of grpc.Server."""
 
     def __init__(
-        self, *, pool: CountingThreadPool, queue_limit: int, options: Mapping[str, int]
+        self,
+        *,
+        pool: CountingThreadPool,
+        queue_limit: int,
+        tokens: TokenVerifier | None,
+        options: Mapping[str, int],
     ) -> None:
         self._pool = pool
+        self._tokens = tokens
         self._queue_limit = queue_limit
         self._max_request_bytes = options["grpc.max_receive_message_length"]
         self._max_metadata_bytes = options["grpc.absolute_max_metadata_size"]
@@ -75,7 +82,7 @@ class NativeServer:
             path = f"/{service}/{name}"
             self._methods[path] = _Method(
                 read=handler.request_deserializer or bytes,
-                handle=with_interceptors(cast(Behavior, handler.unary_unary), path),
+                handle=with_interceptors(cast(Behavior, handler.unary_unary), path, self._tokens),
                 render=handler.response_serializer or bytes,
             )
 

@@ -10,9 +10,11 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.common.rpc.access import NoVerifierError, is_guarded
 from services.common.rpc.admission import AdmissionInterceptor, CountingThreadPool
 from services.common.rpc.health import IsolatedHealthServicer
 from services.common.rpc.interceptors import ServiceInterceptor
+from services.common.rpc.tokens import TokenVerifier
 
 OPTIONS: Mapping[str, int] = {
     # Without this, two servers could listen on one port and share its calls at random.
@@ -45,6 +47,13 @@ class ServiceBinding:
         service = descriptor_pool.Default().FindServiceByName(self.name)
         return {_kind(method) for method in service.methods}
 
+    @property
+    def guarded_methods(self) -> Sequence[str]:
+        """The paths of its methods that need a token."""
+        service = descriptor_pool.Default().FindServiceByName(self.name)
+        paths = [f"/{self.name}/{method.name}" for method in service.methods]
+        return [path for path in paths if is_guarded(path)]
+
 
 def _kind(method: MethodDescriptor) -> str:
     if method.client_streaming:
@@ -67,6 +76,13 @@ def require_kind(bindings: Sequence[ServiceBinding], wanted: str) -> None:
             raise WrongServerError(binding, wanted)
 
 
+def require_verifier(bindings: Sequence[ServiceBinding], tokens: TokenVerifier | None) -> None:
+    """Raise NoVerifierError for guarded methods without what verifies tokens."""
+    for binding in bindings:
+        if tokens is None and binding.guarded_methods:
+            raise NoVerifierError(binding.guarded_methods[0])
+
+
 class CannotListenError(Exception):
     """The address cannot be bound, usually because another process listens on it."""
 
@@ -83,24 +99,25 @@ def listen(server: grpc.Server | grpc.aio.Server, host: str, port: int) -> int:
         raise CannotListenError(f"{host}:{port}") from error
 
 
-def _grpcio_server(pool: CountingThreadPool, queue_limit: int) -> Any:
+def _grpcio_server(pool: CountingThreadPool, queue_limit: int, tokens: TokenVerifier | None) -> Any:
     admission = AdmissionInterceptor(waiting=lambda: pool.waiting, limit=queue_limit)
-    interceptors = [admission, ServiceInterceptor()]
+    interceptors = [admission, ServiceInterceptor(tokens)]
     return grpc.server(pool, interceptors=interceptors, options=list(OPTIONS.items()))
 
 
-def _native_server(pool: CountingThreadPool, queue_limit: int) -> Any:
+def _native_server(pool: CountingThreadPool, queue_limit: int, tokens: TokenVerifier | None) -> Any:
     from services.common.rpc.native import NativeServer  # noqa: PLC0415 - its package is an extra
 
-    return NativeServer(pool=pool, queue_limit=queue_limit, options=OPTIONS)
+    return NativeServer(pool=pool, queue_limit=queue_limit, tokens=tokens, options=OPTIONS)
 
 
 GRPCIO = "grpcio"
-IMPLEMENTATIONS: Mapping[str, Callable[[CountingThreadPool, int], Any]] = {
+IMPLEMENTATIONS: Mapping[str, Callable[[CountingThreadPool, int, TokenVerifier | None], Any]] = {
     GRPCIO: _grpcio_server,
     "native": _native_server,
 }
-"""What builds a server of unary methods, given its pool and how many calls may wait."""
+"""What builds a server of unary methods, given its pool, how many calls may wait, and what verifies
+tokens."""
 
 
 class GrpcServer:
@@ -110,7 +127,8 @@ class GrpcServer:
 
     A streaming method would occupy a thread for as long as it streams; StreamingServer is for
     those. With `port` 0 the server chooses a free port; the attribute `port` is the actual one.
-    CannotListenError when the port is taken.
+    CannotListenError when the port is taken. `tokens` verifies those of the calls whose method
+    needs one; NoVerifierError if there are such methods and it is missing.
     """
 
     def __init__(
@@ -121,11 +139,13 @@ class GrpcServer:
         port: int,
         worker_threads: int,
         queue_limit: int,
+        tokens: TokenVerifier | None = None,
         implementation: str = GRPCIO,
     ) -> None:
         require_kind(bindings, "unary")
+        require_verifier(bindings, tokens)
         pool = CountingThreadPool(worker_threads, "rpc")
-        self._server = IMPLEMENTATIONS[implementation](pool, queue_limit)
+        self._server = IMPLEMENTATIONS[implementation](pool, queue_limit, tokens)
         self.names = [binding.name for binding in bindings]
         self.health = IsolatedHealthServicer()
         for binding in bindings:

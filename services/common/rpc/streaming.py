@@ -3,14 +3,19 @@
 A thread for each of hundreds of clients that mostly wait would be a waste: all streams share
 one thread with an asyncio loop. A process has at most one such loop (grpc.aio does not support
 a second). Streams have the same interceptors as unary calls (services.common.rpc.interceptors):
-context, log, errors and validation. A servicer's method is an async generator.
+context, log, errors, access and validation. A servicer's method is an async generator. A stream
+outlives no token: its deadline is the end of its caller's, at the latest.
 """
 
 import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
+from contextvars import copy_context
+from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 import grpc
@@ -20,7 +25,8 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from typing_extensions import override
 
-from services.common.context import use
+from services.common.context import CallContext, current, use
+from services.common.rpc.access import AccessGuard, is_guarded
 from services.common.rpc.admission import OVERLOADED
 from services.common.rpc.health import HealthPublisher
 from services.common.rpc.interceptors import (
@@ -29,7 +35,14 @@ from services.common.rpc.interceptors import (
     read_call_context,
     translate,
 )
-from services.common.rpc.server import OPTIONS, ServiceBinding, listen, require_kind
+from services.common.rpc.server import (
+    OPTIONS,
+    ServiceBinding,
+    listen,
+    require_kind,
+    require_verifier,
+)
+from services.common.rpc.tokens import TokenVerifier
 from services.common.rpc.validation import validate
 
 Context = grpc.aio.ServicerContext
@@ -43,6 +56,9 @@ Result = TypeVar("Result")
 
 STREAM_LIMIT = 2_000
 SOURCE_DELAY_SECONDS = 1.0
+
+admissions = ThreadPoolExecutor(1, "admissions")
+"""Where tokens are verified: the keys may have to be fetched."""
 
 log = structlog.get_logger()
 
@@ -82,16 +98,19 @@ class StreamingServer:
         host: str,
         port: int = 0,
         stream_limit: int = STREAM_LIMIT,
+        tokens: TokenVerifier | None = None,
     ) -> None:
         require_kind(bindings, "stream")
+        require_verifier(bindings, tokens)
         self.names = [binding.name for binding in bindings]
         self._source = source
+        self._interceptor = StreamInterceptor(limit=stream_limit, tokens=tokens)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="streams", daemon=True)
         self._thread.start()
         self.health = _LoopHealth(self._call)
         try:
-            self._server, self.port = self._call(self._build(bindings, host, port, stream_limit))
+            self._server, self.port = self._call(self._build(bindings, host, port))
         except BaseException:
             self._end_loop()
             raise
@@ -106,11 +125,9 @@ class StreamingServer:
         self._end_loop()
 
     async def _build(
-        self, bindings: Sequence[ServiceBinding], host: str, port: int, stream_limit: int
+        self, bindings: Sequence[ServiceBinding], host: str, port: int
     ) -> tuple[grpc.aio.Server, int]:
-        server = grpc.aio.server(
-            interceptors=[StreamInterceptor(limit=stream_limit)], options=tuple(OPTIONS.items())
-        )
+        server = grpc.aio.server(interceptors=[self._interceptor], options=tuple(OPTIONS.items()))
         for binding in bindings:
             binding.add_to_server(binding.servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
@@ -163,8 +180,9 @@ class _LoopHealth(HealthPublisher):
 class StreamInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every stream of this project's services, and rejects those beyond a limit."""
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self, *, limit: int, tokens: TokenVerifier | None = None) -> None:
         self._limit = limit
+        self._tokens = tokens
         self._open = 0
 
     @override
@@ -177,7 +195,7 @@ class StreamInterceptor(grpc.aio.ServerInterceptor):
             return handler
         behavior = cast(Behavior, handler.unary_stream)
         return grpc.unary_stream_rpc_method_handler(
-            self._limited(with_interceptors(behavior, method)),
+            self._limited(with_interceptors(behavior, method, self._tokens)),
             handler.request_deserializer,
             handler.response_serializer,
         )
@@ -195,17 +213,21 @@ class StreamInterceptor(grpc.aio.ServerInterceptor):
         return handle
 
 
-def with_interceptors(behavior: Behavior, method: str) -> Handler:
-    """Wrap a streaming method in context, log, errors and validation.
+def with_interceptors(
+    behavior: Behavior, method: str, tokens: TokenVerifier | None = None
+) -> Handler:
+    """Wrap a streaming method in context, log, errors, access and validation.
 
-    The stream is logged once, at its end, also when the client ended it.
+    The stream is logged once, at its end, also when the client ended it. NoVerifierError for a
+    guarded method without `tokens`.
     """
+    guard = AccessGuard(method, tokens) if is_guarded(method) else None
 
     async def handle(request: message.Message, context: Context) -> None:
         started, outcome = time.monotonic(), "CANCELLED"
         with use(read_call_context(context, started)):
             try:
-                error = await _stream(behavior, method, request, context)
+                error = await _stream(behavior, method, guard, request, context)
                 outcome = error.code.name if error else "OK"
             finally:
                 elapsed = round(time.monotonic() - started, 1)
@@ -217,20 +239,35 @@ def with_interceptors(behavior: Behavior, method: str) -> Handler:
 
 
 async def _stream(
-    behavior: Behavior, method: str, request: message.Message, context: Context
+    behavior: Behavior,
+    method: str,
+    guard: AccessGuard | None,
+    request: message.Message,
+    context: Context,
 ) -> ErrorResponse | None:
     """Write the messages that the servicer yields; translate the error that it raises."""
     try:
-        validate(request)
-        # Closed here explicitly: the garbage collector would close it in another context.
-        async with aclosing(behavior(request, context)) as parts:
-            async for part in parts:
-                await context.write(part)
+        with use(await _admit(guard, context)):
+            validate(request)
+            # Closed here explicitly: the garbage collector would close it in another context.
+            async with aclosing(behavior(request, context)) as parts:
+                async for part in parts:
+                    await context.write(part)
     except grpc.aio.BaseError:  # the client has disconnected
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a status
         return translate(error, method)
     return None
+
+
+async def _admit(guard: AccessGuard | None, context: Context) -> CallContext:
+    """Return the call's context, with the caller and the end of their token if one is needed."""
+    if not guard:
+        return current()
+    admit = partial(copy_context().run, guard.admit, context)
+    call = await asyncio.get_running_loop().run_in_executor(admissions, admit)
+    ends = [end for end in (call.deadline, call.authorized_until) if end is not None]
+    return replace(call, deadline=min(ends))
 
 
 async def abort(context: Context, response: ErrorResponse) -> NoReturn:

@@ -1,20 +1,86 @@
-"""Servicer tests without a socket: grpcio-testing with the real interceptors."""
+"""Servicer tests without a socket: grpcio-testing with the real interceptors.
 
+Callers have real tokens, signed with KEY, which TOKENS verifies. A test that wants another token
+makes it with `sign_token`; a server on a socket gets `tokens=TOKENS`.
+"""
+
+import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import grpc
 import grpc_testing
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.protobuf import descriptor, message
 from google.rpc import error_details_pb2, status_pb2
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from services.common.rpc.interceptors import Behavior, with_interceptors
+from services.common.rpc.public_keys import PublicKeys
 from services.common.rpc.status import DETAILS, HTTP_CODE
+from services.common.rpc.tokens import ALGORITHM, AUDIENCE, ISSUER, TokenVerifier
 
-ALICE = {"x-user-id": "0a11ce00-0000-4000-8000-000000000001", "x-user-role": "customer"}
-BOB = {"x-user-id": "0b0b0000-0000-4000-8000-000000000002", "x-user-role": "customer"}
-ADMIN = {"x-user-id": "0ad31100-0000-4000-8000-000000000003", "x-user-role": "admin"}
+DAY_SECONDS = 86_400
+
+
+def new_key(kid: str) -> ECKey:
+    """Generate a key pair like those of users."""
+    return ECKey.generate_key("P-256", {"kid": kid, "use": "sig", "alg": ALGORITHM})
+
+
+def publish(*keys: ECKey) -> bytes:
+    """Return the public halves of keys as a JSON Web Key Set, as users publishes them."""
+    return json.dumps({"keys": [key.as_dict(private=False) for key in keys]}).encode()
+
+
+_NUMBER = ec.derive_private_key(20_261_127, ec.SECP256R1())
+KEY = ECKey.import_key(
+    _NUMBER.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    {"kid": "test", "use": "sig", "alg": ALGORITHM},
+)
+"""The same in each process, and so no secret."""
+
+
+def fetch_keys() -> bytes:
+    """Return the public half of KEY, in the place of users."""
+    return publish(KEY)
+
+
+TOKENS = TokenVerifier(keys=PublicKeys(fetch=fetch_keys))
+
+
+def sign_token(user_id: str, role: str = "customer", *, key: ECKey = KEY, **claims: Any) -> str:
+    """Sign a token like those of users, valid for a day; `claims` replace its own."""
+    now = int(time.time())
+    usual = {
+        "sub": user_id,
+        "role": role,
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "iat": now,
+        "exp": now + DAY_SECONDS,
+    }
+    return jwt.encode({"alg": ALGORITHM, "kid": key.kid, "typ": "JWT"}, usual | claims, key)
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the metadata that carries a token."""
+    return {"authorization": f"Bearer {token}"}
+
+
+def signed_in(user_id: str, role: str = "customer") -> dict[str, str]:
+    """Return the metadata of a caller with a valid token."""
+    return bearer(sign_token(user_id, role))
+
+
+ALICE_ID = "0a11ce00-0000-4000-8000-000000000001"
+BOB_ID = "0b0b0000-0000-4000-8000-000000000002"
+ADMIN_ID = "0ad31100-0000-4000-8000-000000000003"
+ALICE, BOB, ADMIN = signed_in(ALICE_ID), signed_in(BOB_ID), signed_in(ADMIN_ID, "admin")
 ANONYMOUS: dict[str, str] = {}
 
 Detail = TypeVar("Detail", bound=message.Message)
@@ -99,7 +165,7 @@ class _WithInterceptors:
 
         for method in service.methods:
             path = f"/{service.full_name}/{method.name}"
-            behavior = with_interceptors(getattr(servicer, method.name), path)
+            behavior = with_interceptors(getattr(servicer, method.name), path, TOKENS)
             setattr(self, method.name, recording(behavior))
 
 

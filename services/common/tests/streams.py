@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from services.common.rpc.server import ServiceBinding
 from services.common.rpc.streaming import Context, Handler, Source, StreamingServer
-from services.common.rpc.testing import ANONYMOUS, Answer
+from services.common.rpc.testing import ALICE, Answer
 
 STREAM = "mamie_rosa.orders.v1.OrderEventsService"
 METHOD = f"/{STREAM}/WatchOrder"
@@ -24,7 +24,7 @@ class StreamCall:
     """A call of a streaming method; `next_part` reads the messages that are written to it."""
 
     def __init__(
-        self, metadata: Mapping[str, str] = ANONYMOUS, *, remaining_seconds: float | None = None
+        self, metadata: Mapping[str, str] = ALICE, *, remaining_seconds: float | None = None
     ) -> None:
         self._metadata = tuple(metadata.items())
         self._remaining_seconds = remaining_seconds
@@ -136,7 +136,7 @@ def streaming(server: StreamingServer) -> Iterator[grpc.Channel]:
     server.stop(0)
 
 
-def watch(channel: grpc.Channel, metadata: Mapping[str, str] = ANONYMOUS) -> Any:
+def watch(channel: grpc.Channel, metadata: Mapping[str, str] = ALICE) -> Any:
     """Call WatchOrder over a channel; return the call, to be iterated."""
     stub = order_events_pb2_grpc.OrderEventsServiceStub(channel)
     return stub.WatchOrder(WATCH, metadata=tuple(metadata.items()), timeout=30)

@@ -77,21 +77,22 @@ ALICE = Caller("alice", "customer")
 
 
 def test_the_caller_is_not_passed_on_by_default():
-    assert details_sent(DETAILS, CallContext(caller=ALICE)).metadata == OWN
+    assert details_sent(DETAILS, CallContext(caller=ALICE, token="t")).metadata == OWN
 
 
-def test_on_behalf_of_the_caller_a_call_passes_on_its_id_and_role_only():
+def test_on_behalf_of_the_caller_a_call_passes_on_the_token_only():
     call = CallContext(
         request_id="r1",
         traceparent=TRACE,
         deadline=time.monotonic() + 1.0,
         caller=ALICE,
+        token="alices.own.token",
         idempotency_key="k",
         accept_language="fr",
     )
     sent = details_sent(DETAILS, call, OnBehalfOfCaller())
-    caller = (("x-user-id", "alice"), ("x-user-role", "customer"))
-    assert sent == replace(DETAILS, metadata=(*OWN, *caller))
+    token = ("authorization", "Bearer alices.own.token")
+    assert sent == replace(DETAILS, metadata=(*OWN, token))
 
 
 @pytest.mark.parametrize("call", [None, CallContext(request_id="r1")])

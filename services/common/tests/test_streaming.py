@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -23,7 +24,8 @@ from services.common.rpc.server import (
 )
 from services.common.rpc.status import HTTP_CODE, read_status
 from services.common.rpc.streaming import StreamingServer, with_interceptors
-from services.common.rpc.testing import ALICE
+from services.common.rpc.testing import ALICE, ALICE_ID, TOKENS, bearer, sign_token
+from services.common.rpc.tokens import LEEWAY_SECONDS
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available, build_server, serving
 from services.common.tests.streams import (
     METHOD,
@@ -47,7 +49,8 @@ def run_stream(behavior, metadata=None, request=WATCH):
     """Run a stream to its end; return its outcome and its parts."""
 
     async def call():
-        begun = StreamCall(metadata or {}).begin(with_interceptors(behavior, METHOD), request)
+        handler = with_interceptors(behavior, METHOD, TOKENS)
+        begun = StreamCall(ALICE if metadata is None else metadata).begin(handler, request)
         return await begun.answer(), await begun.parts()
 
     return asyncio.run(call())
@@ -79,7 +82,7 @@ class TestInterceptors:
         assert (answer.reason, answer.facts, parts) == ("SHORT", {"productIds": "a"}, [part("1")])
 
     def test_an_unexpected_exception_ends_the_stream_without_its_text(self, log):
-        answer, _ = run_stream(crashing, {"x-request-id": "request-1"})
+        answer, _ = run_stream(crashing, {**ALICE, "x-request-id": "request-1"})
         assert (answer.code, answer.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
         assert answer.facts == {"requestId": "request-1"}
         assert "secret" not in answer.text
@@ -96,7 +99,32 @@ class TestInterceptors:
                 await asyncio.sleep(0)
 
         _, parts = run_stream(naming, ALICE)
-        assert parts == [part(ALICE["x-user-id"])] * 2
+        assert parts == [part(ALICE_ID)] * 2
+
+    def test_the_deadline_of_a_stream_is_the_end_of_its_token_at_the_latest(self):
+        async def asking(_request, _context):
+            yield part(str(context.current().remaining_seconds()))
+
+        ending = bearer(sign_token(ALICE_ID, exp=int(time.time()) + 60))
+        _, [remaining] = run_stream(asking, ending)
+        assert 58 < float(remaining.data) <= 60 + LEEWAY_SECONDS
+
+    def test_a_stream_ends_at_its_own_deadline_before_its_token_does(self):
+        async def asking(_request, _context):
+            yield part(str(context.current().remaining_seconds()))
+
+        async def call():
+            handler = with_interceptors(asking, METHOD, TOKENS)
+            begun = StreamCall(ALICE, remaining_seconds=30).begin(handler, WATCH)
+            return await begun.parts()
+
+        [remaining] = asyncio.run(call())
+        assert 29 < float(remaining.data) <= 30
+
+    def test_a_stream_without_a_token_does_not_begin(self):
+        answer, parts = run_stream(two, {"x-user-id": ALICE_ID, "x-user-role": "admin"})
+        assert (answer.code, answer.reason) == (grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN")
+        assert parts == []
 
     def test_the_end_of_a_stream_is_logged_once(self, log):
         run_stream(failing)
@@ -115,8 +143,8 @@ class TestInterceptors:
                 ended.append(context.current().request_id)
 
         async def call():
-            begun = StreamCall({"x-request-id": "r"}).begin(
-                with_interceptors(endless, METHOD), WATCH
+            begun = StreamCall({**ALICE, "x-request-id": "r"}).begin(
+                with_interceptors(endless, METHOD, TOKENS), WATCH
             )
             await begun.next_part()
             await begun.leave()
@@ -136,7 +164,11 @@ class TestOnASocket:
     def build(self, source):
         def build(parts, **options):
             return StreamingServer(
-                bindings=[scripted(parts)], source=source, host="127.0.0.1", **options
+                bindings=[scripted(parts)],
+                source=source,
+                host="127.0.0.1",
+                tokens=TOKENS,
+                **options,
             )
 
         return build

@@ -17,6 +17,7 @@ from services.common.background import BackgroundLoop
 from services.common.config import ServiceConfig, reading_environment
 from services.common.manifest import Manifest
 from services.common.rpc.server import ServiceBinding
+from services.common.rpc.testing import fetch_keys
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available
 from services.common.tests.streams import FakeSource, part, scripted
 
@@ -55,6 +56,7 @@ def serve(
         checks={} if has_store else {"store": fail_check},
         workers=[BackgroundLoop(name="dying", work=die)] if dies else [],
         streaming=streaming(name) if has_streams else None,
+        fetch_keys=fetch_keys,
     )
 
 

@@ -7,14 +7,14 @@ import pytest
 from mamie_rosa.notifications.v1 import notifications_pb2
 
 from services.common.languages import Language
-from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ALICE_ID, ANONYMOUS, BOB, InMemoryServer
 from services.notifications import domain
 from services.notifications.domain import Content, Effect, NotificationRequest
 from services.notifications.servicer import NotificationsServicer
 from services.notifications.tests.fakes import NOW, InMemoryNotificationsRepository
 
 SERVICE = notifications_pb2.DESCRIPTOR.services_by_name["NotificationsService"]
-USER_ID = ALICE["x-user-id"]
+USER_ID = ALICE_ID
 PB = notifications_pb2.Notification
 
 

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from mamie_rosa.orders.v1 import orders_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ALICE_ID, ANONYMOUS, BOB, InMemoryServer
 from services.orders.decisions import Decisions
 from services.orders.events import PromoRedeemed
 from services.orders.placing.checkout import Checkout
@@ -200,8 +200,8 @@ def test_an_unknown_order_is_not_found(world):
     [
         (ANONYMOUS, "", grpc.StatusCode.UNAUTHENTICATED),
         (ALICE, "", grpc.StatusCode.OK),
-        (BOB, ALICE["x-user-id"], grpc.StatusCode.PERMISSION_DENIED),
-        (ADMIN, ALICE["x-user-id"], grpc.StatusCode.OK),
+        (BOB, ALICE_ID, grpc.StatusCode.PERMISSION_DENIED),
+        (ADMIN, ALICE_ID, grpc.StatusCode.OK),
     ],
 )
 def test_a_list_is_accessible_to_its_customer_and_administrators(world, who, user_id, code):

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mamie_rosa.promotions.internal.v1 import promotions_pb2 as internal_pb2
 from mamie_rosa.promotions.v1 import promotions_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ALICE_ID, ANONYMOUS, BOB, InMemoryServer
 from services.promotions import demo
 from services.promotions.servicer import InternalPromotionsServicer, PromotionsServicer
 from services.promotions.tests.fakes import NOW, InMemoryPromotionsRepository, build_promotion
@@ -50,7 +50,7 @@ def validate(promotions, code, caller=ALICE, *, total="100", user_id=""):
     return promotions.call("ValidatePromotion", request, caller)
 
 
-def validate_cart(internal, code, *lines, user_id=ALICE["x-user-id"], order_id=""):
+def validate_cart(internal, code, *lines, user_id=ALICE_ID, order_id=""):
     cart = [internal_pb2.CartLine(category=category, amount=amount) for category, amount in lines]
     request = internal_pb2.ValidatePromoRequest(
         promo_code=code, user_id=user_id, lines=cart, order_id=order_id
@@ -58,7 +58,7 @@ def validate_cart(internal, code, *lines, user_id=ALICE["x-user-id"], order_id="
     return internal.call("ValidatePromo", request)
 
 
-def redeem(internal, code, order_id=ORDER, user_id=ALICE["x-user-id"]):
+def redeem(internal, code, order_id=ORDER, user_id=ALICE_ID):
     request = internal_pb2.RedeemPromoRequest(order_id=order_id, promo_code=code, user_id=user_id)
     return internal.call("RedeemPromo", request)
 
@@ -104,7 +104,7 @@ def test_a_code_is_validated_for_the_caller_unless_an_administrator_names_a_user
     promotions, internal
 ):
     redeem(internal, "ONCE")
-    alice = ALICE["x-user-id"]
+    alice = ALICE_ID
     assert validate(promotions, "ONCE", ALICE).response.reason == "CODE_ALREADY_USED"
     assert validate(promotions, "ONCE", BOB).response.is_valid
     assert validate(promotions, "ONCE", ADMIN).response.is_valid
@@ -116,7 +116,7 @@ def test_a_code_is_validated_for_the_caller_unless_an_administrator_names_a_user
     ("caller", "reason"), [(BOB, "NOT_YOURS"), (ANONYMOUS, "NOT_SIGNED_IN")], ids=["bob", "nobody"]
 )
 def test_a_code_is_not_validated_for_another_user(promotions, caller, reason):
-    assert validate(promotions, "TEN", caller, user_id=ALICE["x-user-id"]).reason == reason
+    assert validate(promotions, "TEN", caller, user_id=ALICE_ID).reason == reason
 
 
 @pytest.mark.parametrize("total", ["", "-1", "1.234", "1e3", "x", "123456789"])
@@ -407,7 +407,7 @@ def test_redemptions_are_listed_in_pages_linked_by_tokens(internal):
     redeemed, released = first.redemptions[0], last.redemptions[0]
     assert (redeemed.order_id, redeemed.promo_code) == (ORDER, "TEN")
     assert redeemed.state == internal_pb2.Redemption.REDEEMED
-    assert redeemed.user_id == ALICE["x-user-id"]
+    assert redeemed.user_id == ALICE_ID
     assert redeemed.redeem_time.ToDatetime(tzinfo=UTC) == NOW
     assert (released.order_id, released.state) == (OTHER, internal_pb2.Redemption.RELEASED)
     assert (released.user_id, released.HasField("redeem_time")) == ("", False)

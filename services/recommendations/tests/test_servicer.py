@@ -4,7 +4,7 @@ import grpc
 import pytest
 from mamie_rosa.recommendations.v1 import recommendations_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB, InMemoryServer
+from services.common.rpc.testing import ADMIN, ALICE, ALICE_ID, ANONYMOUS, BOB, InMemoryServer
 from services.recommendations.domain import CustomerChanged
 from services.recommendations.servicer import RecommendationsServicer
 from services.recommendations.tests.fakes import (
@@ -14,7 +14,6 @@ from services.recommendations.tests.fakes import (
 )
 
 SERVICE = recommendations_pb2.DESCRIPTOR.services_by_name["RecommendationsService"]
-ALICE_ID = ALICE["x-user-id"]
 
 
 @pytest.fixture

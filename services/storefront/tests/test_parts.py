@@ -16,6 +16,7 @@ from services.common.errors import UnavailableError
 from services.common.mesh.channels import open_channel
 from services.common.rpc.authorization import NotYoursError
 from services.common.rpc.server import GrpcServer, ServiceBinding
+from services.common.rpc.testing import TOKENS, sign_token
 from services.storefront.__main__ import build_parts
 from services.storefront.parts import PartUnavailableError
 from services.storefront.tests.fakes import (
@@ -30,6 +31,7 @@ from services.storefront.tests.fakes import (
 pytestmark = pytest.mark.integration
 
 ALICE = Caller("alice", "customer")
+TOKEN = sign_token("alice")
 TIMEOUT_SECONDS = 5.0
 ROUNDING_SECONDS = 0.1
 """gRPC rounds a deadline to a few digits."""
@@ -103,6 +105,7 @@ def server(services):
         port=0,
         worker_threads=4,
         queue_limit=64,
+        tokens=TOKENS,
     )
     server.start()
     yield server
@@ -129,20 +132,21 @@ def fetch_all(parts, call):
 
 
 def failure_code(part):
-    with pytest.raises(PartUnavailableError) as caught:
+    call = current() if current().token else CallContext(token=TOKEN)
+    with use(call), pytest.raises(PartUnavailableError) as caught:
         part.fetch("alice")
     return caught.value.code
 
 
 def test_each_part_is_the_answer_of_its_service(parts):
-    fetched = fetch_all(parts, CallContext(caller=ALICE))
+    fetched = fetch_all(parts, CallContext(caller=ALICE, token=TOKEN))
     assert list(fetched) == NAMES
     assert fetched.pop("profile") == PROFILE
     assert {name: list(value) for name, value in fetched.items()} | {"profile": PROFILE} == VALUES
 
 
 def test_five_orders_and_recommendations_are_requested(parts, services):
-    fetch_all(parts, CallContext(caller=ALICE))
+    fetch_all(parts, CallContext(caller=ALICE, token=TOKEN))
     assert [request for request, _ in services.requests.values()] == [
         users_pb2.GetUserRequest(id="alice"),
         orders_pb2.ListOrdersRequest(user_id="alice", page=1, limit=5),
@@ -152,7 +156,7 @@ def test_five_orders_and_recommendations_are_requested(parts, services):
 
 
 def test_a_customers_own_parts_are_fetched_on_behalf_of_the_customer(parts, services):
-    fetch_all(parts, CallContext(request_id="r1", caller=ALICE))
+    fetch_all(parts, CallContext(request_id="r1", caller=ALICE, token=TOKEN))
     assert {name: call.caller for name, (_, call) in services.requests.items()} == {
         "GetUserRequest": ALICE,
         "ListOrdersRequest": ALICE,
@@ -167,7 +171,7 @@ def test_a_part_has_its_own_timeout_within_the_deadline_of_the_caller(
     parts, services, caller_seconds, max_seconds
 ):
     began = time.monotonic()
-    fetch_all(parts, CallContext(caller=ALICE, deadline=began + caller_seconds))
+    fetch_all(parts, CallContext(caller=ALICE, token=TOKEN, deadline=began + caller_seconds))
     ended = time.monotonic()
     for _, call in services.requests.values():
         assert began < call.deadline <= ended + max_seconds + ROUNDING_SECONDS
@@ -192,7 +196,7 @@ def test_a_failed_call_makes_the_part_unavailable_with_its_code(
 @pytest.mark.parametrize("name", NAMES)
 def test_a_blocked_service_exceeds_the_deadline(parts, services, name):
     services.released.clear()
-    with use(CallContext(deadline=time.monotonic() + 0.2)):
+    with use(CallContext(token=TOKEN, deadline=time.monotonic() + 0.2)):
         assert failure_code(parts[name]) == "DEADLINE_EXCEEDED"
     assert not services.released.is_set()
 

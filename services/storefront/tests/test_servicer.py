@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from mamie_rosa.storefront.v1 import storefront_pb2
 
-from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, InMemoryServer
+from services.common.rpc.testing import ADMIN, ADMIN_ID, ALICE, ALICE_ID, ANONYMOUS, InMemoryServer
 from services.storefront.servicer import StorefrontServicer
 from services.storefront.tests.fakes import (
     NAMES,
@@ -47,9 +47,9 @@ def as_rest(message):
 
 
 def test_a_page_is_for_the_caller(storefront, parts):
-    for who in (ALICE, ADMIN):
+    for who, user_id in ((ALICE, ALICE_ID), (ADMIN, ADMIN_ID)):
         assert get_home(storefront, who).code is grpc.StatusCode.OK
-        assert {part.user_ids.pop() for part in parts.values()} == {who["x-user-id"]}
+        assert {part.user_ids.pop() for part in parts.values()} == {user_id}
 
 
 def test_an_anonymous_caller_is_rejected(storefront, parts):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -11,7 +12,18 @@ import pytest
 from mamie_rosa.orders.v1 import order_events_pb2
 
 from services.common.rpc.streaming import with_interceptors
-from services.common.rpc.testing import ADMIN, ALICE, ANONYMOUS, BOB
+from services.common.rpc.testing import (
+    ADMIN,
+    ALICE,
+    ALICE_ID,
+    ANONYMOUS,
+    BOB,
+    TOKENS,
+    bearer,
+    sign_token,
+    signed_in,
+)
+from services.common.rpc.tokens import LEEWAY_SECONDS
 from services.common.tests.streams import METHOD, StreamCall
 from services.orders.events import (
     OrderCancelled,
@@ -49,14 +61,14 @@ class World:
 
     def __init__(self, *, heartbeat_seconds=60.0):
         orders = InMemoryOrdersRepository()
-        placed = build_placed(user_id=ALICE["x-user-id"])
+        placed = build_placed(user_id=ALICE_ID)
         orders.place("o", placed, payment_token="t")
         self.repository = InMemoryFeedRepository(orders)
         self.feed = OrderFeed(repository=self.repository, retry_delay_seconds=0)
         servicer = OrderEventsServicer(
             feed=self.feed, quota=StreamQuota(100), heartbeat_seconds=heartbeat_seconds
         )
-        self._handler = with_interceptors(servicer.WatchOrder, METHOD)
+        self._handler = with_interceptors(servicer.WatchOrder, METHOD, TOKENS)
 
     def watch(self, who=ALICE, *, last=None, request=WATCH, **how):
         metadata = who if last is None else who | {"last-event-id": last}
@@ -292,6 +304,20 @@ async def test_a_stream_ends_without_an_error_before_its_deadline(world):
 
 
 @scenario()
+async def test_a_stream_ends_with_its_token_and_is_resumed_with_a_new_one(world):
+    world.append(PaymentStarted())
+    # A second and a half before it is rejected: whole seconds, so up to one more.
+    ending = int(time.time() - LEEWAY_SECONDS + 2.5)
+    call = world.watch(bearer(sign_token(ALICE_ID, exp=ending)))
+    assert await next_event(call) == (1, "PENDING")
+    assert await next_event(call) == (2, "PAYMENT_PROCESSING")
+    assert (await call.answer()).code is grpc.StatusCode.OK
+    world.append(*UNTIL_DELIVERED[1:])
+    resumed = world.watch(signed_in(ALICE_ID), last="2")
+    assert [id for id, _ in events(await resumed.parts())] == [3, 4, 5, 6]
+
+
+@scenario()
 async def test_a_cancelled_stream_ends_its_subscription(world):
     call = world.watch()
     await next_event(call)
@@ -305,7 +331,7 @@ async def test_an_event_causes_no_reads_for_streams_of_unrelated_orders(world):
     unrelated = [world.watch(ADMIN) for _ in range(3)]
     for call in unrelated:
         await next_event(call)
-    placed = replace(build_placed(), user_id=ALICE["x-user-id"])
+    placed = replace(build_placed(), user_id=ALICE_ID)
     world.repository.place("second", placed)
     call = world.watch(request=order_events_pb2.WatchOrderRequest(id="second"))
     await next_event(call)

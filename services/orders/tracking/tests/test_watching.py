@@ -117,7 +117,8 @@ def instance(mongodb_url):
         "DRAIN_SECONDS": "0",
         "STREAMS_PER_CUSTOMER": "1000",
     }
-    with running("services.orders", "serve", **settings) as process:
+    module = "tests.support.with_test_keys"
+    with running(module, "services.orders", "serve", **settings) as process:
         yield Instance(process)
 
 

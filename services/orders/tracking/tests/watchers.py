@@ -8,6 +8,8 @@ from contextlib import suppress
 import grpc
 from mamie_rosa.orders.v1 import order_events_pb2, order_events_pb2_grpc
 
+from services.common.rpc.testing import signed_in
+
 Event = tuple[int, str]
 
 
@@ -15,7 +17,7 @@ class Watcher:
     """One client that watches an order; `events` and `other_frames` are what it received."""
 
     def __init__(self, channel: grpc.aio.Channel, order_id: str, user_id: str, last: int) -> None:
-        metadata = [("x-user-id", user_id), ("x-user-role", "customer")]
+        metadata = [*signed_in(user_id).items()]
         if last:
             metadata.append(("last-event-id", str(last)))
         request = order_events_pb2.WatchOrderRequest(id=order_id)
