@@ -43,11 +43,19 @@ class Proxy:
             for end, peer in (ends, ends[::-1]):
                 self._peers[end] = peer
                 selector.register(end, selectors.EVENT_READ)
-        elif data := ready.recv(65_536):
-            self._peers[ready].sendall(data)
-        else:
-            selector.unregister(ready)
-            self._peers[ready].shutdown(socket.SHUT_WR)
+        elif ready.fileno() != -1 and not self._forward(ready):
+            for end in (ready, self._peers[ready]):
+                selector.unregister(end)
+                end.close()
+
+    def _forward(self, end: socket.socket) -> bool:
+        """Forward what arrived; False when an end has closed the connection."""
+        try:
+            data = end.recv(65_536)
+            self._peers[end].sendall(data)
+        except OSError:
+            return False
+        return bool(data)
 
 
 @contextmanager

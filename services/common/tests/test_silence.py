@@ -8,6 +8,7 @@ import pytest
 
 from services.common.messaging import rabbitmq, silence
 from services.common.messaging.consumer import Consumer
+from services.common.messaging.events import CloudEvent
 from services.common.tests.broker import build_event, running
 from services.common.tests.tcp_proxy import proxy_to
 from tests.support.waiting import eventually
@@ -95,7 +96,7 @@ def test_a_publisher_notices_that_the_broker_is_frozen(proxy, proxy_url, queue):
 def test_an_idle_consumer_notices_that_the_broker_is_frozen_and_consumes_after_the_thaw(
     proxy, proxy_url, queue, channel
 ):
-    received = []
+    received: list[CloudEvent] = []
     consumer = Consumer(queue=queue, handler=received.append, url=proxy_url)
     with running(consumer):
         rabbitmq.publish(channel, build_event(queue.types[0]))
