@@ -105,12 +105,13 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the URL of an empty PostgreSQL database; it is dropped afterwards."""
     admin = urlsplit(server_url(request, "postgres"))
     name = f"test_{uuid.uuid4().hex}"
-    _run_sql(urlunsplit(admin), f"CREATE DATABASE {name}")
+    run_sql(urlunsplit(admin), f"CREATE DATABASE {name}")
     yield urlunsplit(admin._replace(path=f"/{name}"))
-    _run_sql(urlunsplit(admin), f"DROP DATABASE {name} WITH (FORCE)")
+    run_sql(urlunsplit(admin), f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _run_sql(url: str, statement: str) -> None:
+def run_sql(url: str, statement: str) -> None:
+    """Run one statement outside of any transaction."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
     connection.cursor().execute(statement)

@@ -9,11 +9,13 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from environs import Env, FileAwareEnv, validate
+from environs import Env, FileAwareEnv, ValidationError, validate
+
+from services.common import email_addresses
 
 EVERYWHERE = "0.0.0.0"
 FOREIGN = re.compile("(http|https|grpc|all)_proxy|CONSUL_HTTP_.*|PG[A-Z]+", re.IGNORECASE)
@@ -35,6 +37,24 @@ def reading_environment() -> Iterator[Env]:
     except ValueError as error:  # environs' own, and the one about a file
         print(f"configuration: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from error
+
+
+def parsed_by(parse: Callable[[str], object]) -> Callable[[str], None]:
+    """Build a validator that accepts what `parse` accepts."""
+
+    def check(text: str) -> None:
+        try:
+            parse(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    return check
+
+
+def read_email(env: Env, name: str, default: str) -> str:
+    """Read an email address, and return it in ASCII."""
+    check = parsed_by(email_addresses.parse)
+    return email_addresses.parse(env.str(name, default, validate=check))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,9 @@ QUIET_LIBRARIES = ("pika",)
 """Libraries that log an outage with many tracebacks; our code logs it in one line."""
 
 DATA_OF_STATEMENTS = re.compile(
-    r"(DETAIL:|\[parameters:).*?(?=\n\[SQL:|\n\[parameters:|\n\(Background|\n\n+\S|\Z)", re.DOTALL
+    r"(DETAIL:|\[parameters:|full error:|dup key:).*?"
+    r"(?=\n\[SQL:|\n\[parameters:|\n\(Background|\n\n+\S|\Z)",
+    re.DOTALL,
 )
 
 STANDARD_OUTPUT = 1
@@ -70,7 +72,11 @@ def _add_call(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def _hide_data_of_statements(_logger: Any, _method: str, event: Event) -> Event:
-    """Hide what database errors quote: the parameters of statements, and rows (in DETAIL)."""
+    """Hide what database errors quote.
+
+    PostgreSQL and its driver quote the parameters of statements and rows (DETAIL), MongoDB the
+    values that break a rule or are there already, in the text or in the answer that follows.
+    """
     if "exception" in event:
         event["exception"] = DATA_OF_STATEMENTS.sub(r"\1 hidden", event["exception"])
     return event

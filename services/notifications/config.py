@@ -1,13 +1,18 @@
 """Configuration of the notifications service."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from email.headerregistry import Address
 
 from environs import Env, ValidationError, validate
 
-from services.common.config import ServiceConfig, reading_environment
+from services.common.config import (
+    ServiceConfig,
+    parsed_by,
+    read_email,
+    reading_environment,
+)
 from services.common.languages import Language
 from services.notifications.domain import RetryPolicy
 from services.notifications.mail import SmtpServer, parse_sender, parse_smtp_url
@@ -42,7 +47,7 @@ def read_config() -> NotificationsConfig:
         return NotificationsConfig(
             service=ServiceConfig.read(env),
             store_url=env.str("STORE_URL"),
-            smtp=parse_smtp_url(env.str("SMTP_URL", validate=_parsed_by(parse_smtp_url))),
+            smtp=parse_smtp_url(env.str("SMTP_URL", validate=parsed_by(parse_smtp_url))),
             smtp_timeout_seconds=env.float(
                 "SMTP_TIMEOUT_SECONDS", 5.0, validate=validate.Range(0.1, 60)
             ),
@@ -50,10 +55,10 @@ def read_config() -> NotificationsConfig:
                 env.str(
                     "MAIL_FROM",
                     "Mamie Rosa <bonjour@mamie-rosa.example>",
-                    validate=_parsed_by(parse_sender),
+                    validate=parsed_by(parse_sender),
                 )
             ),
-            admin_email=env.str("ADMIN_EMAIL", "admin@mamie-rosa.example"),
+            admin_email=read_email(env, "ADMIN_EMAIL", "admin@mamie-rosa.example"),
             admin_language=env.enum("ADMIN_LANGUAGE", Language.EN, enum=Language, by_value=True),
             retry=_read_retry_policy(env),
             poll_interval_seconds=env.float(
@@ -81,15 +86,3 @@ def _read_retry_policy(env: Env) -> RetryPolicy:
 def _are_delays(delays: Sequence[float]) -> None:
     if not delays or not all(0 < delay <= 86_400 for delay in delays):
         raise ValidationError("must be seconds, separated by commas")
-
-
-def _parsed_by(parse: Callable[[str], object]) -> Callable[[str], None]:
-    """Build a validator that accepts what `parse` accepts."""
-
-    def check(text: str) -> None:
-        try:
-            parse(text)
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-    return check

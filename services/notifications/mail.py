@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from typing_extensions import override
 
+from services.common import email_addresses
 from services.notifications.domain import Content, NotSentError, Recipient
 from services.notifications.rendering import one_line
 
@@ -69,7 +70,7 @@ def parse_sender(text: str) -> Address:
     name, address = parseaddr(text)
     if "@" not in address:
         raise ValueError("must be Name <user@domain>")
-    return Address(display_name=name, addr_spec=address)
+    return Address(display_name=name, addr_spec=email_addresses.parse(address))
 
 
 def build_mail(
@@ -95,7 +96,7 @@ def build_mail(
 def _address(recipient: Recipient) -> Address:
     name = one_line(f"{recipient.first_name} {recipient.last_name}")
     try:
-        return Address(display_name=name, addr_spec=recipient.email)
+        return Address(display_name=name, addr_spec=email_addresses.parse(recipient.email))
     except Exception as error:  # the parser of addresses raises errors of many types
         raise NotSentError("ADDRESS_INVALID") from error
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from environs import Env, validate
 
-from services.common.config import ServiceConfig, reading_environment
+from services.common.config import ServiceConfig, read_email, reading_environment
 from services.users.domain import KeyPolicy
 
 PASSWORD_LENGTHS = range(10, 129)
@@ -45,7 +45,7 @@ def read_config() -> UsersConfig:
             retention_interval_seconds=env.float(
                 "RETENTION_INTERVAL_SECONDS", 10.0, validate=validate.Range(0.1, 3600)
             ),
-            admin_email=env.str("ADMIN_EMAIL", "admin@mamie-rosa.example"),
+            admin_email=read_email(env, "ADMIN_EMAIL", "admin@mamie-rosa.example"),
             admin_password=env.str("ADMIN_PASSWORD", ""),
         )
 

@@ -89,9 +89,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """The profile of a user. `email` is as given; `animal_type` is empty when not given.
+    """The profile of a user. `email` is as given, an internationalised domain in ASCII.
 
-    `version` is 1 at first; the store raises it with each change.
+    `animal_type` is empty when not given. `version` is 1 at first; the store raises it with each
+    change.
     """
 
     user_id: str

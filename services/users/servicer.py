@@ -5,6 +5,7 @@ from google.api import httpbody_pb2
 from mamie_rosa.users.v1 import users_pb2, users_pb2_grpc
 from typing_extensions import override
 
+from services.common import email_addresses
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.context import Caller, current
 from services.common.languages import Language
@@ -144,7 +145,7 @@ def _accepts_notifications(preferences: users_pb2.Preferences) -> bool:
 def _render(user: User) -> users_pb2.User:
     return users_pb2.User(
         user_id=user.user_id,
-        email=user.email,
+        email=email_addresses.to_unicode(user.email),
         first_name=user.first_name,
         last_name=user.last_name,
         preferences=users_pb2.Preferences(

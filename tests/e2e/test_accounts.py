@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from tests.support.shop import PASSWORD, error_of
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -16,6 +17,25 @@ def test_an_email_registers_once_regardless_of_case(shop):
     again = {"email": email.upper(), "password": PASSWORD, "firstName": "A", "lastName": "B"}
     assert error_of(shop.visitor.post("/api/users/register", again)) == (409, "EMAIL_EXISTS")
     assert shop.sign_in(email.upper(), PASSWORD).user_id == first.user_id
+
+
+def test_an_email_with_an_internationalised_domain_is_one_account_in_all_spellings(shop, stack):
+    name = uuid.uuid4().hex
+    typed, in_ascii = f"{name}@exämple.example", f"{name}@xn--exmple-cua.example"
+    first = shop.register(email=typed)
+    for email in (typed, in_ascii, f"{name.upper()}@EXA\u0308MPLE.example"):
+        again = {"email": email, "password": PASSWORD, "firstName": "A", "lastName": "B"}
+        assert error_of(shop.visitor.post("/api/users/register", again)) == (409, "EMAIL_EXISTS")
+        assert shop.sign_in(email, PASSWORD).user_id == first.user_id
+    assert first.get(f"/api/users/{first.user_id}").json()["email"] == typed
+    eventually(lambda: stack.mails_to(in_ascii))
+
+
+def test_characters_that_are_not_ascii_before_the_at_are_rejected(shop):
+    account = {"email": "renée@customers.example", "password": PASSWORD}
+    answer = shop.visitor.post("/api/users/register", account | {"firstName": "A", "lastName": "B"})
+    assert error_of(answer) == (400, "INVALID_FIELDS")
+    assert "ASCII characters alone before the @" in answer.text
 
 
 def test_an_owner_reads_and_changes_their_profile(shop):

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from services.common.storage import postgres
 from tests.integration.order_shop import OrderShop
+from tests.plugin import run_sql
 
 
 @pytest.fixture
@@ -17,14 +16,6 @@ def payments_url(postgres_url: str) -> Iterator[str]:
     run_sql(postgres_url, f"CREATE DATABASE {name}")
     yield f"{postgres_url.rpartition('/')[0]}/{name}"
     run_sql(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def run_sql(url: str, statement: str) -> None:
-    """Run one statement outside of any transaction."""
-    engine = postgres.create_engine(url, pool_size=1)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(statement))
-    engine.dispose()
 
 
 @pytest.fixture

@@ -21,6 +21,11 @@ NO_EMAIL = re.compile(r"mamie@localhost\S*")
 """The name of RabbitMQ's node, which looks like an email."""
 
 
+def kinds_of_private_data(text: str) -> set[str]:
+    """Return which kinds of PRIVATE are in a text."""
+    return {kind for kind, pattern in PRIVATE.items() if pattern.search(text)}
+
+
 def find_private_data(folder: Path) -> Iterable[str]:
     """Yield what a folder's logs have of PRIVATE: the file, the kind, the number and an example."""
     for file in sorted(folder.glob("*.log")):

@@ -22,6 +22,8 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import BaseModel, Field
 
+from scripts.benchmarks.peers.asgi import serve
+
 WORKERS = 2
 SECRET = OctKey.import_key("the monolith signs its tokens with one shared secret")
 SCHEMA = """
@@ -198,18 +200,11 @@ def app() -> FastAPI:
 
 def main() -> None:
     """Serve on the port of the command line until it is stopped."""
-    import uvicorn  # noqa: PLC0415
-
-    uvicorn.run(
+    serve(
         "scripts.benchmarks.peers.monolith:app",
-        factory=True,
-        host="127.0.0.1",
         port=int(sys.argv[1]),
+        factory=True,
         workers=WORKERS,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
     )
 
 

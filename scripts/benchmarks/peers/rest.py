@@ -16,6 +16,8 @@ from typing import Any
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field
 
+from scripts.benchmarks.peers.asgi import serve
+
 SKU = "prod_001"
 
 
@@ -98,19 +100,8 @@ def _memory_app(_store_url: str) -> FastAPI:
 
 def main() -> None:
     """Serve until it is stopped."""
-    import uvicorn  # noqa: PLC0415
-
     kind, port = sys.argv[1:]
-    app = build_app(kind, os.environ.get("MAMIE_STORE_URL", ""))
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=int(port),
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(build_app(kind, os.environ.get("MAMIE_STORE_URL", "")), port=int(port))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import structlog
 
 from services.common.logging import configure_logging
+from tests.support.log_privacy import kinds_of_private_data
 
 
 @contextmanager
@@ -22,3 +23,10 @@ def logged(service: str) -> Iterator[io.StringIO]:
     finally:
         structlog.configure(**before)
         logging.root.handlers = handlers
+
+
+def assert_nothing_private(lines: io.StringIO, *, event: str) -> None:
+    """Check that an event was logged, and nothing about a person with it (log_privacy.py)."""
+    text = lines.getvalue()
+    assert f'"event": "{event}"' in text
+    assert kinds_of_private_data(text) == set(), text

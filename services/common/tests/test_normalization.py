@@ -35,6 +35,19 @@ def test_each_element_of_a_list_is_normalised():
     assert [each.product_id for each in request.items] == ["prod_001"] * 2
 
 
+@pytest.mark.parametrize("kind", [users_pb2.RegisterUserRequest, users_pb2.LoginUserRequest])
+def test_an_email_has_its_domain_in_ascii(kind):
+    request = kind(email="Marie@EXA\u0308MPLE.fr ")
+    normalize_texts(request)
+    assert request.email == "Marie@xn--exmple-cua.fr"
+
+
+def test_a_text_with_an_at_that_is_no_email_keeps_its_characters():
+    request = users_pb2.RegisterUserRequest(first_name="marie@ex\u00e4mple.fr")
+    normalize_texts(request)
+    assert request.first_name == "marie@ex\u00e4mple.fr"
+
+
 @pytest.mark.parametrize(
     ("method", "expected"),
     [

@@ -11,10 +11,14 @@ from aiosmtpd.smtp import SMTP
 
 
 class Sink:
-    """Records the mails; `rejections` are the replies to give instead, by command."""
+    """Records the mails, and the recipients of each as their envelopes name them.
+
+    `rejections` are the replies to give instead, by command.
+    """
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
+        self.recipients: list[list[str]] = []
         self.rejections: dict[str, str] = {}
         self._servers: list[Any] = []
         self._port = _free_port()
@@ -62,6 +66,7 @@ class Sink:
         if "DATA" not in self.rejections:
             mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
             self.mails.append(mail)
+            self.recipients.append(envelope.rcpt_tos)
         return self.rejections.get("DATA", "250 OK")
 
 

@@ -23,6 +23,13 @@ def test_a_store_and_a_mail_server_are_enough(environment):
     assert sum(config.retry.delays, timedelta()) == timedelta(seconds=756)
 
 
+def test_addresses_are_in_ascii(environment):
+    environment.setenv("MAMIE_MAIL_FROM", "Rosé <rosa@épicerie.example>")
+    environment.setenv("MAMIE_ADMIN_EMAIL", "rosa@épicerie.example")
+    config = read_config()
+    assert config.sender.addr_spec == config.admin_email == "rosa@xn--picerie-9xa.example"
+
+
 def test_retry_delays_can_be_set(environment):
     environment.setenv("MAMIE_SEND_RETRY_DELAYS_SECONDS", "0.1,2")
     assert read_config().retry.delays == [timedelta(seconds=0.1), timedelta(seconds=2)]
@@ -33,6 +40,8 @@ def test_retry_delays_can_be_set(environment):
     [
         ("SMTP_URL", "http://rosa:secret@mail.example"),
         ("MAIL_FROM", "nobody"),
+        ("MAIL_FROM", "Rosé <rosé@example.org>"),
+        ("ADMIN_EMAIL", "nobody"),
         ("ADMIN_LANGUAGE", "de"),
         ("SEND_MAX_ATTEMPTS", "0"),
         ("SEND_RETRY_DELAYS_SECONDS", "soon"),

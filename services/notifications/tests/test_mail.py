@@ -1,6 +1,7 @@
 """Mails as a real SMTP server receives them, and its rejections."""
 
 import socket
+from dataclasses import replace
 from email.headerregistry import Address
 
 import pytest
@@ -55,7 +56,16 @@ def test_a_name_cannot_add_headers():
     assert build()["To"].addresses == (Address("Marie Bcc: x Petît", addr_spec=MARIE.email),)
 
 
-@pytest.mark.parametrize("email", ["", "marie", "a@b@c", "marie@example.org\nBcc: x@y.z"])
+def test_a_mail_to_an_internationalised_domain_goes_to_its_ascii_form(sink, mailer):
+    mailer.send(build(replace(MARIE, email="marie@EXÄMPLE.fr")))
+    (mail,) = sink.mails
+    assert mail["To"].addresses[0].addr_spec == "marie@xn--exmple-cua.fr"
+    assert sink.recipients == [["marie@xn--exmple-cua.fr"]]
+
+
+@pytest.mark.parametrize(
+    "email", ["", "marie", "a@b@c", "marié@example.org", "marie@example.org\nBcc: x@y.z"]
+)
 def test_an_invalid_address_is_rejected(email):
     with pytest.raises(NotSentError, match="ADDRESS_INVALID"):
         build(Recipient(email=email, language=Language.FR))

@@ -235,6 +235,23 @@ def test_a_version_is_newer_than_an_event_of_before_versions(repository):
     assert repository.claim(NOW, LATER).customer.first_name == "New"
 
 
+AGES = [(version, as_of) for version in (0, 1, 2) for as_of in (NOW, LATER)]
+
+
+@pytest.mark.parametrize("known", AGES)
+@pytest.mark.parametrize("new", AGES)
+def test_the_store_keeps_the_customer_whom_the_domain_calls_newer(repository, known, new):
+    before, after = (
+        build_customer(version=version, as_of=as_of, first_name=name)
+        for (version, as_of), name in ((known, "Known"), (new, "New"))
+    )
+    add_customers(repository, before, event_id="known")
+    add_customers(repository, after, event_id="new")
+    notify(repository)
+    expected = after if after.is_newer_than(before) else before
+    assert repository.claim(NOW, LATER).customer == expected
+
+
 def test_a_customer_can_change(repository):
     changed = build_customer(email="new@example.org", notifications_enabled=False)
     add_customers(repository, build_customer(), event_id="created")

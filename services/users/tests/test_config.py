@@ -29,6 +29,19 @@ def test_a_bad_variable_is_named(environment, capsys):
     assert "MAMIE_HASH_CONCURRENCY" in capsys.readouterr().err
 
 
+def test_the_administrators_email_is_in_ascii(environment):
+    environment.setenv("MAMIE_ADMIN_EMAIL", "rosa@\u00e9picerie.example")
+    assert read_config().admin_email == "rosa@xn--picerie-9xa.example"
+
+
+@pytest.mark.parametrize("email", ["rosa", "ros\u00e9@example.org", "rosa@\u2603.example"])
+def test_an_administrators_email_that_no_mail_can_go_to_is_named(environment, capsys, email):
+    environment.setenv("MAMIE_ADMIN_EMAIL", email)
+    with pytest.raises(SystemExit):
+        read_config()
+    assert "MAMIE_ADMIN_EMAIL" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("password", ["", "too short", "x" * 129])
 def test_an_admin_password_of_invalid_length_ends_the_process(environment, capsys, password):
     config = replace(read_config(), admin_password=password)
