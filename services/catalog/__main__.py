@@ -24,7 +24,7 @@ from services.catalog.servicer import (
 from services.catalog.worker import ReservationSweeper
 from services.common import runtime
 from services.common.background import PeriodicWorker
-from services.common.messaging.relay import OutboxRelay
+from services.common.messaging.relay import WOKEN_POLL_SECONDS, OutboxRelay
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.common.storage.outbox import PostgresOutbox
@@ -79,6 +79,7 @@ def serve(config: CatalogConfig) -> None:
                 outbox=PostgresOutbox(engine, outbox),
                 url=config.service.bus_url,
                 name="catalog",
+                poll_seconds=WOKEN_POLL_SECONDS,
             ),
         ],
         mesh=mesh,

@@ -4,7 +4,9 @@ No call waits longer than its deadline allows, and none for ever: a server that 
 vanishes is noticed by the client, and a client that does so by the server.
 """
 
-from collections.abc import Iterator, Mapping
+import select
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -12,15 +14,18 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import QueuePool
 
 from services.common.config import ignore_foreign_environment
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
-from services.common.storage.waiting import BoundedConnection
+from services.common.storage.waiting import BoundedConnection, NoAnswerError
 
 STATEMENT_TIMEOUT_MS = 3_000
 POOL_TIMEOUT_SECONDS = 2.0
+MAX_IDLE_SECONDS = 30.0
+"""A connection that was idle for longer is pinged before it is used."""
 SERVER_SETTINGS = {
     "timezone": "UTC",
     "statement_timeout": STATEMENT_TIMEOUT_MS,
@@ -40,6 +45,12 @@ CONNECTION = {
 }
 UNAVAILABLE_STATES = ("08", "57P", "25006", "25P03")
 """Beginnings of SQLSTATEs: connection exceptions, shutdown, read-only standby, idle too long."""
+
+
+AFTER_COMMIT = "mamie_after_commit"
+SELECT_ONE = sa.text("SELECT 1")
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(CAST(:{name} AS text), 0))"
+LOCK = sa.text(_LOCK.format(name="name"))
 
 
 class DeadlineQueuePool(QueuePool):
@@ -62,8 +73,9 @@ def create_engine(
     connection: type[BoundedConnection] = BoundedConnection,
     **server_settings: int,
 ) -> sa.Engine:
-    """Create an engine; it connects at the first use.
+    """Create an engine; it connects at the first use, and has at most `pool_size` connections.
 
+    A service has as many as worker threads: a thread uses one at a time, and none has to wait.
     Statements time out after 3 s, connection attempts after 2 s. `server_settings` replace some
     of SERVER_SETTINGS.
     """
@@ -71,7 +83,6 @@ def create_engine(
     return _create_engine(
         sa.make_url(url.replace("postgresql://", "postgresql+psycopg2://", 1)),
         pool_size=pool_size,
-        max_overflow=pool_size,
         connection=connection,
         settings=SERVER_SETTINGS | server_settings,
     )
@@ -81,7 +92,6 @@ def _create_engine(
     url: sa.URL,
     *,
     pool_size: int,
-    max_overflow: int,
     settings: Mapping[str, Any],
     connection: type[BoundedConnection] = BoundedConnection,
 ) -> sa.Engine:
@@ -90,8 +100,8 @@ def _create_engine(
         url,
         poolclass=DeadlineQueuePool,
         pool_size=pool_size,
-        max_overflow=max_overflow,
-        pool_pre_ping=True,
+        max_overflow=0,
+        pool_use_lifo=True,
         hide_parameters=True,
         connect_args={
             **CONNECTION,
@@ -100,6 +110,8 @@ def _create_engine(
         },
     )
     sa.event.listen(engine, "before_cursor_execute", _limit_statement, retval=True)
+    sa.event.listen(engine, "checkin", _record_checkin)
+    sa.event.listen(engine, "checkout", _check_connection)
     return engine
 
 
@@ -111,12 +123,51 @@ def _limit_statement(
     _context: object,
     _many: bool,
 ) -> tuple[str, object]:
-    """Let a statement end with the current call; it costs no round trip of its own."""
+    """Let a statement end with the current call; it costs no round trip of its own.
+
+    Also outside of a transaction: statements that are sent together are one.
+    """
     remaining = current().remaining_seconds()
     if remaining is None or remaining * 1000 >= STATEMENT_TIMEOUT_MS:
         return statement, parameters
     milliseconds = max(1, int(remaining * 1000))
     return f"SET LOCAL statement_timeout = {milliseconds}; {statement}", parameters
+
+
+def _record_checkin(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+    record.info["idle_since"] = time.monotonic()
+
+
+def _check_connection(
+    connection: BoundedConnection, record: sa.pool.ConnectionPoolEntry, _proxy: object
+) -> None:
+    """Replace a lost connection before it is used, and all that are as old.
+
+    A ping at each use would double the round trips. A server that ends a session says so, which
+    one looks for costs nothing; what vanished without a word is found by a ping after a while.
+    """
+    idle_since = record.info.get("idle_since")
+    if idle_since is None:  # it is new
+        return
+    if time.monotonic() - idle_since > MAX_IDLE_SECONDS or _has_input(connection):
+        try:
+            _ping(connection)
+        except connection.Error as error:
+            raise exc.InvalidatePoolError from error
+
+
+def _has_input(connection: BoundedConnection) -> bool:
+    """Return whether the server has sent something that nobody asked for, or hung up."""
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def _ping(connection: BoundedConnection) -> None:
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    connection.autocommit = False
 
 
 @contextmanager
@@ -126,11 +177,73 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     StoreUnavailableError when the server fails, and when the deadline of the current call is
     over before it begins.
     """
+    callbacks: list[Callable[[], None]] = []
+    with _translating_errors(engine), engine.begin() as connection:
+        connection.info[AFTER_COMMIT] = callbacks
+        yield connection
+    for callback in callbacks:
+        callback()
+
+
+def after_commit(connection: sa.Connection, callback: Callable[[], None]) -> None:
+    """Call back when the current transaction is committed; not when it is rolled back."""
+    connection.info[AFTER_COMMIT].append(callback)
+
+
+@contextmanager
+def autocommit(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Yield a connection on which each statement is a transaction of its own.
+
+    Without BEGIN and COMMIT a statement costs one round trip instead of three. Errors are those
+    of `transaction`.
+    """
+    with _translating_errors(engine), engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        # The driver's flag costs nothing. SQLAlchemy's isolation level AUTOCOMMIT costs more than
+        # a transaction when it changes, or else a second engine with as many connections.
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            if not driver.closed:
+                driver.autocommit = False
+
+
+def read(
+    engine: sa.Engine, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+) -> Sequence[sa.Row[Any]]:
+    """Return the rows of a statement that changes nothing, in one round trip.
+
+    It is repeated once when the connection turns out to be lost. StoreUnavailableError.
+    """
+    try:
+        return _read(engine, statement, parameters)
+    except StoreUnavailableError as error:
+        if not _is_lost_connection(error.__cause__):
+            raise
+    return _read(engine, statement, parameters)
+
+
+def _read(
+    engine: sa.Engine, statement: sa.Executable, parameters: Mapping[str, Any] | None
+) -> Sequence[sa.Row[Any]]:
+    with autocommit(engine) as connection:
+        return connection.execute(statement, parameters).all()
+
+
+def _is_lost_connection(error: BaseException | None) -> bool:
+    """Return whether a connection was lost, other than by waiting for an answer in vain."""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    return error.connection_invalidated and not isinstance(error.orig, NoAnswerError)
+
+
+@contextmanager
+def _translating_errors(engine: sa.Engine) -> Iterator[None]:
     if current().remaining_seconds() == 0:
         raise StoreUnavailableError
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
         _remove_values(error)
         raise StoreUnavailableError from error
@@ -154,20 +267,29 @@ def ping(engine: sa.Engine) -> None:
 
     The connection is one of its own: a busy pool is not an unavailable store.
     """
-    with transaction(_health_engine(engine.url)) as connection:
-        connection.execute(sa.text("SELECT 1"))
+    read(_health_engine(engine.url), SELECT_ONE)
 
 
 @cache
 def _health_engine(url: sa.URL) -> sa.Engine:
     settings = SERVER_SETTINGS | {"statement_timeout": 1_000}
-    return _create_engine(url, pool_size=1, max_overflow=0, settings=settings)
+    return _create_engine(url, pool_size=1, settings=settings)
 
 
 def lock(connection: sa.Connection, name: str) -> None:
     """Serialize the transactions about `name`, even before it has a row, until this one ends."""
-    key = sa.func.hashtextextended(name, 0)
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+    connection.execute(LOCK, {"name": name})
+
+
+def under_lock(name: str, statement: sa.Select[Any] | sa.Insert) -> sa.Executable:
+    """Build a statement that first locks what its parameter `name` is, as `lock` does.
+
+    Both are sent together: one round trip, and the second statement sees what was committed
+    while the first one waited. (As one statement, it would not.)
+    """
+    compiled = statement.compile(dialect=postgresql.dialect(paramstyle="named"))
+    text = sa.text(f"{_LOCK.format(name=name)}; {compiled}").bindparams(*compiled.binds.values())
+    return text if isinstance(statement, sa.Insert) else text.columns(*statement.selected_columns)
 
 
 def is_uuid(name: str) -> bool:

@@ -57,7 +57,6 @@ def test_an_exhausted_pool_is_unavailable(postgres_url):
     engine = postgres.create_engine(postgres_url, pool_size=1)
     with (
         postgres.transaction(engine),
-        postgres.transaction(engine),
         pytest.raises(StoreUnavailableError),
         postgres.transaction(engine),
     ):
@@ -136,7 +135,7 @@ def test_after_the_deadline_no_transaction_begins(engine):
 
 def test_a_call_waits_for_a_connection_until_its_deadline(postgres_url):
     engine = postgres.create_engine(postgres_url, pool_size=1)
-    with postgres.transaction(engine), postgres.transaction(engine):
+    with postgres.transaction(engine):
         with within(0.2), unavailable_within(1), postgres.transaction(engine):
             pass
         postgres.ping(engine)  # busy is not unavailable
