@@ -20,7 +20,7 @@ _NAMES = [column.name for column in products.c]
 
 def to_product(row: sa.Row[Any]) -> Product:
     """Build a product from a row of RATED_COLUMNS."""
-    *values, stars_sum, count = row
+    *values, stars_sum, count = tuple(row)
     average = (Decimal(stars_sum) / count).quantize(CENT, ROUND_HALF_UP) if count else 0
     return Product(
         **dict(zip(_NAMES, values, strict=True)),

@@ -17,6 +17,7 @@ from services.catalog.domain import (
     StockBelowZeroError,
 )
 from services.catalog.product_rows import OF_PRODUCT, RATED_COLUMNS, to_product
+from services.catalog.read_model import ProductReadModel
 from services.catalog.schema import adjustments, listings, product_ratings, products
 from services.catalog.search_text import build_document
 from services.catalog.stock import StockUpdater, read_stock
@@ -69,9 +70,15 @@ class PostgresCatalogRepository(CatalogRepository):
     """Products in PostgreSQL."""
 
     def __init__(
-        self, engine: sa.Engine, *, clock: Clock = utc_now, new_id: NewId = new_id
+        self,
+        engine: sa.Engine,
+        *,
+        read_model: ProductReadModel | None = None,
+        clock: Clock = utc_now,
+        new_id: NewId = new_id,
     ) -> None:
         self._engine = engine
+        self._read_model = read_model
         self._clock = clock
         self._stock = StockUpdater(clock=clock, new_id=new_id)
 
@@ -83,13 +90,9 @@ class PostgresCatalogRepository(CatalogRepository):
 
     @override
     def find_many(self, names: Iterable[str]) -> Mapping[str, Product]:
-        wanted = {name: _canonical(name) for name in names}
-        ids = [name for name in wanted.values() if postgres.is_uuid(name)]
-        skus = [name for name in wanted.values() if not postgres.is_uuid(name)]
-        rows = postgres.read(self._engine, FIND, {"ids": ids, "skus": skus})
-        found = map(to_product, rows)
-        by_name = {name: product for product in found for name in (product.product_id, product.sku)}
-        return {name: by_name[known] for name, known in wanted.items() if known in by_name}
+        if self._read_model:
+            return self._read_model.find_many(names, self._load)
+        return self._load(names)
 
     @override
     def add(self, product: Product) -> None:
@@ -127,6 +130,15 @@ class PostgresCatalogRepository(CatalogRepository):
     @override
     def ping(self) -> None:
         postgres.ping(self._engine)
+
+    def _load(self, names: Iterable[str]) -> Mapping[str, Product]:
+        wanted = {name: _canonical(name) for name in names}
+        ids = [name for name in wanted.values() if postgres.is_uuid(name)]
+        skus = [name for name in wanted.values() if not postgres.is_uuid(name)]
+        rows = postgres.read(self._engine, FIND, {"ids": ids, "skus": skus})
+        found = map(to_product, rows)
+        by_name = {name: product for product in found for name in (product.product_id, product.sku)}
+        return {name: by_name[known] for name, known in wanted.items() if known in by_name}
 
 
 def _canonical(name: str) -> str:

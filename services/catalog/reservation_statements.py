@@ -11,63 +11,61 @@ from services.catalog.domain import LOW_STOCK_THRESHOLD, ReservationState
 from services.catalog.schema import reservations
 from services.common.storage.postgres import under_lock
 
-HELD, COMMITTED, EXPIRED = (
-    sa.literal_column(f"'{state}'")
-    for state in (ReservationState.HELD, ReservationState.COMMITTED, ReservationState.EXPIRED)
-)
+HELD: sa.ColumnElement[str] = sa.literal_column("'HELD'")
+"""Not a parameter: the index of what is held has this condition."""
 
-RESERVE = sa.text(
-    f"""
-    WITH turn AS MATERIALIZED (
-        SELECT pg_advisory_xact_lock(hashtextextended(CAST(:order_id AS text), 0))
-    ), wanted AS MATERIALIZED (
-        SELECT lines.* FROM turn, unnest(CAST(:product_ids AS uuid[]), CAST(:quantities AS int[]))
-            AS lines (product_id, quantity)
-    ), locked AS MATERIALIZED (
-        SELECT product_id, stock, quantity FROM products JOIN wanted USING (product_id)
-        ORDER BY product_id FOR UPDATE OF products
+RESERVE = under_lock(
+    "order_id",
+    sa.text("""
+    WITH locked AS MATERIALIZED (
+        SELECT products.product_id, stock, quantity
+        FROM unnest(CAST(:product_ids AS uuid[]), CAST(:quantities AS int[]))
+            AS line (product_id, quantity) JOIN products USING (product_id)
+        ORDER BY products.product_id FOR UPDATE OF products
     ), reserved AS (
         INSERT INTO reservations (order_id, state, expires_at, lines)
-        SELECT CAST(:order_id AS uuid), {HELD}, :expires_at, CAST(:lines AS jsonb)
+        SELECT CAST(:order_id AS uuid), 'HELD', :expires_at, CAST(:lines AS jsonb)
         WHERE cardinality(CAST(:product_ids AS uuid[])) = (
             SELECT count(*) FROM locked WHERE stock >= quantity
-            AND (stock <= {LOW_STOCK_THRESHOLD} OR stock - quantity > {LOW_STOCK_THRESHOLD})
+            AND (stock <= :low_stock OR stock - quantity > :low_stock)
         )
         ON CONFLICT DO NOTHING RETURNING order_id
     )
-    UPDATE products SET stock = products.stock - locked.quantity FROM locked, reserved
+    UPDATE products SET stock = locked.stock - quantity FROM locked, reserved
     WHERE products.product_id = locked.product_id
-    """
+    """).bindparams(low_stock=LOW_STOCK_THRESHOLD),
 )
 """Reserves for an order that has no reservation, if all lines are on sale and no stock becomes
 low, which would be an event.
 
-The order's lock comes first, then the rows in the order of their ids, as everywhere: it cannot
-deadlock. The locked rows are the latest ones, whatever was committed while it waited for them.
+The order's lock comes first, then the rows in the order of their ids, as everywhere: so orders
+cannot deadlock. The locked rows are the latest ones, whatever was committed while they were waited
+for. Those that the update itself reads may be older: so it starts from the stock that is locked.
 """
 
 COMMIT = (
     sa.update(reservations)
     .where(reservations.c.order_id == sa.bindparam("id"), reservations.c.state == HELD)
-    .values(state=COMMITTED)
+    .values(state=ReservationState.COMMITTED)
 )
 """Commits a reservation that is HELD."""
 
-RELEASE = sa.text(
-    """
+RELEASE = under_lock(
+    "order_id",
+    sa.text("""
     WITH released AS (
         UPDATE reservations SET state = 'RELEASED'
         WHERE order_id = CAST(:order_id AS uuid) AND state IN ('HELD', 'COMMITTED')
         RETURNING lines
     ), locked AS MATERIALIZED (
-        SELECT products.product_id, quantity FROM released,
+        SELECT products.product_id, stock, quantity FROM released,
             jsonb_to_recordset(lines) AS line (product_id uuid, quantity int)
             JOIN products USING (product_id)
         ORDER BY products.product_id FOR UPDATE OF products
     )
-    UPDATE products SET stock = products.stock + locked.quantity FROM locked
+    UPDATE products SET stock = locked.stock + quantity FROM locked
     WHERE products.product_id = locked.product_id
-    """
+    """),
 )
 """Releases a reservation whose units are off sale: they go back."""
 
@@ -96,7 +94,7 @@ _order_ids = sa.bindparam("order_ids", type_=postgresql.ARRAY(sa.Uuid(as_uuid=Fa
 MARK_EXPIRED = (
     sa.update(reservations)
     .where(reservations.c.order_id == sa.any_(_order_ids))
-    .values(state=EXPIRED)
+    .values(state=ReservationState.EXPIRED)
 )
 
 FIRST_PAGE = sa.select(reservations).order_by(reservations.c.order_id).limit(sa.bindparam("limit"))

@@ -27,7 +27,7 @@ from services.users.worker import RetentionJob
 
 def serve(config: UsersConfig) -> None:
     """Wire the service and serve until it is stopped."""
-    engine = postgres.create_engine(config.store_url)
+    engine = postgres.create_engine(config.store_url, pool_size=config.service.worker_threads)
     repository = PostgresUsersRepository(engine)
     keys = PostgresKeyRepository(engine)
     rotation = KeyRotation(repository=keys, policy=config.keys)

@@ -4,28 +4,22 @@ No call waits longer than its deadline allows, and none for ever: a server that 
 vanishes is noticed by the client, and a client that does so by the server.
 """
 
-import select
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.pool import QueuePool
 
 from services.common.config import ignore_foreign_environment
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
+from services.common.storage.pool import DeadlineQueuePool, check_connection, record_checkin
 from services.common.storage.waiting import BoundedConnection, NoAnswerError
 
 STATEMENT_TIMEOUT_MS = 3_000
-POOL_TIMEOUT_SECONDS = 2.0
-MAX_IDLE_SECONDS = 30.0
-"""A connection that was idle for longer is pinged before it is used."""
 SERVER_SETTINGS = {
     "timezone": "UTC",
     "statement_timeout": STATEMENT_TIMEOUT_MS,
@@ -48,22 +42,11 @@ UNAVAILABLE_STATES = ("08", "57P", "25006", "25P03")
 
 
 AFTER_COMMIT = "mamie_after_commit"
+LOCKED_NAME = "mamie_locked_name"
 SELECT_ONE = sa.text("SELECT 1")
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(CAST(:{name} AS text), 0))"
-LOCK = sa.text(_LOCK.format(name="name"))
-
-
-class DeadlineQueuePool(QueuePool):
-    """A pool in which a call waits for a connection until its deadline at most."""
-
-    @property
-    def _timeout(self) -> float:
-        remaining = current().remaining_seconds()
-        return POOL_TIMEOUT_SECONDS if remaining is None else min(POOL_TIMEOUT_SECONDS, remaining)
-
-    @_timeout.setter
-    def _timeout(self, _seconds: float) -> None:
-        """Ignore the timeout of the constructor."""
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(CAST({name} AS text), 0))"
+LOCK = sa.text(_LOCK.format(name=":name"))
+Statement = TypeVar("Statement", bound=sa.Executable)
 
 
 def create_engine(
@@ -109,65 +92,31 @@ def _create_engine(
             "connection_factory": connection,
         },
     )
-    sa.event.listen(engine, "before_cursor_execute", _limit_statement, retval=True)
-    sa.event.listen(engine, "checkin", _record_checkin)
-    sa.event.listen(engine, "checkout", _check_connection)
+    sa.event.listen(engine, "before_cursor_execute", _extend_statement, retval=True)
+    sa.event.listen(engine, "checkin", record_checkin)
+    sa.event.listen(engine, "checkout", check_connection)
     return engine
 
 
-def _limit_statement(
+def _extend_statement(
     _connection: sa.Connection,
     _cursor: object,
     statement: str,
     parameters: object,
-    _context: object,
+    context: sa.ExecutionContext,
     _many: bool,
 ) -> tuple[str, object]:
-    """Let a statement end with the current call; it costs no round trip of its own.
+    """Let a statement end with the current call, and take its lock; at no round trip more.
 
     Also outside of a transaction: statements that are sent together are one.
     """
+    if locked := context.execution_options.get(LOCKED_NAME):
+        statement = f"{_LOCK.format(name=f'%({locked})s')}; {statement}"
     remaining = current().remaining_seconds()
     if remaining is None or remaining * 1000 >= STATEMENT_TIMEOUT_MS:
         return statement, parameters
     milliseconds = max(1, int(remaining * 1000))
     return f"SET LOCAL statement_timeout = {milliseconds}; {statement}", parameters
-
-
-def _record_checkin(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
-    record.info["idle_since"] = time.monotonic()
-
-
-def _check_connection(
-    connection: BoundedConnection, record: sa.pool.ConnectionPoolEntry, _proxy: object
-) -> None:
-    """Replace a lost connection before it is used, and all that are as old.
-
-    A ping at each use would double the round trips. A server that ends a session says so, which
-    one looks for costs nothing; what vanished without a word is found by a ping after a while.
-    """
-    idle_since = record.info.get("idle_since")
-    if idle_since is None:  # it is new
-        return
-    if time.monotonic() - idle_since > MAX_IDLE_SECONDS or _has_input(connection):
-        try:
-            _ping(connection)
-        except connection.Error as error:
-            raise exc.InvalidatePoolError from error
-
-
-def _has_input(connection: BoundedConnection) -> bool:
-    """Return whether the server has sent something that nobody asked for, or hung up."""
-    poller = select.poll()
-    poller.register(connection.fileno(), select.POLLIN)
-    return bool(poller.poll(0))
-
-
-def _ping(connection: BoundedConnection) -> None:
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    connection.autocommit = False
 
 
 @contextmanager
@@ -281,15 +230,13 @@ def lock(connection: sa.Connection, name: str) -> None:
     connection.execute(LOCK, {"name": name})
 
 
-def under_lock(name: str, statement: sa.Select[Any] | sa.Insert) -> sa.Executable:
-    """Build a statement that first locks what its parameter `name` is, as `lock` does.
+def under_lock(name: str, statement: Statement) -> Statement:
+    """Let a statement first take the lock of what its parameter `name` is, as `lock` does.
 
-    Both are sent together: one round trip, and the second statement sees what was committed
-    while the first one waited. (As one statement, it would not.)
+    Both are sent together: one round trip, and the statement sees what was committed while the
+    lock was waited for. (As one statement, it would not.)
     """
-    compiled = statement.compile(dialect=postgresql.dialect(paramstyle="named"))
-    text = sa.text(f"{_LOCK.format(name=name)}; {compiled}").bindparams(*compiled.binds.values())
-    return text if isinstance(statement, sa.Insert) else text.columns(*statement.selected_columns)
+    return statement.execution_options(**{LOCKED_NAME: name})
 
 
 def is_uuid(name: str) -> bool:
