@@ -12,6 +12,7 @@ from services.catalog.manifest import MANIFEST
 from services.catalog.promotions import PromotionsOverGrpc
 from services.catalog.purchases import PurchasesOverGrpc
 from services.catalog.ratings_repository import PostgresRatingsRepository
+from services.catalog.read_model import CHANNEL, ProductReadModel
 from services.catalog.repository import PostgresCatalogRepository
 from services.catalog.reservations_repository import PostgresReservationsRepository
 from services.catalog.schema import outbox
@@ -24,18 +25,20 @@ from services.catalog.servicer import (
 from services.catalog.worker import ReservationSweeper
 from services.common import runtime
 from services.common.background import PeriodicWorker
-from services.common.messaging.relay import OutboxRelay
+from services.common.messaging.relay import WOKEN_POLL_SECONDS, OutboxRelay
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
+from services.common.storage.listener import Listener
 from services.common.storage.outbox import PostgresOutbox
 from services.common.storage.store_clock import StoreClock
 
 
 def serve(config: CatalogConfig) -> None:
     """Wire the service and serve until it is stopped."""
-    engine = postgres.create_engine(config.store_url)
+    engine = postgres.create_engine(config.store_url, pool_size=config.service.worker_threads)
     clock = StoreClock(engine)
-    repository = PostgresCatalogRepository(engine, clock=clock)
+    read_model = ProductReadModel()
+    repository = PostgresCatalogRepository(engine, read_model=read_model, clock=clock)
     reservations = PostgresReservationsRepository(engine, clock=clock)
     mesh = runtime.open_mesh(MANIFEST, config.service)
     servicer = CatalogServicer(
@@ -75,10 +78,12 @@ def serve(config: CatalogConfig) -> None:
                 work=sweeper.sweep,
                 interval_seconds=config.sweep_interval_seconds,
             ),
+            Listener(url=config.store_url, channel=CHANNEL, subscriber=read_model),
             OutboxRelay(
                 outbox=PostgresOutbox(engine, outbox),
                 url=config.service.bus_url,
                 name="catalog",
+                poll_seconds=WOKEN_POLL_SECONDS,
             ),
         ],
         mesh=mesh,

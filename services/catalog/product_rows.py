@@ -1,4 +1,4 @@
-"""Products as rows of PostgreSQL, with or without the summary of their ratings."""
+"""Products as rows of PostgreSQL, with the summary of their ratings."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -15,11 +15,15 @@ OF_PRODUCT = product_ratings.c.product_id == products.c.product_id
 """Joins a product with its ratings, if it has any."""
 
 CENT = Decimal("0.01")
+_NAMES = [column.name for column in products.c]
 
 
 def to_product(row: sa.Row[Any]) -> Product:
-    """Build a product from a row of `products`, or of RATED_COLUMNS."""
-    values = dict(row._mapping)
-    stars_sum, count = values.pop("stars_sum", None), values.pop("rating_count", None) or 0
+    """Build a product from a row of RATED_COLUMNS."""
+    *values, stars_sum, count = tuple(row)
     average = (Decimal(stars_sum) / count).quantize(CENT, ROUND_HALF_UP) if count else 0
-    return Product(**values, rating_average=float(average), rating_count=count)
+    return Product(
+        **dict(zip(_NAMES, values, strict=True)),
+        rating_average=float(average),
+        rating_count=count or 0,
+    )

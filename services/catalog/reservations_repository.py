@@ -1,17 +1,18 @@
 """Stock reservations in PostgreSQL: one for each order."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
 from services.catalog import domain
+from services.catalog import reservation_statements as statements
 from services.catalog.domain import Line, Reservation, ReservationChange, ReservationState
-from services.catalog.schema import reservations
 from services.catalog.stock import StockUpdater
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.storage import postgres
@@ -29,6 +30,18 @@ class ReservationsRepository(Protocol):
         Decisions on one order are taken one after the other. One that raises, or that ends
         with OutOfStockError, changes nothing.
         """
+
+    def reserve(self, wanted: Reservation) -> Reservation:
+        """Reserve stock for an order, as domain.reserve decides."""
+        return self.change(wanted.order_id, partial(domain.reserve, wanted=wanted))
+
+    def commit(self, order_id: str) -> None:
+        """Commit an order's reservation, as domain.commit decides."""
+        self.change(order_id, partial(domain.commit, order_id=order_id))
+
+    def release(self, order_id: str, now: datetime) -> None:
+        """Release an order's reservation, as domain.release decides."""
+        self.change(order_id, partial(domain.release, order_id=order_id, now=now))
 
     def expire(self, now: datetime, limit: int) -> int:
         """Expire the oldest overdue reservations and return how many these were.
@@ -52,64 +65,68 @@ class PostgresReservationsRepository(ReservationsRepository):
     @override
     def change(self, order_id: str, decide: Decide) -> Reservation:
         with postgres.transaction(self._engine) as connection:
-            postgres.lock(connection, order_id)
-            change = decide(_load(connection, order_id))
+            row = connection.execute(statements.LOAD, {"order_id": order_id}).one_or_none()
+            change = decide(_to_reservation(row) if row else None)
             self._stock.take_all(connection, change.taken)
-            _save(connection, change.reservation)
+            connection.execute(statements.SAVE, _to_row(change.reservation))
             return change.reservation
+
+    @override
+    def reserve(self, wanted: Reservation) -> Reservation:
+        lines = sorted(wanted.lines, key=lambda line: line.product_id)
+        values = _to_row(wanted) | {
+            "lines": json.dumps([asdict(line) for line in wanted.lines]),
+            "product_ids": [line.product_id for line in lines],
+            "quantities": [line.quantity for line in lines],
+        }
+        if self._changes_rows(statements.RESERVE, values):
+            return wanted
+        return super().reserve(wanted)
+
+    @override
+    def commit(self, order_id: str) -> None:
+        if not self._changes_rows(statements.COMMIT, {"id": order_id}):
+            super().commit(order_id)
+
+    @override
+    def release(self, order_id: str, now: datetime) -> None:
+        if not self._changes_rows(statements.RELEASE, {"order_id": order_id}):
+            super().release(order_id, now)
 
     @override
     def expire(self, now: datetime, limit: int) -> int:
         with postgres.transaction(self._engine) as connection:
-            rows = connection.execute(_claim_overdue(now, limit)).all()
+            overdue = {"now": now, "limit": limit}
+            rows = connection.execute(statements.CLAIM_OVERDUE, overdue).all()
+            if not rows:
+                return 0
             changes = [domain.expire(_to_reservation(row), now) for row in rows]
             taken = [line for change in changes for line in change.taken]
             self._stock.take_all(connection, domain.merge_lines(taken))
-            _mark_expired(connection, [row.order_id for row in rows])
+            order_ids = [row.order_id for row in rows]
+            connection.execute(statements.MARK_EXPIRED, {"order_ids": order_ids})
             return len(rows)
 
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
-        query = sa.select(reservations).order_by(reservations.c.order_id).limit(limit)
-        if order_id:
-            query = query.where(reservations.c.order_id >= order_id)
-        with postgres.transaction(self._engine) as connection:
-            return [_to_reservation(row) for row in connection.execute(query)]
+        page = statements.PAGE_FROM if order_id else statements.FIRST_PAGE
+        start = {"order_id": order_id} if order_id else {}
+        rows = postgres.read(self._engine, page, {"limit": limit} | start)
+        return [_to_reservation(row) for row in rows]
+
+    def _changes_rows(self, statement: sa.Executable, values: Mapping[str, Any]) -> bool:
+        """Execute one statement in a transaction of its own; return whether it changed anything."""
+        with postgres.autocommit(self._engine) as connection:
+            return connection.execute(statement, values).rowcount > 0
 
 
-def _claim_overdue(now: datetime, limit: int) -> sa.Select[Any]:
-    """Lock the oldest overdue reservations that no other transaction has locked."""
-    is_held = reservations.c.state == ReservationState.HELD
-    overdue = sa.select(reservations).where(is_held, reservations.c.expires_at <= now)
-    oldest = overdue.order_by(reservations.c.expires_at).limit(limit)
-    return oldest.with_for_update(skip_locked=True)
-
-
-def _mark_expired(connection: sa.Connection, order_ids: Sequence[str]) -> None:
-    update = sa.update(reservations).where(reservations.c.order_id.in_(order_ids))
-    connection.execute(update.values(state=ReservationState.EXPIRED))
-
-
-def _load(connection: sa.Connection, order_id: str) -> Reservation | None:
-    """Load a reservation and lock its row, so that it does not expire while it changes.
-
-    The sweeper does not take the lock on the order's name, for it must not wait: a
-    change would then wait for the row, and the sweeper for products that the change has locked.
-    """
-    query = sa.select(reservations).where(reservations.c.order_id == order_id)
-    row = connection.execute(query.with_for_update()).one_or_none()
-    return None if row is None else _to_reservation(row)
-
-
-def _save(connection: sa.Connection, reservation: Reservation) -> None:
-    values = {
+def _to_row(reservation: Reservation) -> dict[str, Any]:
+    return {
         "order_id": reservation.order_id,
         "state": reservation.state,
         "expires_at": reservation.expires_at,
         "lines": [asdict(line) for line in reservation.lines],
     }
-    insert = postgresql.insert(reservations).values(values)
-    connection.execute(insert.on_conflict_do_update(index_elements=["order_id"], set_=values))
 
 
 def _to_reservation(row: sa.Row[Any]) -> Reservation:

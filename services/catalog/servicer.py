@@ -6,7 +6,6 @@ What each method does, and its errors, is documented in its proto.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 
 import grpc
 from mamie_rosa import catalog_pb2 as legacy_pb2
@@ -161,7 +160,7 @@ class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
     def VerifyStock(
         self, request: internal_pb2.VerifyStockRequest, context: grpc.ServicerContext
     ) -> internal_pb2.VerifyStockResponse:
-        product = _find_stock(self._repository, request.product_id)
+        product = self._repository.find(request.product_id)
         return render_verified_stock(product, request.quantity)
 
     @override
@@ -175,24 +174,21 @@ class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
             expires_at=self._clock() + timedelta(seconds=request.hold_seconds),
             lines=domain.merge_lines(_parse_lines(request.items, found)),
         )
-        decide = partial(domain.reserve, wanted=wanted)
-        reservation = self._reservations.change(request.order_id, decide)
+        reservation = self._reservations.reserve(wanted)
         return internal_pb2.ReserveStockResponse(expire_time=to_timestamp(reservation.expires_at))
 
     @override
     def CommitStock(
         self, request: internal_pb2.CommitStockRequest, context: grpc.ServicerContext
     ) -> internal_pb2.CommitStockResponse:
-        decide = partial(domain.commit, order_id=request.order_id)
-        self._reservations.change(request.order_id, decide)
+        self._reservations.commit(request.order_id)
         return internal_pb2.CommitStockResponse()
 
     @override
     def ReleaseStock(
         self, request: internal_pb2.ReleaseStockRequest, context: grpc.ServicerContext
     ) -> internal_pb2.ReleaseStockResponse:
-        decide = partial(domain.release, order_id=request.order_id, now=self._clock())
-        self._reservations.change(request.order_id, decide)
+        self._reservations.release(request.order_id, self._clock())
         return internal_pb2.ReleaseStockResponse()
 
     @override
@@ -215,17 +211,10 @@ class LegacyCatalogServicer(legacy_pb2_grpc.CatalogServiceServicer):
     def VerifyStock(
         self, request: legacy_pb2.StockCheckRequest, context: grpc.ServicerContext
     ) -> legacy_pb2.StockCheckResponse:
-        product = _find_stock(self._repository, request.product_id)
+        product = self._repository.find(request.product_id)
         return legacy_pb2.StockCheckResponse(
             available=request.quantity <= product.stock, available_quantity=product.stock
         )
-
-
-def _find_stock(repository: CatalogRepository, name: str) -> domain.Product:
-    """Find a product without its ratings, which cost a join; ProductNotFoundError without one."""
-    if product := repository.find_many([name]).get(name):
-        return product
-    raise domain.ProductNotFoundError(name)
 
 
 def _parse_query(request: catalog_pb2.ListProductsRequest) -> ProductQuery:

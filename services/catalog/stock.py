@@ -15,6 +15,16 @@ from services.common.clock import Clock, NewId
 from services.common.messaging.events import build_event
 from services.common.storage.outbox import add_to_outbox
 
+_PRODUCT_ID = sa.bindparam("id", type_=products.c.product_id.type)
+_QUANTITY = sa.bindparam("quantity", type_=sa.Integer)
+TAKE = (
+    sa.update(products)
+    .where(products.c.product_id == _PRODUCT_ID, products.c.stock >= _QUANTITY)
+    .values(stock=products.c.stock - _QUANTITY)
+    .returning(products.c.stock, products.c.sku, products.c.title)
+)
+READ_STOCK = sa.select(products.c.stock).where(products.c.product_id == _PRODUCT_ID)
+
 
 class StockUpdater:
     """Takes units off sale and puts them back; publishes StockLow through the outbox."""
@@ -38,14 +48,8 @@ class StockUpdater:
 
         A negative quantity goes back on sale.
         """
-        is_enough = products.c.stock >= line.quantity
-        statement = (
-            sa.update(products)
-            .where(products.c.product_id == line.product_id, is_enough)
-            .values(stock=products.c.stock - line.quantity)
-            .returning(products.c.stock, products.c.sku, products.c.title)
-        )
-        row = connection.execute(statement).one_or_none()
+        values = {"id": line.product_id, "quantity": line.quantity}
+        row = connection.execute(TAKE, values).one_or_none()
         if row is None:
             return None
         if crosses_low_stock(before=row.stock + line.quantity, after=row.stock):
@@ -69,5 +73,4 @@ class StockUpdater:
 
 def read_stock(connection: sa.Connection, product_id: str) -> int:
     """Return the units of a product on sale; 0 for an unknown product."""
-    query = sa.select(products.c.stock).where(products.c.product_id == product_id)
-    return connection.execute(query).scalar_one_or_none() or 0
+    return connection.execute(READ_STOCK, {"id": product_id}).scalar_one_or_none() or 0

@@ -19,7 +19,8 @@ from services.payments.servicer import PaymentsServicer
 
 def serve(config: PaymentsConfig) -> None:
     """Wire the service and serve until it is stopped."""
-    engine = postgres.create_engine(config.store_url)
+    # Threads that wait for the provider need no connection.
+    engine = postgres.create_engine(config.store_url, pool_size=config.service.worker_threads)
     repository = PostgresPaymentsRepository(engine)
     provider = SandboxProvider(
         ledger=PostgresLedger(engine),

@@ -26,7 +26,7 @@ import structlog
 
 from services.payments import domain
 from services.payments.bulkhead import Bulkhead
-from services.payments.domain import Captured, Payment, PaymentStatus
+from services.payments.domain import Captured, Outcome, Payment, PaymentStatus
 from services.payments.provider import PaymentProvider
 from services.payments.repository import PaymentsRepository
 
@@ -55,9 +55,7 @@ class PaymentProcessor:
         PaymentClosedError, PaymentMismatchError. ProviderUnavailableError and
         ProviderBusyError leave it PENDING.
         """
-        payment = self._repository.change(
-            requested.order_id, lambda existing: domain.start(existing, requested)
-        )
+        payment = self._start(requested)
         if payment.status is PaymentStatus.PENDING:
             payment = self._capture(payment, token)
         _log(payment)
@@ -76,16 +74,30 @@ class PaymentProcessor:
         _log(payment)
         return payment
 
+    def _start(self, requested: Payment) -> Payment:
+        started = domain.start(None, requested)
+        if self._repository.add(started):
+            return started
+        return self._repository.change(  # the call is a repeat
+            requested.order_id, lambda existing: domain.start(existing, requested)
+        )
+
     def _capture(self, payment: Payment, token: str) -> Payment:
         """Capture a PENDING payment; PaymentClosedError if it was refunded meanwhile."""
         with self._captures.admit(payment.user_id):
             outcome = self._provider.capture(
                 payment.payment_id, amount=payment.amount, currency=payment.currency, token=token
             )
-        captured = self._repository.change(
+        captured = self._record(payment, outcome)
+        return domain.require_open(self._complete_refund(captured))
+
+    def _record(self, payment: Payment, outcome: Outcome) -> Payment:
+        captured = domain.record_capture(payment, outcome)
+        if self._repository.replace(payment, captured):
+            return captured
+        return self._repository.change(  # it has changed meanwhile
             payment.order_id, lambda existing: domain.record_capture(existing, outcome)
         )
-        return domain.require_open(self._complete_refund(captured))
 
     def _complete_refund(self, payment: Payment) -> Payment:
         """Void or refund a payment that is CLOSING; any other is returned unchanged."""

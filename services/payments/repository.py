@@ -1,11 +1,11 @@
 """The store of payments: PostgreSQL, one row per order.
 
-Rows are written only by `change`, which serializes the calls for one order. No transaction
-is open while the provider is asked. The payment token is not stored; only the provider gets
-it.
+Every write takes the lock of its order, which serializes them: `add` and `replace` are one
+statement each, for what is usual, `change` is a transaction, for all else. No transaction is open
+while the provider is asked. The payment token is not stored; only the provider gets it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
@@ -33,6 +33,26 @@ payments = sa.Table(
     sa.CheckConstraint("refunded_amount IN (0, amount)", name="refunds_are_whole"),
 )
 
+_order_id = sa.bindparam("order_id", type_=payments.c.order_id.type)
+FIND = sa.select(payments).where(payments.c.order_id == _order_id)
+LOAD = postgres.under_lock("order_id", FIND)
+_insert = postgresql.insert(payments)
+ADD = postgres.under_lock("order_id", _insert.on_conflict_do_nothing())
+SAVE = _insert.on_conflict_do_update(index_elements=["order_id"], set_=dict(_insert.excluded))
+CHANGING = ("status", "refunded_amount", "decline_reason", "transaction_id", "close_reason")
+"""The columns of a payment that change."""
+REPLACE = postgres.under_lock(
+    "order",
+    sa.update(payments)
+    .where(
+        payments.c.order_id == sa.bindparam("order"),
+        *(payments.c[name] == sa.bindparam(f"old_{name}") for name in CHANGING),
+    )
+    .values({name: sa.bindparam(name) for name in CHANGING}),
+)
+FIRST_PAGE = sa.select(payments).order_by(payments.c.order_id).limit(sa.bindparam("limit"))
+PAGE_FROM = FIRST_PAGE.where(payments.c.order_id >= _order_id)
+
 ChangePayment = Callable[[Payment | None], Payment]
 """Maps the payment of an order, None if it has none, to the new one."""
 
@@ -49,6 +69,12 @@ class PaymentsRepository(Protocol):
         Changes of one order are serialized; one that raises has no effect.
         """
 
+    def add(self, payment: Payment) -> bool:
+        """Add the payment of an order that has none; False when it has one."""
+
+    def replace(self, existing: Payment, changed: Payment) -> bool:
+        """Replace a payment; False, and nothing is changed, when it is not `existing` any more."""
+
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
         """List payments by order id, beginning with `order_id`; "" is before all."""
 
@@ -64,46 +90,49 @@ class PostgresPaymentsRepository(PaymentsRepository):
 
     @override
     def find(self, order_id: str) -> Payment:
-        with postgres.transaction(self._engine) as connection:
-            payment = _load(connection, order_id)
-        if payment is None:
+        rows = postgres.read(self._engine, FIND, {"order_id": order_id})
+        if not rows:
             raise PaymentNotFoundError(order_id)
-        return payment
+        return _to_payment(rows[0])
 
     @override
     def change(self, order_id: str, change: ChangePayment) -> Payment:
         with postgres.transaction(self._engine) as connection:
-            postgres.lock(connection, order_id)
-            existing = _load(connection, order_id)
+            row = connection.execute(LOAD, {"order_id": order_id}).one_or_none()
+            existing = _to_payment(row) if row else None
             changed = change(existing)
             if changed != existing:
-                _save(connection, changed)
+                connection.execute(SAVE, asdict(changed))
             return changed
 
     @override
+    def add(self, payment: Payment) -> bool:
+        return self._changes_row(ADD, asdict(payment))
+
+    @override
+    def replace(self, existing: Payment, changed: Payment) -> bool:
+        old = {f"old_{name}": getattr(existing, name) for name in CHANGING}
+        new = {name: getattr(changed, name) for name in CHANGING}
+        return self._changes_row(REPLACE, {"order": existing.order_id} | old | new)
+
+    @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
-        query = sa.select(payments).order_by(payments.c.order_id).limit(limit)
-        if order_id:
-            query = query.where(payments.c.order_id >= order_id)
-        with postgres.transaction(self._engine) as connection:
-            return [_to_payment(row) for row in connection.execute(query)]
+        page = PAGE_FROM if order_id else FIRST_PAGE
+        start = {"order_id": order_id} if order_id else {}
+        return [
+            _to_payment(row) for row in postgres.read(self._engine, page, {"limit": limit} | start)
+        ]
 
     @override
     def ping(self) -> None:
         postgres.ping(self._engine)
 
-
-def _load(connection: sa.Connection, order_id: str) -> Payment | None:
-    query = sa.select(payments).where(payments.c.order_id == order_id)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _to_payment(row)
+    def _changes_row(self, statement: sa.Executable, values: Mapping[str, object]) -> bool:
+        """Execute one statement in a transaction of its own; return whether it changed a row."""
+        with postgres.autocommit(self._engine) as connection:
+            return connection.execute(statement, values).rowcount > 0
 
 
 def _to_payment(row: sa.Row) -> Payment:
-    return Payment(**{**row._mapping, "status": PaymentStatus(row.status)})
-
-
-def _save(connection: sa.Connection, payment: Payment) -> None:
-    values = asdict(payment)
-    insert = postgresql.insert(payments).values(values)
-    connection.execute(insert.on_conflict_do_update(index_elements=["order_id"], set_=values))
+    values = dict(zip(payments.c.keys(), row, strict=True))
+    return Payment(**values | {"status": PaymentStatus(row.status)})

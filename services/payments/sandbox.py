@@ -69,7 +69,9 @@ class SandboxProvider(PaymentProvider):
             raise ProviderUnavailableError
         deadline = self._deadline()
         requested = self._new_transaction(key, token, amount, currency)
-        transaction = self._ledger.change(requested, self._capture_if_due)
+        transaction = self._capture_if_due(requested)
+        if not self._ledger.add(transaction):  # the key was requested before
+            transaction = self._ledger.change(requested, self._capture_if_due)
         while transaction.state is TransactionState.ACCEPTED:
             self._wait_until(transaction.capture_at, deadline)
             transaction = self._ledger.change(requested, self._capture_if_due)

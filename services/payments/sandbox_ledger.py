@@ -1,6 +1,7 @@
 """The transactions of the sandbox provider, in a table that belongs to it alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -26,6 +27,18 @@ transactions = sa.Table(
     sa.Column("settles_at", sa.DateTime(timezone=True), key="capture_at", nullable=False),
     sa.Column("decline_reason", sa.Text, nullable=False),
     sa.Column("refund_key", sa.Text, nullable=False),
+)
+
+_insert = postgresql.insert(transactions)
+ADD = _insert.on_conflict_do_nothing(index_elements=["key"])
+# An update, so that a row that exists is locked and returned too.
+ADD_OR_LOCK = _insert.on_conflict_do_update(
+    index_elements=["key"], set_={"key": _insert.excluded.key}
+).returning(transactions)
+SAVE = (
+    sa.update(transactions)
+    .where(transactions.c.key == sa.bindparam("of_key"))
+    .values({each.key: sa.bindparam(each.key) for each in transactions.c if each.key != "key"})
 )
 
 
@@ -66,6 +79,9 @@ class Ledger(Protocol):
         Changes of one key are serialized.
         """
 
+    def add(self, transaction: Transaction) -> bool:
+        """Add a transaction; False when its key exists."""
+
 
 class PostgresLedger(Ledger):
     """The ledger in PostgreSQL; a row lock serializes the changes of one key."""
@@ -75,25 +91,27 @@ class PostgresLedger(Ledger):
 
     @override
     def change(self, initial: Transaction, change: ChangeTransaction) -> Transaction:
-        try:
-            with postgres.transaction(self._engine) as connection:
-                return _change(connection, initial, change)
-        except StoreUnavailableError as error:
-            raise ProviderUnavailableError from error
+        with _provider_errors(), postgres.transaction(self._engine) as connection:
+            row = connection.execute(ADD_OR_LOCK, asdict(initial)).one()
+            existing = _to_transaction(row)
+            changed = change(existing)
+            if changed != existing:
+                connection.execute(SAVE, asdict(changed) | {"of_key": initial.key})
+            return changed
+
+    @override
+    def add(self, transaction: Transaction) -> bool:
+        with _provider_errors(), postgres.autocommit(self._engine) as connection:
+            return connection.execute(ADD, asdict(transaction)).rowcount > 0
 
 
-def _change(
-    connection: sa.Connection, initial: Transaction, change: ChangeTransaction
-) -> Transaction:
-    insert = postgresql.insert(transactions).values(asdict(initial))
-    connection.execute(insert.on_conflict_do_nothing(index_elements=["key"]))
-    same_key = transactions.c.key == initial.key
-    row = connection.execute(sa.select(transactions).where(same_key).with_for_update()).one()
-    existing = _to_transaction(row)
-    changed = change(existing)
-    if changed != existing:
-        connection.execute(sa.update(transactions).where(same_key).values(asdict(changed)))
-    return changed
+@contextmanager
+def _provider_errors() -> Iterator[None]:
+    """Let an unavailable store of the provider be an unavailable provider."""
+    try:
+        yield
+    except StoreUnavailableError as error:
+        raise ProviderUnavailableError from error
 
 
 def _to_transaction(row: sa.Row) -> Transaction:

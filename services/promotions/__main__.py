@@ -5,7 +5,7 @@ from mamie_rosa.promotions.v1 import promotions_pb2_grpc
 
 from services.common import runtime
 from services.common.clock import utc_now
-from services.common.messaging.relay import OutboxRelay
+from services.common.messaging.relay import WOKEN_POLL_SECONDS, OutboxRelay
 from services.common.rpc.server import ServiceBinding
 from services.promotions import demo
 from services.promotions.config import PromotionsConfig, read_config
@@ -37,7 +37,12 @@ def serve(config: PromotionsConfig) -> None:
         ],
         checks={"redis": repository.ping},
         workers=[
-            OutboxRelay(outbox=RedisOutbox(client), url=config.service.bus_url, name="promotions")
+            OutboxRelay(
+                outbox=RedisOutbox(client),
+                url=config.service.bus_url,
+                name="promotions",
+                poll_seconds=WOKEN_POLL_SECONDS,
+            )
         ],
         mesh=runtime.open_mesh(MANIFEST, config.service),
     )

@@ -30,6 +30,7 @@ from typing_extensions import override
 
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.messaging.events import CloudEvent, build_event
+from services.common.messaging.relay import wake_relays
 from services.promotions.codec import (
     decode_redemption,
     decode_usage,
@@ -167,6 +168,7 @@ class RedisPromotionsRepository(PromotionsRepository):
             )
         if outcome == b"EXISTS":
             raise PromotionExistsError(promotion.code)
+        wake_relays()
 
     @override
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:

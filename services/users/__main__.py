@@ -7,7 +7,7 @@ from mamie_rosa.users.v1 import users_pb2_grpc
 from services.common import runtime
 from services.common.background import PeriodicWorker
 from services.common.clock import new_id, utc_now
-from services.common.messaging.relay import OutboxRelay
+from services.common.messaging.relay import WOKEN_POLL_SECONDS, OutboxRelay
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.common.storage.outbox import PostgresOutbox
@@ -27,7 +27,7 @@ from services.users.worker import RetentionJob
 
 def serve(config: UsersConfig) -> None:
     """Wire the service and serve until it is stopped."""
-    engine = postgres.create_engine(config.store_url)
+    engine = postgres.create_engine(config.store_url, pool_size=config.service.worker_threads)
     repository = PostgresUsersRepository(engine)
     keys = PostgresKeyRepository(engine)
     rotation = KeyRotation(repository=keys, policy=config.keys)
@@ -49,7 +49,10 @@ def serve(config: UsersConfig) -> None:
         interval_seconds=config.retention_interval_seconds,
     )
     relay = OutboxRelay(
-        outbox=PostgresOutbox(engine, outbox), url=config.service.bus_url, name="users"
+        outbox=PostgresOutbox(engine, outbox),
+        url=config.service.bus_url,
+        name="users",
+        poll_seconds=WOKEN_POLL_SECONDS,
     )
     add_to_server = users_pb2_grpc.add_UsersServiceServicer_to_server
     runtime.serve(

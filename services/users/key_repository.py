@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
 from services.common.storage import postgres
@@ -30,6 +31,12 @@ device_keys = sa.Table(
     "device_keys", sa.MetaData(), sa.Column("key", sa.LargeBinary, nullable=False)
 )
 """One key, which the migration creates."""
+
+LOAD = sa.select(signing_keys)
+LOAD_DEVICE_KEY = sa.select(device_keys)
+ADD = sa.insert(signing_keys)
+_kids = sa.bindparam("kids", type_=postgresql.ARRAY(sa.Text))
+REMOVE = sa.delete(signing_keys).where(signing_keys.c.kid == sa.any_(_kids))
 
 ChangeKeys = Callable[[Sequence[SigningKey]], Sequence[SigningKey]]
 """Maps the current keys to the new ones."""
@@ -56,32 +63,31 @@ class PostgresKeyRepository(KeyRepository):
 
     @override
     def keys(self) -> Sequence[SigningKey]:
-        with postgres.transaction(self._engine) as connection:
-            return _load(connection)
+        return _to_keys(postgres.read(self._engine, LOAD))
 
     @override
     def change_keys(self, change: ChangeKeys) -> Sequence[SigningKey]:
         with postgres.transaction(self._engine) as connection:
             postgres.lock(connection, KEYS_LOCK)
-            existing = _load(connection)
+            existing = _to_keys(connection.execute(LOAD).all())
             changed = change(existing)
             _save(connection, existing, changed)
             return changed
 
     @override
     def device_key(self) -> bytes:
-        with postgres.transaction(self._engine) as connection:
-            return bytes(connection.execute(sa.select(device_keys)).scalar_one())
+        ((key,),) = postgres.read(self._engine, LOAD_DEVICE_KEY)
+        return bytes(key)
 
 
-def _load(connection: sa.Connection) -> Sequence[SigningKey]:
-    return [SigningKey(**row._mapping) for row in connection.execute(sa.select(signing_keys))]
+def _to_keys(rows: Sequence[sa.Row]) -> Sequence[SigningKey]:
+    return [SigningKey(**row._mapping) for row in rows]
 
 
 def _save(
     connection: sa.Connection, existing: Sequence[SigningKey], changed: Sequence[SigningKey]
 ) -> None:
-    removed = [key.kid for key in existing if key not in changed]
-    connection.execute(sa.delete(signing_keys).where(signing_keys.c.kid.in_(removed)))
+    if removed := [key.kid for key in existing if key not in changed]:
+        connection.execute(REMOVE, {"kids": removed})
     if added := [asdict(key) for key in changed if key not in existing]:
-        connection.execute(sa.insert(signing_keys), added)
+        connection.execute(ADD, added)

@@ -5,7 +5,7 @@ written to the outbox in the transaction that causes them.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -30,6 +30,50 @@ from services.users.domain import (
 from services.users.integration_events import UserEventType, to_integration_event
 from services.users.schema import outbox, preferences, sign_in_failures, users
 from services.users.throttling import ChangeFailures, Failures, SignInFailures
+
+_accounts = sa.select(
+    users, preferences.c.animal_type, preferences.c.notifications_enabled
+).join_from(users, preferences)
+_USER_ID = sa.bindparam("id", type_=users.c.user_id.type)
+FIND = _accounts.where(users.c.user_id == _USER_ID)
+FIND_BY_EMAIL = _accounts.where(users.c.email_key == sa.bindparam("email"))
+ADD = postgresql.insert(users).on_conflict_do_nothing(index_elements=["email_key"])
+ADD_PREFERENCES = sa.insert(preferences)
+UPDATE = (
+    sa.update(users)
+    .where(users.c.user_id == _USER_ID)
+    .values(
+        {name: sa.bindparam(name) for name in ("first_name", "last_name", "language")}
+        | {"version": users.c.version + 1}
+    )
+    .returning(users.c.version)
+)
+UPDATE_PREFERENCES = (
+    sa.update(preferences)
+    .where(preferences.c.user_id == _USER_ID)
+    .values({name: sa.bindparam(name) for name in ("animal_type", "notifications_enabled")})
+)
+REPLACE_HASH = (
+    sa.update(users)
+    .where(users.c.user_id == _USER_ID, users.c.password_hash == sa.bindparam("old_hash"))
+    .values(password_hash=sa.bindparam("new_hash"))
+)
+MAKE_ADMIN = (
+    sa.update(users)
+    .where(users.c.email_key == sa.bindparam("email"))
+    .values(password_hash=sa.bindparam("new_hash"), role=Role.ADMIN)
+)
+_digests = sa.bindparam("digests", type_=postgresql.ARRAY(sa.Text))
+_is_listed = sign_in_failures.c.email_digest == sa.any_(_digests)
+LOAD_FAILURES = sa.select(sign_in_failures).where(_is_listed)
+REMOVE_FAILURES = sa.delete(sign_in_failures).where(_is_listed)
+_failures = postgresql.insert(sign_in_failures)
+SAVE_FAILURES = _failures.on_conflict_do_update(
+    index_elements=["email_digest"], set_=dict(_failures.excluded)
+)
+DELETE_OLD_FAILURES = sa.delete(sign_in_failures).where(
+    sign_in_failures.c.since < sa.bindparam("before")
+)
 
 
 class UsersRepository(Protocol):
@@ -81,14 +125,14 @@ class PostgresUsersRepository(UsersRepository):
 
     @override
     def find(self, user_id: str) -> User:
-        account = self._find(users.c.user_id == user_id) if postgres.is_uuid(user_id) else None
+        account = self._find(FIND, {"id": user_id}) if postgres.is_uuid(user_id) else None
         if account is None:
             raise UserNotFoundError
         return account.user
 
     @override
     def find_by_email(self, email_key: str) -> Account | None:
-        return self._find(users.c.email_key == email_key)
+        return self._find(FIND_BY_EMAIL, {"email": email_key})
 
     @override
     def add(self, account: Account) -> None:
@@ -105,11 +149,13 @@ class PostgresUsersRepository(UsersRepository):
 
     @override
     def replace_hash(self, account: Account, new_hash: str) -> None:
-        same_user = users.c.user_id == account.user.user_id
-        unchanged = users.c.password_hash == account.password_hash
-        statement = sa.update(users).where(same_user, unchanged).values(password_hash=new_hash)
-        with postgres.transaction(self._engine) as connection:
-            connection.execute(statement)
+        values = {
+            "id": account.user.user_id,
+            "old_hash": account.password_hash,
+            "new_hash": new_hash,
+        }
+        with postgres.autocommit(self._engine) as connection:
+            connection.execute(REPLACE_HASH, values)
 
     @override
     def upsert_admin(self, account: Account) -> None:
@@ -121,35 +167,34 @@ class PostgresUsersRepository(UsersRepository):
 
     @override
     def failures(self, keys: Sequence[str]) -> Failures:
-        with postgres.transaction(self._engine) as connection:
-            return _load_failures(connection, keys)
+        digests = {_digest(key): key for key in keys}
+        rows = postgres.read(self._engine, LOAD_FAILURES, {"digests": list(digests)})
+        return _to_failures(rows, digests)
 
     @override
     def change_failures(self, keys: Sequence[str], change: ChangeFailures) -> None:
         with postgres.transaction(self._engine) as connection:
-            for digest in sorted(map(_digest, keys)):  # one order: no deadlock
+            digests = {_digest(key): key for key in keys}
+            for digest in sorted(digests):  # one order: no deadlock
                 postgres.lock(connection, digest)
-            existing = _load_failures(connection, keys)
+            rows = connection.execute(LOAD_FAILURES, {"digests": list(digests)}).all()
+            existing = _to_failures(rows, digests)
             changed = change(existing)
             if changed != existing:
                 _save_failures(connection, existing, changed)
 
     @override
     def delete_failures(self, *, before: datetime) -> None:
-        statement = sa.delete(sign_in_failures).where(sign_in_failures.c.since < before)
-        with postgres.transaction(self._engine) as connection:
-            connection.execute(statement)
+        with postgres.autocommit(self._engine) as connection:
+            connection.execute(DELETE_OLD_FAILURES, {"before": before})
 
     @override
     def ping(self) -> None:
         postgres.ping(self._engine)
 
-    def _find(self, condition: sa.ColumnElement[bool]) -> Account | None:
-        columns = (preferences.c.animal_type, preferences.c.notifications_enabled)
-        query = sa.select(users, *columns).join(preferences).where(condition)
-        with postgres.transaction(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return _to_account(row) if row else None
+    def _find(self, query: sa.Select[Any], values: Mapping[str, str]) -> Account | None:
+        rows = postgres.read(self._engine, query, values)
+        return _to_account(rows[0]) if rows else None
 
     def _add_to_outbox(
         self, connection: sa.Connection, user: User, event_type: UserEventType
@@ -164,29 +209,27 @@ def _digest(key: str) -> str:
 
 def _insert(connection: sa.Connection, account: Account) -> bool:
     """Add an account; False, and nothing is changed, when its email has one."""
-    insert = postgresql.insert(users).values(_user_values(account))
-    added = connection.execute(insert.on_conflict_do_nothing(index_elements=["email_key"]))
-    if added.rowcount == 0:
+    if connection.execute(ADD, _user_values(account)).rowcount == 0:
         return False
-    connection.execute(sa.insert(preferences).values(_preference_values(account.user)))
+    connection.execute(ADD_PREFERENCES, _preference_values(account.user))
     return True
 
 
 def _update_profile(connection: sa.Connection, user: User) -> int:
     """Replace a profile and return its new version, which the lock of the row makes unique."""
     profile = {name: getattr(user, name) for name in ("first_name", "last_name", "language")}
-    update = sa.update(users).where(users.c.user_id == user.user_id)
-    update = update.values(**profile, version=users.c.version + 1)
-    version = connection.execute(update.returning(users.c.version)).scalar_one()
-    same_user = preferences.c.user_id == user.user_id
-    connection.execute(sa.update(preferences).where(same_user).values(_preference_values(user)))
+    version: int = connection.execute(UPDATE, profile | {"id": user.user_id}).scalar_one()
+    new = {name: getattr(user, name) for name in ("animal_type", "notifications_enabled")}
+    connection.execute(UPDATE_PREFERENCES, new | {"id": user.user_id})
     return version
 
 
 def _make_admin(connection: sa.Connection, account: Account) -> None:
-    same_email = users.c.email_key == canonical_email(account.user.email)
-    values = {"password_hash": account.password_hash, "role": Role.ADMIN}
-    connection.execute(sa.update(users).where(same_email).values(values))
+    values = {
+        "email": canonical_email(account.user.email),
+        "new_hash": account.password_hash,
+    }
+    connection.execute(MAKE_ADMIN, values)
 
 
 def _user_values(account: Account) -> dict[str, Any]:
@@ -217,26 +260,20 @@ def _to_account(row: sa.Row) -> Account:
     return Account(User(**values), password_hash)
 
 
-def _load_failures(connection: sa.Connection, keys: Sequence[str]) -> Failures:
-    by_digest = {_digest(key): key for key in keys}
-    table = sign_in_failures.c
-    query = sa.select(sign_in_failures).where(table.email_digest.in_(by_digest))
-    rows = connection.execute(query).mappings()
+def _to_failures(rows: Sequence[sa.Row[Any]], digests: Mapping[str, str]) -> Failures:
+    """Build the failures of keys from rows; `digests` maps digests to keys."""
     return {
-        by_digest[row["email_digest"]]: SignInFailures(row["count"], row["since"]) for row in rows
+        digests[digest]: SignInFailures(count, since) for digest, count, since in map(tuple, rows)
     }
 
 
 def _save_failures(connection: sa.Connection, existing: Failures, changed: Failures) -> None:
     if removed := [_digest(key) for key in existing if key not in changed]:
-        is_removed = sign_in_failures.c.email_digest.in_(removed)
-        connection.execute(sa.delete(sign_in_failures).where(is_removed))
+        connection.execute(REMOVE_FAILURES, {"digests": removed})
     values = [
         {"email_digest": _digest(key), "count": known.count, "since": known.since}
         for key, known in changed.items()
         if known != existing.get(key)
     ]
     if values:
-        insert = postgresql.insert(sign_in_failures).values(values)
-        new = {name: insert.excluded[name] for name in ("count", "since")}
-        connection.execute(insert.on_conflict_do_update(index_elements=["email_digest"], set_=new))
+        connection.execute(SAVE_FAILURES, values)

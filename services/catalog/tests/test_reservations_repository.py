@@ -1,8 +1,11 @@
 """Contract tests of the reservations repositories: in memory and PostgreSQL."""
 
+import random
 import time
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -53,15 +56,15 @@ def reserve(repository, *lines, order_id=None, expires_at=NOW + timedelta(minute
         expires_at=expires_at,
         lines=list(lines),
     )
-    return repository.change(wanted.order_id, partial(domain.reserve, wanted=wanted))
+    return repository.reserve(wanted)
 
 
 def commit(repository, order_id):
-    return repository.change(order_id, partial(domain.commit, order_id=order_id))
+    repository.commit(order_id)
 
 
 def release(repository, order_id):
-    return repository.change(order_id, partial(domain.release, order_id=order_id, now=NOW))
+    repository.release(order_id, NOW)
 
 
 def stock(catalog, product):
@@ -86,10 +89,65 @@ def test_a_short_line_reserves_nothing_and_is_named(repositories):
 def test_a_change_is_stored_for_the_next(repositories):
     catalog, repository = repositories
     held = reserve(repository, Line(FIRST.product_id, 3))
-    committed = commit(repository, held.order_id)
-    assert committed == replace(held, state=ReservationState.COMMITTED)
+    commit(repository, held.order_id)
+    assert repository.list_from("", 1) == [replace(held, state=ReservationState.COMMITTED)]
     release(repository, held.order_id)
+    assert repository.list_from("", 1) == [replace(held, state=ReservationState.RELEASED)]
     assert stock(catalog, FIRST) == 10
+
+
+def test_a_repeat_reserves_nothing_more_and_gets_the_same_answer(repositories):
+    catalog, repository = repositories
+    lines = [Line(FIRST.product_id, 3), Line(SECOND.product_id, 1)]
+    held = reserve(repository, *lines)
+    later = NOW + timedelta(hours=1)
+    assert reserve(repository, *lines, order_id=held.order_id, expires_at=later) == held
+    assert (stock(catalog, FIRST), stock(catalog, SECOND)) == (7, 9)
+
+
+def test_other_lines_of_an_order_are_rejected(repositories):
+    catalog, repository = repositories
+    held = reserve(repository, Line(FIRST.product_id, 3))
+    with pytest.raises(domain.ReservationMismatchError):
+        reserve(repository, Line(FIRST.product_id, 1), order_id=held.order_id)
+    assert stock(catalog, FIRST) == 7
+
+
+def test_a_released_order_cannot_reserve_nor_commit(repositories):
+    catalog, repository = repositories
+    order_id = str(uuid.uuid4())
+    release(repository, order_id)
+    with pytest.raises(domain.ReservationClosedError):
+        reserve(repository, Line(FIRST.product_id, 3), order_id=order_id)
+    with pytest.raises(domain.ReservationClosedError):
+        commit(repository, order_id)
+    assert stock(catalog, FIRST) == 10
+
+
+def test_commits_and_releases_may_be_repeated(repositories):
+    catalog, repository = repositories
+    held = reserve(repository, Line(FIRST.product_id, 3), Line(SECOND.product_id, 2))
+    for _ in range(2):
+        commit(repository, held.order_id)
+    assert (stock(catalog, FIRST), stock(catalog, SECOND)) == (7, 8)
+    for _ in range(2):
+        release(repository, held.order_id)
+    assert (stock(catalog, FIRST), stock(catalog, SECOND)) == (10, 10)
+
+
+def test_an_unknown_order_commits_nothing(repositories):
+    _, repository = repositories
+    with pytest.raises(domain.ReservationNotFoundError):
+        commit(repository, str(uuid.uuid4()))
+
+
+def test_a_late_commit_reserves_again(repositories):
+    catalog, repository = repositories
+    held = reserve(repository, Line(FIRST.product_id, 3), expires_at=NOW)
+    assert repository.expire(NOW, limit=10) == 1
+    commit(repository, held.order_id)
+    assert states(repository) == {held.order_id: "COMMITTED"}
+    assert stock(catalog, FIRST) == 7
 
 
 def states(repository):
@@ -173,6 +231,57 @@ class TestUnderConcurrency:
         with ThreadPoolExecutor(8) as repeats:
             list(repeats.map(lambda _: repeat(), range(20)))
         assert stock(catalog, FIRST) == 8
+
+    def test_twenty_buyers_of_baskets_sell_what_is_there_and_no_more(self, repositories):
+        catalog, repository = repositories
+        for product in (FIRST, SECOND, THIRD):
+            catalog.adjust(product.product_id, 40, reason="delivery", by="admin")
+        choices = random.Random(7)
+        baskets = [
+            [
+                Line(product.product_id, choices.randint(1, 3))
+                for product in choices.sample((FIRST, SECOND, THIRD), choices.randint(1, 3))
+            ]
+            for _ in range(100)
+        ]
+
+        def buy(number):
+            """Reserve a basket, sometimes twice at once; commit or release most of them."""
+            lines, order_id = baskets[number // 2], str(uuid.UUID(int=number // 2))
+            try:
+                reserve(repository, *lines, order_id=order_id)
+            except (domain.OutOfStockError, domain.ReservationClosedError):
+                return
+            if number % 4 == 0:
+                commit(repository, order_id)
+            elif number % 7 == 0:
+                release(repository, order_id)
+
+        with ThreadPoolExecutor(20) as buyers:
+            list(buyers.map(buy, range(200)))
+        sold: Counter[str] = Counter()
+        for found in repository.list_from("", 1000):
+            if found.is_off_sale:
+                sold.update({line.product_id: line.quantity for line in found.lines})
+        for product in (FIRST, SECOND, THIRD):
+            assert stock(catalog, product) + sold[product.product_id] == 50
+        assert any(stock(catalog, product) < 3 for product in (FIRST, SECOND, THIRD))
+
+    def test_a_release_and_a_reservation_at_once_leave_the_stock_on_sale(self, repositories):
+        catalog, repository = repositories
+
+        def race(number):
+            order_id = str(uuid.UUID(int=number // 2))
+            with suppress(domain.ReservationClosedError):
+                if number % 2:
+                    release(repository, order_id)
+                else:
+                    reserve(repository, Line(FIRST.product_id, 1), order_id=order_id)
+
+        with ThreadPoolExecutor(8) as callers:
+            list(callers.map(race, range(200)))
+        assert set(states(repository).values()) == {"RELEASED"}
+        assert stock(catalog, FIRST) == 10
 
     def test_orders_of_the_same_products_in_any_sequence_do_not_deadlock(self, repositories):
         catalog, repository = repositories

@@ -6,14 +6,14 @@ from dataclasses import asdict
 from datetime import timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
 from services.common.clock import new_id
 from services.common.errors import StoreUnavailableError
 from services.common.messaging.events import CloudEvent
-from services.common.messaging.relay import Outbox
-from services.common.storage.postgres import transaction
+from services.common.messaging.relay import Outbox, wake_relays
+from services.common.storage.postgres import after_commit, read, transaction
 
 LEASE_SECONDS = 5
 LEASE = "outbox"
@@ -24,6 +24,12 @@ lease = sa.Table(
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("until", sa.DateTime(timezone=True), nullable=False),
 )
+_UPDATE = sa.update(lease).where(lease.c.name == LEASE)
+_NOW = sa.func.clock_timestamp()
+ACQUIRE_LEASE = _UPDATE.where(lease.c.until < _NOW).values(
+    holder=sa.bindparam("relay"), until=_NOW + timedelta(seconds=LEASE_SECONDS)
+)
+END_LEASE = _UPDATE.where(lease.c.holder == sa.bindparam("relay")).values(until=sa.func.now())
 
 
 def outbox_table(metadata: sa.MetaData) -> sa.Table:
@@ -43,16 +49,17 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
 
 
 def add_to_outbox(connection: sa.Connection, outbox: sa.Table, *events: CloudEvent) -> None:
-    """Insert events into the outbox, in the caller's transaction."""
+    """Insert events into the outbox, in the caller's transaction; its end wakes the relay."""
     if events:
-        connection.execute(sa.insert(outbox), [asdict(event) for event in events])
+        connection.execute(outbox.insert(), [asdict(event) for event in events])
+        after_commit(connection, wake_relays)
 
 
 def create_lease(connection: sa.Connection) -> None:
     """Create the lease of the relays, in a store that has an outbox; for migrations."""
     if sa.inspect(connection).has_table("outbox"):
         lease.create(connection, checkfirst=True)
-        row = insert(lease).values(name=LEASE, holder="", until=sa.func.now())
+        row = postgresql.insert(lease).values(name=LEASE, holder="", until=sa.func.now())
         connection.execute(row.on_conflict_do_nothing())
 
 
@@ -65,8 +72,12 @@ class PostgresOutbox(Outbox):
     """
 
     def __init__(self, engine: sa.Engine, outbox: sa.Table) -> None:
+        position = outbox.c.position
         self._engine = engine
-        self._outbox = outbox
+        self._any = sa.select(position).limit(1)
+        self._oldest = sa.select(outbox).order_by(position).limit(sa.bindparam("limit"))
+        positions = sa.bindparam("positions", type_=postgresql.ARRAY(sa.BigInteger))
+        self._delete = sa.delete(outbox).where(position == sa.any_(positions))
 
     @override
     @contextmanager
@@ -84,23 +95,17 @@ class PostgresOutbox(Outbox):
             self._release(holder, [row.position for row in rows])
 
     def _take(self, holder: str, limit: int) -> Sequence[sa.Row]:
-        oldest = sa.select(self._outbox).order_by(self._outbox.c.position).limit(limit)
-        now = sa.func.clock_timestamp()
-        until = now + timedelta(seconds=LEASE_SECONDS)
-        free = sa.update(lease).where(lease.c.name == LEASE, lease.c.until < now)
-        with transaction(self._engine) as connection:
-            waiting = connection.execute(sa.select(self._outbox.c.position).limit(1)).first()
-            if waiting and connection.execute(free.values(holder=holder, until=until)).rowcount:
-                return connection.execute(oldest).all()
+        if read(self._engine, self._any):
+            with transaction(self._engine) as connection:
+                if connection.execute(ACQUIRE_LEASE, {"relay": holder}).rowcount:
+                    return connection.execute(self._oldest, {"limit": limit}).all()
         return ()
 
     def _release(self, holder: str, published: Sequence[int]) -> None:
         """Delete what was published, and end the lease unless another relay has it already."""
-        position = self._outbox.c.position
-        own = sa.update(lease).where(lease.c.name == LEASE, lease.c.holder == holder)
         with transaction(self._engine) as connection:
-            connection.execute(sa.delete(self._outbox).where(position.in_(published)))
-            connection.execute(own.values(until=sa.func.now()))
+            connection.execute(self._delete, {"positions": published})
+            connection.execute(END_LEASE, {"relay": holder})
 
 
 def _to_event(row: sa.Row) -> CloudEvent:

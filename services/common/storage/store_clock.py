@@ -17,6 +17,8 @@ from services.common.storage import postgres
 SYNC_SECONDS = 10.0
 """How often the store is asked; in between the monotonic clock counts, which nobody can set."""
 
+NOW = sa.select(sa.func.clock_timestamp())
+
 
 class StoreClock:
     """A clock that shows the time of PostgreSQL.
@@ -65,6 +67,6 @@ class StoreClock:
 
 def ask(engine: sa.Engine) -> datetime:
     """Return the time of PostgreSQL; StoreUnavailableError when it does not answer."""
-    with postgres.transaction(engine) as connection:
-        now: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-        return now
+    ((now,),) = postgres.read(engine, NOW)
+    assert isinstance(now, datetime)
+    return now

@@ -19,6 +19,10 @@ ANSWER_SECONDS = 4.0
 GRACE_SECONDS = 0.5
 
 
+class NoAnswerError(psycopg2.OperationalError):
+    """The server did not answer in time; what it was asked may be done or not."""
+
+
 class BoundedConnection(extensions.connection):
     """A connection on which no statement waits longer than `answer_seconds`, None for ever."""
 
@@ -44,7 +48,7 @@ def _limit(connection: extensions.connection) -> float | None:
 
 
 def wait(connection: extensions.connection) -> None:
-    """Wait until a connection has its answer; psycopg2.OperationalError after the limit."""
+    """Wait until a connection has its answer; NoAnswerError after the limit."""
     limit = _limit(connection)
     deadline = None if limit is None else time.monotonic() + limit
     while (state := connection.poll()) != extensions.POLL_OK:
@@ -53,7 +57,7 @@ def wait(connection: extensions.connection) -> None:
         poller.register(connection.fileno(), events)
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
         if not poller.poll(left):
-            raise psycopg2.OperationalError("the server did not answer in time")
+            raise NoAnswerError("the server did not answer in time")
 
 
 extensions.set_wait_callback(wait)

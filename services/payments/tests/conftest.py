@@ -13,6 +13,6 @@ MIGRATIONS = Path(services.payments.__path__[0]) / "migrations"
 @pytest.fixture
 def engine(postgres_url):
     migrations.migrate(url=postgres_url, directory=MIGRATIONS)
-    engine = postgres.create_engine(postgres_url, pool_size=10)
+    engine = postgres.create_engine(postgres_url, pool_size=20)
     yield engine
     engine.dispose()

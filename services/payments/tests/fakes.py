@@ -103,6 +103,19 @@ class InMemoryPaymentsRepository(PaymentsRepository):
             return changed
 
     @override
+    def add(self, payment: Payment) -> bool:
+        with self._lock:
+            return self._payments.setdefault(payment.order_id, payment) is payment
+
+    @override
+    def replace(self, existing: Payment, changed: Payment) -> bool:
+        with self._lock:
+            is_same = self._payments.get(existing.order_id) == existing
+            if is_same:
+                self._payments[existing.order_id] = changed
+            return is_same
+
+    @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
         return [self._payments[key] for key in sorted(self._payments) if key >= order_id][:limit]
 
@@ -125,13 +138,18 @@ class InMemoryLedger(Ledger):
             self.transactions[initial.key] = changed
             return changed
 
+    @override
+    def add(self, transaction: Transaction) -> bool:
+        with self._lock:
+            return self.transactions.setdefault(transaction.key, transaction) is transaction
+
 
 Hook = Callable[[], object]
 """Called before and after each call to a store or to the provider."""
 
 
 class InterruptedRepository(PaymentsRepository):
-    """Calls a hook before and after each change."""
+    """Calls a hook before and after each write."""
 
     def __init__(self, repository: PaymentsRepository, hook: Hook) -> None:
         self._repository = repository
@@ -147,6 +165,20 @@ class InterruptedRepository(PaymentsRepository):
         changed = self._repository.change(order_id, change)
         self._hook()
         return changed
+
+    @override
+    def add(self, payment: Payment) -> bool:
+        self._hook()
+        is_added = self._repository.add(payment)
+        self._hook()
+        return is_added
+
+    @override
+    def replace(self, existing: Payment, changed: Payment) -> bool:
+        self._hook()
+        is_replaced = self._repository.replace(existing, changed)
+        self._hook()
+        return is_replaced
 
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:

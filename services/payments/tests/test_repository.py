@@ -86,6 +86,39 @@ def test_changes_of_one_order_are_serialized(payments):
     assert payments.find(ORDER).user_id == "a" * 40
 
 
+def test_the_first_payment_of_an_order_stays(payments):
+    first, second = build_payment(), build_payment(user_id="bob")
+    assert payments.add(first)
+    assert not payments.add(second)
+    assert payments.find(ORDER) == first
+
+
+def test_a_payment_is_replaced_unless_it_has_changed(payments):
+    pending = store(payments, build_payment())
+    captured = replace(pending, status=PaymentStatus.CAPTURED, transaction_id="t")
+    assert payments.replace(pending, captured)
+    assert not payments.replace(pending, replace(pending, status=PaymentStatus.DECLINED))
+    assert payments.find(ORDER) == captured
+
+
+def test_an_order_without_a_payment_has_none_to_replace(payments):
+    assert not payments.replace(build_payment(), build_payment(status=PaymentStatus.CAPTURED))
+
+
+def test_of_concurrent_payments_one_is_added_and_one_replaces_it(payments):
+    def write(number):
+        added = payments.add(build_payment(user_id=str(number)))
+        pending = payments.find(ORDER)
+        captured = replace(pending, status=PaymentStatus.CAPTURED, transaction_id=str(number))
+        return added, payments.replace(replace(pending, status=PaymentStatus.PENDING), captured)
+
+    with ThreadPoolExecutor(8) as callers:
+        added, replaced = zip(*callers.map(write, range(40)), strict=True)
+    assert sum(added) == 1
+    assert payments.find(ORDER).status is PaymentStatus.CAPTURED
+    assert sum(replaced) == 1
+
+
 def test_payments_are_listed_by_order_id_from_a_given_id(payments):
     orders = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "0a39f"]
     for number, order_id in enumerate(orders):

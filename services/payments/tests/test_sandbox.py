@@ -192,11 +192,25 @@ def test_concurrent_captures_and_voids_of_one_key_get_one_outcome(sandbox):
     assert len(answers) == 40
 
 
+def test_the_first_transaction_of_a_key_stays(ledger, clock):
+    first = build_transaction(clock, currency="EUR")
+    assert ledger.add(first)
+    assert not ledger.add(replace(first, transaction_id="u", currency="USD"))
+    assert ledger.change(first, lambda existing: existing) == first
+
+
 def test_changes_of_one_key_are_serialized(ledger, clock):
     def add_a_letter(_):
         ledger.change(initial, lambda existing: replace(existing, currency=existing.currency + "a"))
 
-    initial = Transaction(
+    initial = build_transaction(clock)
+    with ThreadPoolExecutor(8) as callers:
+        list(callers.map(add_a_letter, range(40)))
+    assert ledger.change(initial, lambda existing: existing).currency == "a" * 40
+
+
+def build_transaction(clock, **changes):
+    voided = Transaction(
         key="k",
         transaction_id="t",
         state=TransactionState.VOIDED,
@@ -204,6 +218,4 @@ def test_changes_of_one_key_are_serialized(ledger, clock):
         currency="",
         capture_at=clock(),
     )
-    with ThreadPoolExecutor(8) as callers:
-        list(callers.map(add_a_letter, range(40)))
-    assert ledger.change(initial, lambda existing: existing).currency == "a" * 40
+    return replace(voided, **changes)
