@@ -186,7 +186,7 @@ class Checkout:
             if known := self._find(order_id, cart):
                 return known
             raise RequestInProgressError from None
-        self._orchestrator.submit(order)
+        self._orchestrator.submit(order, payment_token=cart.payment_token)
         return order
 
     def _reserve(self, order_id: str, priced: Mapping[str, Item]) -> datetime:
