@@ -7,6 +7,7 @@ events for the relay. What belongs together is written in one transaction; most 
 write one event and nothing else (docs/decisions/0023-one-write-a-step.md).
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -47,11 +48,15 @@ hold all of that.
 
 
 class MongoOrdersRepository(OrdersRepository):
-    """Orders in the collections `events` and `orders`; updates `sagas` and `outbox` with them."""
+    """Orders in the collections `events` and `orders`; updates `sagas` and `outbox` with them.
+
+    `outbox_written` is set after this instance has written to the outbox.
+    """
 
     def __init__(
         self, client: pymongo.MongoClient, *, clock: Clock | None = None, new_id: NewId = new_id
     ) -> None:
+        self.outbox_written = threading.Event()
         self._client = client
         self._database = open_database(client)
         self.store_clock = StoreClock(client)
@@ -156,7 +161,10 @@ class MongoOrdersRepository(OrdersRepository):
             self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
             return after
 
-        return self._transact(order.order_id, write)
+        after = self._transact(order.order_id, write)
+        if outgoing:
+            self.outbox_written.set()
+        return after
 
     def _insert(self, order_id: str, document: dict[str, Any]) -> None:
         """Insert the only event of a step; OrderChangedError when another writer was faster."""

@@ -9,7 +9,6 @@ from decimal import Decimal
 import pymongo
 import pytest
 from mamie_rosa.events.v1 import events_pb2
-from pymongo import monitoring
 
 from services.common.errors import StoreUnavailableError
 from services.orders import domain, errors, events, states, store
@@ -21,6 +20,7 @@ from services.orders.repository import (
     MongoOrdersRepository,
     MongoSagaRepository,
 )
+from services.orders.tests.commands import StartedCommands
 from services.orders.tests.fakes import (
     KIBBLE,
     NOW,
@@ -62,22 +62,6 @@ class InMongo:
     def __init__(self, client, clock):
         self.orders = MongoOrdersRepository(client, clock=clock)
         self.sagas = MongoSagaRepository(client)
-
-
-class StartedCommands(monitoring.CommandListener):
-    """The names of the commands that a client has sent."""
-
-    def __init__(self):
-        self.names = []
-
-    def started(self, event):
-        self.names.append(event.command_name)
-
-    def succeeded(self, event):
-        pass
-
-    def failed(self, event):
-        pass
 
 
 @pytest.fixture(params=["memory", pytest.param("mongodb", marks=pytest.mark.integration)])
