@@ -1,15 +1,23 @@
-"""Builds mails, and sends them to a mail server over SMTP."""
+"""Builds mails, and sends them to a mail server over SMTP.
 
+Mails are built with the classes of `email.mime`: those of EmailMessage parse each header that they
+get, and fold all of them again, for several times the CPU.
+"""
+
+import quopri
+import re
 import smtplib
 import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from email.header import Header
 from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.mime.multipart import MIMEMultipart
+from email.mime.nonmultipart import MIMENonMultipart
+from email.policy import compat32
+from email.utils import format_datetime, parseaddr, quote
 from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -20,12 +28,26 @@ from services.notifications.domain import Content, NotSentError, Recipient
 from services.notifications.rendering import one_line
 
 PORTS = {"smtp": 25, "smtps": 465}
+POLICY = compat32.clone(linesep="\r\n", mangle_from_=False)
+PLAIN_ADDRESS = re.compile(
+    r"[\w+-]+(\.[\w+-]+)*@[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII | re.IGNORECASE
+)
+"""Matches nearly all addresses; they need no parser."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """A mail as it is sent: the addresses of its envelope, and headers and body as bytes."""
+
+    sender: str
+    recipient: str
+    content: bytes
 
 
 class Mailer(Protocol):
     """Sends mails."""
 
-    def send(self, mail: EmailMessage) -> None:
+    def send(self, mail: Mail) -> None:
         """Send one mail; NotSentError when it was not accepted."""
 
     def close(self) -> None:
@@ -75,30 +97,60 @@ def parse_sender(text: str) -> Address:
 
 def build_mail(
     content: Content, *, key: str, sender: Address, recipient: Recipient, now: datetime
-) -> EmailMessage:
+) -> Mail:
     """Build a mail in text and HTML; NotSentError when the recipient's address is invalid.
 
     The Message-ID follows from `key`, so that a receiver can drop a duplicate.
     """
-    mail = EmailMessage(policy=SMTP)
-    mail["From"] = sender
-    mail["To"] = _address(recipient)
-    mail["Subject"] = content.subject
+    email = _parse(recipient.email)
+    # Quoted-printable text has no "=_", so no part can contain the boundary.
+    mail = MIMEMultipart("alternative", boundary=f"=_{key}")
+    mail["From"] = _mailbox(sender.display_name, sender.addr_spec)
+    mail["To"] = _mailbox(one_line(f"{recipient.first_name} {recipient.last_name}"), email)
+    mail["Subject"] = _encode(content.subject, "Subject")
     mail["Date"] = format_datetime(now)
     mail["Message-ID"] = f"<{key}@{sender.domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["Content-Language"] = content.language
-    mail.set_content(content.text, cte="quoted-printable")
-    mail.add_alternative(content.html, subtype="html", cte="quoted-printable")
-    return mail
+    mail.attach(_part("plain", content.text))
+    mail.attach(_part("html", content.html))
+    return Mail(sender=sender.addr_spec, recipient=email, content=mail.as_bytes(policy=POLICY))
 
 
-def _address(recipient: Recipient) -> Address:
-    name = one_line(f"{recipient.first_name} {recipient.last_name}")
+def _part(subtype: str, text: str) -> MIMENonMultipart:
+    part = MIMENonMultipart("text", subtype, charset="utf-8")
+    part["Content-Transfer-Encoding"] = "quoted-printable"
+    part.set_payload(quopri.encodestring(text.encode()))
+    return part
+
+
+def _mailbox(name: str, address: str) -> str:
+    if not name:
+        return address
+    quoted = f'"{quote(name)}"' if _is_plain(name) else _encode(name, "To")
+    return f"{quoted} <{address}>"
+
+
+def _encode(text: str, header: str) -> str:
+    """Encode and fold the text of a header."""
+    charset = "us-ascii" if _is_plain(text) else "utf-8"
+    return Header(text, charset, header_name=header).encode(linesep=POLICY.linesep)
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text needs no encoding. What looks encoded already needs another one."""
+    return text.isascii() and "=?" not in text
+
+
+def _parse(text: str) -> str:
+    """Return an address in ASCII."""
     try:
-        return Address(display_name=name, addr_spec=email_addresses.parse(recipient.email))
+        address = email_addresses.parse(text)
+        if not PLAIN_ADDRESS.fullmatch(address):
+            Address(addr_spec=address)
     except Exception as error:  # the parser of addresses raises errors of many types
         raise NotSentError("ADDRESS_INVALID") from error
+    return address
 
 
 class SmtpMailer(Mailer):
@@ -113,10 +165,10 @@ class SmtpMailer(Mailer):
         self._connection: smtplib.SMTP | None = None
 
     @override
-    def send(self, mail: EmailMessage) -> None:
+    def send(self, mail: Mail) -> None:
         try:
             self._connection = self._connection or self._connect()
-            self._connection.send_message(mail)
+            self._connection.sendmail(mail.sender, [mail.recipient], mail.content)
         except (OSError, ValueError) as error:
             self._disconnect()
             raise NotSentError(_failure_cause(error)) from error

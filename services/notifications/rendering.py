@@ -26,6 +26,7 @@ class Renderer:
             loader=jinja2.FileSystemLoader(templates),
             undefined=jinja2.StrictUndefined,
             autoescape=jinja2.select_autoescape(["html"], default=False),
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )

@@ -59,6 +59,7 @@ def serve(config: OrdersConfig) -> None:
     """Wire the service and serve until it is stopped."""
     client = connect(config.store_url)
     orders = MongoOrdersRepository(client)
+    outbox = MongoOutbox(client, written=orders.outbox_written)
     reconciliation = MongoReconciliationRepository(client, clock=orders.store_clock.now)
     mesh = runtime.open_mesh(MANIFEST, config.service)
     upstreams = Upstreams(mesh)
@@ -80,7 +81,7 @@ def serve(config: OrdersConfig) -> None:
         checks={"mongodb": orders.ping},
         workers=[
             orchestrator,
-            OutboxRelay(outbox=MongoOutbox(client), url=config.service.bus_url, name="orders"),
+            OutboxRelay(outbox=outbox, url=config.service.bus_url, name="orders"),
             build_reconciliation_worker(reconciler, reconciliation),
         ],
         streaming=build_streaming(config),

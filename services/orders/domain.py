@@ -116,6 +116,14 @@ def fold(order_id: str, history: Iterable[RecordedEvent]) -> Order:
     return order
 
 
+def record(order: Order, events: Iterable[Event], now: datetime) -> list[RecordedEvent]:
+    """Number and date the events that follow on an order."""
+    return [
+        RecordedEvent(sequence=sequence, time=now, event=event)
+        for sequence, event in enumerate(events, order.sequence + 1)
+    ]
+
+
 def apply(order: Order, recorded: RecordedEvent) -> Order:
     """Return the order after one more event."""
     changes = _changes(order, recorded.event)
@@ -208,6 +216,10 @@ class Step(StrEnum):
     REFUND_PAYMENT = "REFUND_PAYMENT"
     RELEASE_PROMO = "RELEASE_PROMO"
     RELEASE_STOCK = "RELEASE_STOCK"
+
+
+LOCAL_STEPS = frozenset({Step.START_PAYMENT, Step.EXPIRE})
+"""The steps that call no upstream: their event is all that they do."""
 
 
 def next_step(order: Order, now: datetime, skipped: Collection[Step] = ()) -> Step | None:

@@ -145,6 +145,14 @@ class Attempts(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class StepBegun:
+    """A step of the saga that an instance is about to execute."""
+
+    step: Step
+    instance: str
+
+
 class OrdersRepository(Protocol):
     """Stores orders as histories of events, and with each the state of its saga."""
 
@@ -178,11 +186,17 @@ class OrdersRepository(Protocol):
         """
 
     def append(
-        self, order: Order, events: Sequence[Event], *, lease: timedelta = LEASE_DURATION
+        self,
+        order: Order,
+        events: Sequence[Event],
+        *,
+        lease: timedelta = LEASE_DURATION,
+        begins: StepBegun | None = None,
     ) -> Order:
         """Append events to an order, extend its lease, and return it.
 
-        OrderChangedError when the order has events that `order` has not.
+        With `begins`, the step is recorded with the events; the instance that begins it keeps the
+        lease by heartbeats. OrderChangedError when the order has events that `order` has not.
         """
 
 
@@ -192,8 +206,8 @@ class SagaRepository(Protocol):
     Leases begin and end by the clock of the store, the only one that all instances share.
     """
 
-    def record_step(self, order_id: str, step: Step, *, instance: str, now: datetime) -> None:
-        """Record that an instance is about to execute a step."""
+    def record_step(self, order_id: str, begun: StepBegun, *, now: datetime) -> None:
+        """Record a step that no event was appended before: the first, or that of a takeover."""
 
     def payment_token(self, order_id: str) -> str:
         """Return the token to pay an order with; empty once its saga is complete."""
@@ -220,8 +234,8 @@ class Orchestrator(Protocol):
     def require_capacity(self) -> None:
         """Raise OverloadedError when no further order could be driven now."""
 
-    def submit(self, order: Order) -> None:
-        """Drive an order in the background."""
+    def submit(self, order: Order, *, payment_token: str | None = None) -> None:
+        """Drive an order in the background; without its payment token, that is read when due."""
 
     def drive(self, order: Order) -> Order:
         """Execute the steps that are due; return the order as far as it got."""

@@ -3,12 +3,15 @@
 Four collections. `events` is the source of truth: (order_id, sequence) is unique, so of two
 writers who decided on the same state one fails. `orders` is an index for lists. `sagas` has
 a lease, `due_at`, for each order whose saga is not complete. `outbox` holds integration
-events for the relay. What belongs together is written in one transaction.
+events for the relay. What belongs together is written in one transaction; most steps of a saga
+write one event and nothing else (docs/decisions/0023-one-write-a-step.md).
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import pymongo
@@ -19,12 +22,18 @@ from typing_extensions import override
 from services.common.clock import Clock, NewId, new_id
 from services.common.messaging.events import build_event
 from services.orders import codec
-from services.orders.domain import Order, Step, apply, fold, next_step
+from services.orders.domain import Order, apply, fold, next_step, record
 from services.orders.errors import OrderChangedError, OrderNotFoundError
 from services.orders.events import Event, OrderPlaced, RecordedEvent
 from services.orders.integration_events import to_integration_event
 from services.orders.placing.attempts import end_attempt
-from services.orders.ports import LEASE_DURATION, Attempt, OrdersRepository, SagaRepository
+from services.orders.ports import (
+    LEASE_DURATION,
+    Attempt,
+    OrdersRepository,
+    SagaRepository,
+    StepBegun,
+)
 from services.orders.store import StoreClock, after, open_database, run_transaction, store_call
 
 Result = TypeVar("Result")
@@ -32,19 +41,34 @@ Result = TypeVar("Result")
 NOT_COMPLETE = {"due_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
 """Matches sagas with a lease, running or over."""
 TRAIL_LENGTH = 200
-"""How many of its last tries and events a saga keeps: many times what an order needs.
+"""How many of its last tries a saga keeps: many times what an order needs.
 
 An order that waits for an unavailable upstream tries once a second, and a document cannot
 hold all of that.
 """
 
 
+WITH_EVENTS = {
+    "$lookup": {
+        "from": "events",
+        "localField": "_id",
+        "foreignField": "order_id",
+        "as": "events",
+    }
+}
+"""Adds the events of each order of the index, in no order."""
+
+
 class MongoOrdersRepository(OrdersRepository):
-    """Orders in the collections `events` and `orders`; updates `sagas` and `outbox` with them."""
+    """Orders in the collections `events` and `orders`; updates `sagas` and `outbox` with them.
+
+    `outbox_written` is set after this instance has written to the outbox.
+    """
 
     def __init__(
         self, client: pymongo.MongoClient, *, clock: Clock | None = None, new_id: NewId = new_id
     ) -> None:
+        self.outbox_written = threading.Event()
         self._client = client
         self._database = open_database(client)
         self.store_clock = StoreClock(client)
@@ -70,14 +94,23 @@ class MongoOrdersRepository(OrdersRepository):
     def list_by_user(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
         by_user = {"user_id": user_id}
         with store_call():
-            total = self._database.orders.count_documents(by_user)
-            newest_first = self._database.orders.find(by_user, {"_id": 1}).sort(
-                [("created_at", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
+            found = list(
+                self._database.orders.aggregate(
+                    [
+                        {"$match": by_user},
+                        {"$sort": {"created_at": pymongo.DESCENDING, "_id": pymongo.ASCENDING}},
+                        {"$skip": (page - 1) * limit},
+                        {"$limit": limit},
+                        WITH_EVENTS,
+                    ]
+                )
             )
-            ids = [found["_id"] for found in newest_first.skip((page - 1) * limit).limit(limit)]
-        histories = self._histories(ids)
+            if 0 < len(found) < limit:
+                total = (page - 1) * limit + len(found)
+            else:
+                total = self._database.orders.count_documents(by_user)
         # An order whose history was lost is a finding of the reconciliation, not the list's end.
-        return [fold(each, histories[each]) for each in ids if each in histories], total
+        return [_fold(each["_id"], each["events"]) for each in found if each["events"]], total
 
     @override
     def list_by_product(self, user_id: str, product_id: str) -> Sequence[Order]:
@@ -107,7 +140,8 @@ class MongoOrdersRepository(OrdersRepository):
         def write(session: ClientSession) -> None:
             if attempt:
                 end_attempt(self._database, attempt, session)
-            self._insert_event(session, order, recorded)
+            document = codec.to_document(order_id, recorded)
+            self._database.events.insert_one(document, session=session)
             self._database.orders.insert_one(index_document(order), session=session)
             self._database.sagas.update_one(
                 {"_id": order_id}, [{"$set": saga}], upsert=True, session=session
@@ -118,25 +152,48 @@ class MongoOrdersRepository(OrdersRepository):
 
     @override
     def append(
-        self, order: Order, events: Sequence[Event], *, lease: timedelta = LEASE_DURATION
+        self,
+        order: Order,
+        events: Sequence[Event],
+        *,
+        lease: timedelta = LEASE_DURATION,
+        begins: StepBegun | None = None,
     ) -> Order:
         now = self._clock()
-        appended = [
-            RecordedEvent(sequence=sequence, time=now, event=event)
-            for sequence, event in enumerate(events, order.sequence + 1)
-        ]
+        appended = record(order, events, now)
+        documents = [codec.to_document(order.order_id, each) for each in appended]
+        if begins:
+            documents[-1]["begins"] = {"step": begins.step, "by": begins.instance}
+        after, outgoing = order, []
+        for each in appended:
+            after = apply(after, each)
+            outgoing += self._integration_event(after, each)
+        if begins and len(documents) == 1 and not outgoing:
+            self._insert(order.order_id, documents[0])
+            return after
+        is_complete = next_step(after, now) is None
+        change = _saga_change(None if is_complete else lease)
 
         def write(session: ClientSession) -> Order:
-            after = order
-            for recorded in appended:
-                after = apply(after, recorded)
-                self._insert_event(session, after, recorded)
-            is_complete = next_step(after, now) is None
-            change = _saga_change(appended, lease=None if is_complete else lease)
+            for document in documents:
+                self._database.events.insert_one(document, session=session)
+            for message in outgoing:
+                self._database.outbox.insert_one(message, session=session)
             self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
             return after
 
-        return self._transact(order.order_id, write)
+        after = self._transact(order.order_id, write)
+        if outgoing:
+            self.outbox_written.set()
+        return after
+
+    def _insert(self, order_id: str, document: dict[str, Any]) -> None:
+        """Insert the only event of a step; OrderChangedError when another writer was faster."""
+        try:
+            with store_call():
+                self._database.events.insert_one(document)
+        except mongo_errors.DuplicateKeyError as error:
+            raise OrderChangedError(order_id) from error
 
     def ping(self) -> None:
         """Raise StoreUnavailableError when the store does not answer."""
@@ -159,20 +216,19 @@ class MongoOrdersRepository(OrdersRepository):
         except mongo_errors.DuplicateKeyError as error:
             raise OrderChangedError(order_id) from error
 
-    def _insert_event(self, session: ClientSession, order: Order, recorded: RecordedEvent) -> None:
-        """Insert an event, and its integration event if there is one; `order` is after it."""
-        document = codec.to_document(order.order_id, recorded)
-        self._database.events.insert_one(document, session=session)
-        if message := to_integration_event(order, recorded.event):
-            event = build_event(
-                message,
-                source="orders",
-                subject=order.order_id,
-                now=recorded.time,
-                new_id=self._new_id,
-            )
-            outgoing = asdict(event) | {"sequence": recorded.sequence}
-            self._database.outbox.insert_one(outgoing, session=session)
+    def _integration_event(self, order: Order, recorded: RecordedEvent) -> list[dict[str, Any]]:
+        """Build the outbox's document about an event, if there is one; `order` is after it."""
+        message = to_integration_event(order, recorded.event)
+        if message is None:
+            return []
+        event = build_event(
+            message,
+            source="orders",
+            subject=order.order_id,
+            now=recorded.time,
+            new_id=self._new_id,
+        )
+        return [asdict(event) | {"sequence": recorded.sequence}]
 
 
 class MongoSagaRepository(SagaRepository):
@@ -182,9 +238,11 @@ class MongoSagaRepository(SagaRepository):
         self._sagas = open_database(client).sagas
 
     @override
-    def record_step(self, order_id: str, step: Step, *, instance: str, now: datetime) -> None:
-        tried = {"began": step, "by": instance, "at": now}
-        self._update(order_id, _push_to_trail([tried]))
+    def record_step(self, order_id: str, begun: StepBegun, *, now: datetime) -> None:
+        tried = {"began": begun.step, "by": begun.instance, "at": now}
+        change = {"$push": {"trail": {"$each": [tried], "$slice": -TRAIL_LENGTH}}}
+        with store_call():
+            self._sagas.update_one({"_id": order_id}, change)
 
     @override
     def payment_token(self, order_id: str) -> str:
@@ -215,9 +273,10 @@ class MongoSagaRepository(SagaRepository):
             )
         return saga and saga["_id"]
 
-    def _update(self, order_id: str, change: dict[str, Any]) -> None:
-        with store_call():
-            self._sagas.update_one({"_id": order_id}, change)
+
+def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+    in_order = sorted(documents, key=itemgetter("sequence"))
+    return fold(order_id, map(codec.from_document, in_order))
 
 
 def index_document(order: Order) -> dict[str, Any]:
@@ -232,19 +291,8 @@ def saga_document(
     return {"_id": order_id, "due_at": due_at, "payment_token": payment_token, "trail": []}
 
 
-def _saga_change(
-    appended: Sequence[RecordedEvent], *, lease: timedelta | None
-) -> list[dict[str, Any]]:
+def _saga_change(lease: timedelta | None) -> list[dict[str, Any]] | dict[str, Any]:
     """Build the update of a saga after events; a complete one has no lease nor payment token."""
-    done = [{"did": type(each.event).__name__, "at": each.time} for each in appended]
-    trail = {"$concatArrays": [{"$ifNull": ["$trail", []]}, {"$literal": done}]}
-    changed = {
-        "due_at": None if lease is None else after(lease),
-        "trail": {"$slice": [trail, -TRAIL_LENGTH]},
-    }
-    obsolete = ["waits_for"] + (["payment_token"] if lease is None else [])
-    return [{"$set": changed}, {"$unset": obsolete}]
-
-
-def _push_to_trail(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"$push": {"trail": {"$each": entries, "$slice": -TRAIL_LENGTH}}}
+    if lease is None:
+        return {"$set": {"due_at": None}, "$unset": {"waits_for": "", "payment_token": ""}}
+    return [{"$set": {"due_at": after(lease)}}, {"$unset": "waits_for"}]

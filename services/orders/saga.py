@@ -8,12 +8,12 @@ heartbeats. When the instance dies the lease runs out, and another one takes the
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import timedelta
-from functools import partial
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial, reduce
 
 import structlog
 from typing_extensions import override
@@ -21,13 +21,15 @@ from typing_extensions import override
 from services.common.background import PeriodicWorker
 from services.common.clock import Clock, utc_now
 from services.common.context import CallContext, current, use
-from services.orders.domain import Order, Step, next_step
+from services.orders.domain import LOCAL_STEPS, Order, Step, apply, next_step, record
 from services.orders.errors import OrderChangedError, OverloadedError
+from services.orders.events import Event
 from services.orders.ports import (
     Orchestrator,
     OrdersRepository,
     SagaRepository,
     ServiceUnavailableError,
+    StepBegun,
     UpstreamRejectedError,
 )
 from services.orders.steps import SagaSteps
@@ -47,6 +49,22 @@ MAX_CLAIMS_PER_POLL = 32
 PAYMENT_STEPS = frozenset({Step.CAPTURE_PAYMENT, Step.REFUND_PAYMENT})
 
 log = structlog.get_logger()
+
+
+@dataclass(kw_only=True)
+class Drive:
+    """An order on its way through the saga.
+
+    `payment_token` spares reading it; `begun` is the step that was recorded with the last events.
+    """
+
+    order: Order
+    payment_token: str | None = field(default=None, repr=False)
+    begun: Step | None = None
+
+    def follow(self, events: Sequence[Event], now: datetime) -> Order:
+        """Return the order as it would be after events."""
+        return reduce(apply, record(self.order, events, now), self.order)
 
 
 class SagaOrchestrator(Orchestrator):
@@ -101,45 +119,59 @@ class SagaOrchestrator(Orchestrator):
                 raise OverloadedError
 
     @override
-    def submit(self, order: Order) -> None:
-        self._schedule(order.order_id, lambda: order, replace(current(), deadline=None))
+    def submit(self, order: Order, *, payment_token: str | None = None) -> None:
+        drive = Drive(order=order, payment_token=payment_token)
+        self._schedule(order.order_id, lambda: drive, replace(current(), deadline=None))
 
     @override
     def drive(self, order: Order) -> Order:
+        drive = Drive(order=order)
         with self._heartbeats(order.order_id):
-            order, _ = self._run(order)
-        return order
+            self._run(drive)
+        return drive.order
 
-    def _run(self, order: Order, *, before: Collection[Step] = ()) -> tuple[Order, bool]:
+    def _run(self, drive: Drive, *, before: Collection[Step] = ()) -> bool:
         """Execute the steps that are due, until one of `before`; return whether that is next.
 
         A step that cannot go on now is skipped: compensations do not wait for each other.
         """
+        order_id = drive.order.order_id
         skipped: set[Step] = set()
-        while not self._stopping.is_set() and (step := next_step(order, self._clock(), skipped)):
-            if step in before:
-                return order, True
+        while not self._stopping.is_set():
+            step = next_step(drive.order, self._clock(), skipped)
+            if step is None or step in before:
+                return step is not None
             try:
-                order = self._advance(order, step)
+                self._advance(drive, step, skipped)
             except OrderChangedError:  # whoever changed it drives it on
-                log.info("saga_superseded", order_id=order.order_id, step=step)
+                log.info("saga_superseded", order_id=order_id, step=step)
                 break
             except ServiceUnavailableError as error:
-                self._postpone(order.order_id, step, error.metadata["service"])
+                self._postpone(order_id, step, error.metadata["service"])
                 skipped.add(step)
             except UpstreamRejectedError as error:
-                self._postpone(order.order_id, step, error.reason)
+                self._postpone(order_id, step, error.reason)
                 skipped.add(step)
-        return order, False
+        return False
 
-    def _advance(self, order: Order, step: Step) -> Order:
-        """Execute a step and append its events."""
-        order_id = order.order_id
-        self._sagas.record_step(order_id, step, instance=self._instance, now=self._clock())
-        events = self._steps.execute(step, order)
-        after = self._orders.append(order, events)
-        log.info("saga_step_completed", order_id=order_id, step=step, status=after.status)
-        return after
+    def _advance(self, drive: Drive, step: Step, skipped: Collection[Step]) -> None:
+        """Execute a step and append its events, with the step that begins after them.
+
+        Each step that calls an upstream is recorded before it does.
+        """
+        order = drive.order
+        if step is not drive.begun and step not in LOCAL_STEPS:
+            begun = StepBegun(step, self._instance)
+            self._sagas.record_step(order.order_id, begun, now=self._clock())
+        events = list(self._steps.execute(step, order, drive.payment_token))
+        now = self._clock()
+        # A local step shares the transaction of the one before.
+        while (following := next_step(drive.follow(events, now), now, skipped)) in LOCAL_STEPS:
+            events += self._steps.execute(following, drive.follow(events, now))
+        begins = StepBegun(following, self._instance) if following else None
+        drive.order, drive.begun = self._orders.append(order, events, begins=begins), following
+        status = drive.order.status
+        log.info("saga_step_completed", order_id=order.order_id, step=step, status=status)
 
     def _postpone(
         self, order_id: str, step: Step, cause: str, delay: timedelta = RETRY_DELAY
@@ -147,7 +179,7 @@ class SagaOrchestrator(Orchestrator):
         log.warning("saga_step_postponed", order_id=order_id, step=step, cause=cause)
         self._sagas.postpone(order_id, delay=delay, cause=cause)
 
-    def _schedule(self, order_id: str, load: Callable[[], Order], call: CallContext) -> None:
+    def _schedule(self, order_id: str, load: Callable[[], Drive], call: CallContext) -> None:
         """Drive an order in the background, unless this instance does so or is busy.
 
         An order that is left out is due when its lease ends, for any instance.
@@ -159,18 +191,18 @@ class SagaOrchestrator(Orchestrator):
             self._driving[order_id] = ""
         self._executor.submit(self._begin, order_id, load, call)
 
-    def _begin(self, order_id: str, load: Callable[[], Order], call: CallContext) -> None:
+    def _begin(self, order_id: str, load: Callable[[], Drive], call: CallContext) -> None:
         """Drive an order as far as its payment, then hand it over to the threads for payments."""
         with use(call), self._releasing(order_id) as kept:
-            order, is_payment_next = self._run(load(), before=PAYMENT_STEPS)
-            if is_payment_next and self._admit(order):
-                self._payments_executor.submit(self._finish, order, call)
+            drive = load()
+            if self._run(drive, before=PAYMENT_STEPS) and self._admit(drive.order):
+                self._payments_executor.submit(self._finish, drive, call)
                 kept.append(order_id)
 
-    def _finish(self, order: Order, call: CallContext) -> None:
+    def _finish(self, drive: Drive, call: CallContext) -> None:
         """Drive an order from its payment on."""
-        with use(call), self._releasing(order.order_id):
-            self._run(order)
+        with use(call), self._releasing(drive.order.order_id):
+            self._run(drive)
 
     def _admit(self, order: Order) -> bool:
         """Admit an order to the threads for payments, unless its customer has enough there."""
@@ -224,7 +256,10 @@ class SagaOrchestrator(Orchestrator):
             if order_id is None:
                 return
             call = CallContext(request_id=order_id)
-            self._schedule(order_id, partial(self._orders.load, order_id), call)
+            self._schedule(order_id, partial(self._load, order_id), call)
+
+    def _load(self, order_id: str) -> Drive:
+        return Drive(order=self._orders.load(order_id))
 
     def _has_capacity(self) -> bool:
         with self._lock:

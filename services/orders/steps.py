@@ -50,7 +50,6 @@ class SagaSteps:
         self._actions: Mapping[Step, Action] = {
             Step.REDEEM_PROMO: self._redeem_promo,
             Step.START_PAYMENT: lambda _order: [PaymentStarted()],
-            Step.CAPTURE_PAYMENT: self._capture_payment,
             Step.COMMIT_STOCK: self._commit_stock,
             Step.EXPIRE: lambda _order: [OrderCancelled(reason="HOLD_EXPIRED")],
             Step.REFUND_PAYMENT: self._refund_payment,
@@ -58,13 +57,18 @@ class SagaSteps:
             Step.RELEASE_STOCK: self._release_stock,
         }
 
-    def execute(self, step: Step, order: Order) -> Sequence[Event]:
+    def execute(
+        self, step: Step, order: Order, payment_token: str | None = None
+    ) -> Sequence[Event]:
         """Execute a step and return the resulting events.
 
-        A forward step that is rejected cancels the order. ServiceUnavailableError when the
-        outcome is unknown, UpstreamRejectedError from a compensation: both are to be retried.
+        A payment token that is not given is read. A forward step that is rejected cancels the
+        order. ServiceUnavailableError when the outcome is unknown, UpstreamRejectedError from a
+        compensation: both are to be retried.
         """
         try:
+            if step is Step.CAPTURE_PAYMENT:
+                return self._capture_payment(order, payment_token)
             return self._actions[step](order)
         except UpstreamRejectedError as error:
             if order.status is OrderStatus.CANCELLED:
@@ -76,8 +80,10 @@ class SagaSteps:
         self._promotions.redeem(order.order_id, order.placed.promo_code, order.user_id)
         return [PromoRedeemed()]
 
-    def _capture_payment(self, order: Order) -> Sequence[Event]:
-        token = self._sagas.payment_token(order.order_id)
+    def _capture_payment(self, order: Order, payment_token: str | None) -> Sequence[Event]:
+        token = payment_token
+        if token is None:
+            token = self._sagas.payment_token(order.order_id)
         outcome = self._payments.capture(
             order.order_id, order.user_id, order.final_amount, order.placed.currency, token
         )

@@ -39,11 +39,13 @@ class DyingSteps(SagaSteps):
     """Saga steps, one of which kills the process."""
 
     @override
-    def execute(self, step: Step, order: Order) -> Sequence[Event]:
+    def execute(
+        self, step: Step, order: Order, payment_token: str | None = None
+    ) -> Sequence[Event]:
         deadly = step == sys.argv[1]
         if deadly and sys.argv[2] == "before":
             die()
-        events = super().execute(step, order)
+        events = super().execute(step, order, payment_token)
         if deadly:
             die()
         return events

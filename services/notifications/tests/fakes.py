@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default
 from typing import Any
 
 from google.protobuf.message import Message
@@ -24,7 +26,7 @@ from services.notifications.domain import (
     RetryPolicy,
     Status,
 )
-from services.notifications.mail import Mailer
+from services.notifications.mail import Mail, Mailer
 from services.notifications.repository import Claim, NotificationsRepository
 from services.notifications.sms import SmsProvider
 
@@ -238,10 +240,10 @@ class FakeMailer(Mailer):
         self.close_count = 0
 
     @override
-    def send(self, mail: EmailMessage) -> None:
+    def send(self, mail: Mail) -> None:
         if self.failure:
             raise NotSentError(self.failure)
-        self.mails.append(mail)
+        self.mails.append(message_from_bytes(mail.content, policy=default))
 
     @override
     def close(self) -> None:

@@ -2,7 +2,11 @@
 
 import socket
 from dataclasses import replace
+from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.headerregistry import Address
+from email.policy import default
+from email.utils import parseaddr
 
 import pytest
 
@@ -27,8 +31,15 @@ MARIE = Recipient(
 )
 
 
-def build(recipient=MARIE):
-    return build_mail(CONTENT, key="id-1", sender=SENDER, recipient=recipient, now=NOW)
+def build(recipient=MARIE, content=CONTENT):
+    return build_mail(content, key="id-1", sender=SENDER, recipient=recipient, now=NOW)
+
+
+def read(mail):
+    """Parse the bytes of a mail as a receiver does."""
+    parsed = message_from_bytes(mail.content, policy=default)
+    assert [defect for part in parsed.walk() for defect in part.defects] == []
+    return parsed
 
 
 @pytest.fixture
@@ -45,15 +56,16 @@ def mailer(sink):
 
 
 def test_a_mail_has_text_and_html_and_an_id_that_follows_from_its_key():
-    mail = build()
+    mail = read(build())
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
     assert mail["Message-ID"] == "<id-1@mamie-rosa.example>"
     assert mail["Auto-Submitted"] == "auto-generated"
 
 
 def test_a_name_cannot_add_headers():
-    assert "Bcc" not in build()
-    assert build()["To"].addresses == (Address("Marie Bcc: x Petît", addr_spec=MARIE.email),)
+    mail = read(build())
+    assert "Bcc" not in mail
+    assert mail["To"].addresses == (Address("Marie Bcc: x Petît", addr_spec=MARIE.email),)
 
 
 def test_a_mail_to_an_internationalised_domain_goes_to_its_ascii_form(sink, mailer):
@@ -77,6 +89,47 @@ def test_a_mail_arrives_as_it_was_written(sink, mailer):
     assert mail["Subject"] == "Été\xa0!"
     assert mail.get_body(["plain"]).get_content().strip() == "Ça va\xa0?"
     assert "Ça va&nbsp;?" in mail.get_body(["html"]).get_content()
+
+
+NAMES = ["Marie", 'Jean-Luc, dit "Jo" \\o/', "Zoé", "é" * 100, "x" * 100, "=?utf-8?q?a?=", "a.b"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_arrives(name):
+    recipient = Recipient(email="m@example.org", language=Language.FR, first_name=name)
+    mail = build(recipient)
+    assert read(mail)["To"].addresses[0].addr_spec == "m@example.org"
+    # The parser of addresses puts a blank between two encoded words.
+    folded = message_from_bytes(mail.content)["To"]
+    shown, _ = parseaddr(str(make_header(decode_header(folded))))
+    assert shown == name
+
+
+@pytest.mark.parametrize(
+    "subject", ["plain", "Été à 23,22\xa0€", "word " * 40 + "end", "é" * 200, "=?utf-8?q?raw?="]
+)
+def test_every_subject_arrives_in_short_lines(subject):
+    mail = build(content=replace(CONTENT, subject=subject))
+    assert read(mail)["Subject"] == subject
+    assert max(map(len, mail.content.split(b"\r\n"))) <= 78
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a\n", ".\n..\n", "x" * 2_000, "--=_id-1\n--=_id-1--\n", "trailing \t\nend=\n", "€" * 99],
+)
+def test_every_text_arrives(sink, mailer, text):
+    mailer.send(build(content=replace(CONTENT, text=text, html=text)))
+    (mail,) = sink.mails
+    for kind in ("plain", "html"):
+        found = mail.get_body([kind]).get_content().replace("\r\n", "\n")
+        assert found.rstrip("\n") == text.rstrip("\n")
+
+
+@pytest.mark.parametrize("email", ["a.b+c@example.org", '"a b"@example.org', "o'hara@example.org"])
+def test_a_mail_goes_to_every_valid_address(sink, mailer, email):
+    mailer.send(build(Recipient(email=email, language=Language.FR)))
+    assert [address.addr_spec for address in sink.mails[0]["To"].addresses] == [email]
 
 
 def test_mails_share_a_connection_until_it_is_closed(sink, mailer):

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from typing_extensions import override
 
-from services.orders.domain import Order, Step, fold, next_step
+from services.orders.domain import Order, Step, fold, next_step, record
 from services.orders.errors import (
     OrderChangedError,
     OrderNotFoundError,
@@ -21,6 +21,7 @@ from services.orders.ports import (
     Orchestrator,
     OrdersRepository,
     SagaRepository,
+    StepBegun,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -77,15 +78,17 @@ class InMemorySagaRepository(SagaRepository):
     def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
         self._clock = clock
         self.steps: list[Step] = []
+        self.token_reads = 0
         self._due: dict[str, datetime | None] = {}
         self._tokens: dict[str, str] = {}
 
     @override
-    def record_step(self, order_id: str, step: Step, *, instance: str, now: datetime) -> None:
-        self.steps.append(step)
+    def record_step(self, order_id: str, begun: StepBegun, *, now: datetime) -> None:
+        self.steps.append(begun.step)
 
     @override
     def payment_token(self, order_id: str) -> str:
+        self.token_reads += 1
         return self._tokens.get(order_id, "")
 
     @override
@@ -179,14 +182,20 @@ class InMemoryOrdersRepository(OrdersRepository):
 
     @override
     def append(
-        self, order: Order, events: Sequence[Event], *, lease: timedelta = LEASE_DURATION
+        self,
+        order: Order,
+        events: Sequence[Event],
+        *,
+        lease: timedelta = LEASE_DURATION,
+        begins: StepBegun | None = None,
     ) -> Order:
         history = self._histories[order.order_id]
         if len(history) != order.sequence:
             raise OrderChangedError(order.order_id)
         now = self._clock()
-        for sequence, event in enumerate(events, order.sequence + 1):
-            history.append(RecordedEvent(sequence=sequence, time=now, event=event))
+        history.extend(record(order, events, now))
+        if begins:
+            self.sagas.steps.append(begins.step)
         after = fold(order.order_id, history)
         is_complete = next_step(after, now) is None
         self.sagas.update(order.order_id, lease=None if is_complete else lease)
@@ -206,7 +215,7 @@ class RecordingOrchestrator(Orchestrator):
             raise OverloadedError
 
     @override
-    def submit(self, order: Order) -> None:
+    def submit(self, order: Order, *, payment_token: str | None = None) -> None:
         self.submitted.append(order)
 
     @override

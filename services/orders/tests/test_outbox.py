@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 
+import pymongo
 import pytest
 
 from services.common.tests.outbox_contract import OutboxContract
 from services.orders import events
-from services.orders.outbox import LOCK_DURATION, MongoOutbox
+from services.orders.outbox import IDLE_LOOK_SECONDS, LOCK_DURATION, MongoOutbox
 from services.orders.repository import MongoOrdersRepository
 from services.orders.store import connect, migrate
+from services.orders.tests.commands import StartedCommands
 from services.orders.tests.fakes import NOW, FakeClock, build_placed
 
 pytestmark = pytest.mark.integration
@@ -38,8 +40,12 @@ class TestMongoOutbox(OutboxContract):
         slow.append(confirmed, [events.OrderShipped(tracking_number="n")])
         return MongoOutbox(client)
 
+    @pytest.fixture(autouse=True)
+    def locks(self, client):
+        self._locks = client.get_default_database().locks
+
     def expire_lock(self, outbox):
-        outbox._database.locks.update_one({"_id": "outbox"}, [{"$set": {"until": "$$NOW"}}])
+        self._locks.update_one({"_id": "outbox"}, [{"$set": {"until": "$$NOW"}}])
 
     def test_a_relay_that_lost_the_lock_does_not_unlock(self, outbox, client):
         overtaken, other, third = (MongoOutbox(client) for _ in range(3))
@@ -56,3 +62,72 @@ class TestMongoOutbox(OutboxContract):
                 "OrderCreated",
                 "OrderShipped",
             ]
+
+
+@pytest.fixture
+def commands():
+    return StartedCommands()
+
+
+@pytest.fixture
+def relay(mongodb_url, client, commands):
+    """The outbox of an instance: only its own writes and the clock make it look."""
+    watched = pymongo.MongoClient(mongodb_url, tz_aware=True, event_listeners=[commands])
+    with watched:
+        yield Relay(client, watched)
+
+
+class Relay:
+    """One instance's relay, whose clock stands still, and its orders."""
+
+    def __init__(self, client, watched):
+        self.now = 100.0
+        self.orders = MongoOrdersRepository(client, clock=FakeClock(NOW))
+        self.outbox = MongoOutbox(
+            watched, written=self.orders.outbox_written, monotonic=lambda: self.now
+        )
+
+    def take(self):
+        with self.outbox.take(100) as taken:
+            return [event.subject for event in taken]
+
+
+def confirm(orders, order_id):
+    placed = orders.place(order_id, build_placed(), payment_token="t")
+    orders.append(placed, [events.OrderConfirmed()])
+
+
+def test_an_idle_relay_asks_the_store_once_in_a_while(relay, commands):
+    assert relay.take() == []
+    commands.names.clear()
+    assert [relay.take() for _ in range(5)] == [[]] * 5
+    assert commands.names == []
+    relay.now += IDLE_LOOK_SECONDS
+    assert relay.take() == []
+    assert commands.names == ["find"]
+
+
+def test_what_its_instance_writes_is_taken_at_once_in_four_commands(relay, commands):
+    assert relay.take() == []
+    commands.names.clear()
+    confirm(relay.orders, "a")
+    assert relay.take() == ["a"]
+    assert commands.names == ["findAndModify", "find", "delete", "update"]
+
+
+def test_what_an_instance_has_written_that_died_is_taken_with_the_next_look(relay, client):
+    assert relay.take() == []
+    confirm(MongoOrdersRepository(client, clock=FakeClock(NOW)), "a")
+    assert relay.take() == []
+    relay.now += IDLE_LOOK_SECONDS
+    assert relay.take() == ["a"]
+
+
+def test_events_behind_the_lock_of_another_relay_are_taken_when_it_is_over(relay, client):
+    assert relay.take() == []
+    confirm(relay.orders, "a")
+    with MongoOutbox(client).take(100):
+        assert relay.take() == []
+        confirm(relay.orders, "b")
+        assert relay.take() == []
+    assert relay.take() == ["b"]

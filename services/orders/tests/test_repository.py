@@ -6,19 +6,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pymongo
 import pytest
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.errors import StoreUnavailableError
 from services.orders import domain, errors, events, states, store
 from services.orders.events import OrderCancelled, PaymentSettled, PromoReleased, StockReleased
-from services.orders.ports import LEASE_DURATION
+from services.orders.ports import LEASE_DURATION, StepBegun
 from services.orders.repository import (
     NOT_COMPLETE,
     TRAIL_LENGTH,
     MongoOrdersRepository,
     MongoSagaRepository,
 )
+from services.orders.tests.commands import StartedCommands
 from services.orders.tests.fakes import (
     KIBBLE,
     NOW,
@@ -260,20 +262,59 @@ class TestInMongo:
         explained = database.command("explain", find, verbosity="executionStats")
         assert explained["executionStats"]["totalDocsExamined"] == 1
 
-    def test_steps_and_events_are_recorded_in_the_trail(self, orders, sagas, client):
+    def test_a_step_is_recorded_in_the_trail_or_with_the_event_before_it(
+        self, orders, sagas, client
+    ):
         order = place(orders)
-        sagas.record_step(order.order_id, domain.Step.EXPIRE, instance="orders-1", now=NOW)
+        begun = StepBegun(domain.Step.REDEEM_PROMO, "orders-1")
+        sagas.record_step(order.order_id, begun, now=NOW)
+        begins = StepBegun(domain.Step.CAPTURE_PAYMENT, "orders-1")
+        orders.append(order, [events.PaymentStarted()], begins=begins)
+        database = client.get_default_database()
+        (tried,) = database.sagas.find_one({"_id": order.order_id})["trail"]
+        assert (tried["began"], tried["by"]) == ("REDEEM_PROMO", "orders-1")
+        stored = database.events.find_one({"order_id": order.order_id, "sequence": 2})
+        assert stored["begins"] == {"step": "CAPTURE_PAYMENT", "by": "orders-1"}
+
+    def test_a_step_of_a_saga_that_goes_on_writes_one_document_in_one_command(
+        self, mongodb_url, clock
+    ):
+        commands = StartedCommands()
+        with pymongo.MongoClient(mongodb_url, tz_aware=True, event_listeners=[commands]) as client:
+            orders = MongoOrdersRepository(client, clock=clock)
+            order = place(orders)
+            commands.names.clear()
+            begins = StepBegun(domain.Step.CAPTURE_PAYMENT, "orders-1")
+            after = orders.append(order, [events.PaymentStarted()], begins=begins)
+            assert commands.names == ["insert"]
+            assert orders.load(order.order_id) == after
+
+    def test_of_many_concurrent_steps_one_succeeds(self, orders):
+        order = place(orders)
+        begins = StepBegun(domain.Step.CAPTURE_PAYMENT, "orders-1")
+
+        def start_payment(_):
+            try:
+                return bool(orders.append(order, [events.PaymentStarted()], begins=begins))
+            except errors.OrderChangedError:
+                return False
+
+        with ThreadPoolExecutor(8) as writers:
+            assert sum(writers.map(start_payment, range(20))) == 1
+
+    def test_a_step_with_two_events_is_written_whole_or_not_at_all(self, orders):
+        order = place(orders)
         orders.append(order, COMPENSATION[:1])
-        trail = client.get_default_database().sagas.find_one({"_id": order.order_id})["trail"]
-        assert [entry.get("began") or entry.get("did") for entry in trail] == [
-            "EXPIRE",
-            "OrderCancelled",
-        ]
+        begins = StepBegun(domain.Step.CAPTURE_PAYMENT, "orders-1")
+        with pytest.raises(errors.OrderChangedError):
+            orders.append(order, [events.PromoRedeemed(), events.PaymentStarted()], begins=begins)
+        assert len(orders.history(order.order_id)) == 2
 
     def test_the_trail_keeps_the_last_entries(self, orders, sagas, client):
         order = place(orders)
         for number in range(TRAIL_LENGTH + 1):
-            sagas.record_step(order.order_id, domain.Step.EXPIRE, instance=f"try-{number}", now=NOW)
+            begun = StepBegun(domain.Step.EXPIRE, f"try-{number}")
+            sagas.record_step(order.order_id, begun, now=NOW)
         trail = client.get_default_database().sagas.find_one({"_id": order.order_id})["trail"]
         assert (len(trail), trail[-1]["by"]) == (TRAIL_LENGTH, f"try-{TRAIL_LENGTH}")
 

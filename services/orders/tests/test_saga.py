@@ -76,14 +76,71 @@ def test_driving_an_order_loads_nothing(world):
     assert world.orders.loads == []
 
 
-def test_every_step_is_recorded_before_it_is_executed(world):
+UPSTREAM_STEPS = [Step.REDEEM_PROMO, Step.CAPTURE_PAYMENT, Step.COMMIT_STOCK]
+
+
+def test_every_step_is_recorded_once_and_before_it_calls_its_upstream(world):
+    recorded = []
+    for name, call in [
+        ("promotions", "redeem"),
+        ("payments", "capture"),
+        ("catalog", "commit"),
+    ]:
+        upstream = getattr(world, name)
+        real = getattr(upstream, call)
+
+        def look_then_call(*args, real=real):
+            recorded.append(world.sagas.steps[-1])
+            return real(*args)
+
+        setattr(upstream, call, look_then_call)
     world.orchestrator().drive(world.place())
-    assert world.sagas.steps == [
-        Step.REDEEM_PROMO,
-        Step.START_PAYMENT,
-        Step.CAPTURE_PAYMENT,
-        Step.COMMIT_STOCK,
+    assert recorded == world.sagas.steps == UPSTREAM_STEPS
+
+
+def test_a_payment_is_recorded_as_started_before_it_is_requested(world):
+    types = []
+    real = world.payments.capture
+
+    def look_then_capture(*args):
+        types.extend(world.types())
+        return real(*args)
+
+    world.payments.capture = look_then_capture
+    world.orchestrator().drive(world.place())
+    assert types == FORWARD[:3]
+
+
+def test_a_step_that_calls_nothing_is_written_with_the_step_before(world):
+    appended = []
+    real = world.orders.append
+
+    def look_then_append(order, events, **options):
+        appended.append([type(event).__name__ for event in events])
+        return real(order, events, **options)
+
+    world.orders.append = look_then_append
+    world.orchestrator().drive(world.place())
+    assert appended == [
+        ["PromoRedeemed", "PaymentStarted"],
+        ["PaymentCaptured"],
+        ["OrderConfirmed"],
     ]
+
+
+def test_an_order_that_another_instance_took_over_records_the_step_again(world):
+    world.payments.unavailable.add("capture")
+    world.orchestrator().drive(world.place())
+    world.clock.now += RETRY_DELAY
+    world.payments.unavailable.clear()
+    world.orchestrator("orders-2").drive(world.claim_due())
+    assert world.sagas.steps == [*UPSTREAM_STEPS[:2], *UPSTREAM_STEPS[1:]]
+
+
+def test_the_token_of_a_submitted_order_is_not_read_again(world):
+    world.orchestrator().submit(world.place(), payment_token="tok_ok")
+    eventually(lambda: world.types() == FORWARD)
+    assert world.sagas.token_reads == 0
 
 
 def test_a_complete_saga_has_no_lease_and_no_payment_token(world):
@@ -183,12 +240,12 @@ def test_an_order_whose_instance_crashes_at_any_step_is_taken_over(world, step, 
     orchestrator = world.orchestrator()
     real = orchestrator._steps.execute
 
-    def crash(executed, order):
+    def crash(executed, order, *token):
         if executed is step:
             if when == "after":
-                real(executed, order)
+                real(executed, order, *token)
             raise CrashError
-        return real(executed, order)
+        return real(executed, order, *token)
 
     orchestrator._steps.execute = crash
     with pytest.raises(CrashError):

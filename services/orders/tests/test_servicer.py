@@ -31,7 +31,7 @@ CART = orders_pb2.CreateOrderRequest(
 class ManualOrchestrator(SagaOrchestrator):
     """Drives a submitted order only when the test says so, in the test's own thread."""
 
-    def submit(self, order):
+    def submit(self, order, *, payment_token=None):
         pass
 
 
@@ -229,10 +229,10 @@ def test_a_cancel_loads_the_order_twice_after_a_conflict(world):
     order_id = world.call("CreateOrder", CART).response.order_id
     append, conflicts = world.orders.append, iter([True])
 
-    def append_after_another_writer(order, events):
+    def append_after_another_writer(order, events, **options):
         if next(conflicts, False):
             append(order, [PromoRedeemed()])
-        return append(order, events)
+        return append(order, events, **options)
 
     world.orders.append = append_after_another_writer
     world.orders.loads.clear()

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,12 +42,19 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
         self._products: dict[str, tuple[datetime, Product]] = {}
         self._purchases: dict[str, dict[str, dict[str, datetime]]] = defaultdict(dict)
         self._cancelled: set[str] = set()
+        self._versions: Counter[str] = Counter()
 
     @override
-    def apply(self, event_id: str, change: Change) -> bool:
-        if event_id in self._events:
-            return False
-        self._events.add(event_id)
+    def apply_all(self, changes: Mapping[str, Change]) -> Collection[str]:
+        new = changes.keys() - self._events
+        self._events |= new
+        for event_id in changes:
+            if event_id in new:
+                self._apply(changes[event_id])
+                self._versions[changes[event_id].user_id] += 1
+        return new
+
+    def _apply(self, change: Change) -> None:
         match change:
             case CustomerChanged():
                 new = (change.version, change.as_of, change.animal_type)
@@ -56,7 +63,6 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
                 self._place(change)
             case OrderCancelled():
                 self._cancel(change)
-        return True
 
     @override
     def upsert_products(self, products: Sequence[Product], as_of: datetime) -> None:
@@ -68,6 +74,7 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
     @override
     def train(self, user_id: str, names: Sequence[str], now: datetime) -> int:
         ids = self._find(names)
+        self._versions[user_id] += 1
         new = ids - self._purchases[user_id].keys()
         for product_id in ids:
             self._purchases[user_id].setdefault(product_id, {}).setdefault(TRAINING, now)
@@ -88,6 +95,11 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
             ),
             overall=self._popular(history, lambda _c, _p: True),
         )
+
+    @override
+    def read_version(self, user_id: str) -> str:
+        changed = self._versions[user_id]
+        return str(changed) if changed else ""
 
     @override
     def delete_event_data(self) -> None:
