@@ -49,7 +49,7 @@ from services.promotions.domain import (
     is_active,
 )
 from services.promotions.integration_events import to_integration_event
-from services.promotions.store import translate_errors
+from services.promotions.store import store_call
 
 PREFIX = "promotions"
 BY_END = f"{PREFIX}:by-end"
@@ -118,7 +118,7 @@ class RedisPromotionsRepository(PromotionsRepository):
 
     @override
     def find(self, code: str, user_id: str = "", order_id: str = "") -> Usage | None:
-        with translate_errors(), self._client.pipeline() as pipeline:
+        with store_call(), self._client.pipeline() as pipeline:
             pipeline.hgetall(_promotion_key(code))
             pipeline.hget(_uses_key(code), user_id)
             if order_id:
@@ -144,13 +144,13 @@ class RedisPromotionsRepository(PromotionsRepository):
 
     @override
     def list_active(self, now: datetime, limit: int) -> Sequence[Promotion]:
-        with translate_errors():
+        with store_call():
             active = (usage.promotion for usage in self._load_ranked(now) if is_active(usage, now))
             return list(islice(active, limit))
 
     def index(self, now: datetime) -> None:
         """Add the codes of the release before, which had no index by rank."""
-        with translate_errors():
+        with store_call():
             ranks: Any = self._client.zrangebyscore(BY_END, f"({encode_moment(now)}", "+inf")
             for start in range(0, len(ranks), BATCH_SIZE):
                 self._client.zadd(BY_RANK, dict.fromkeys(ranks[start : start + BATCH_SIZE], 0))
@@ -160,7 +160,7 @@ class RedisPromotionsRepository(PromotionsRepository):
         fields = _flatten(encode_promotion(promotion) | {"used": used})
         event = _flatten(encode_event(self._build_event(promotion))) if publish else []
         index: list[Any] = [_rank(promotion), encode_moment(promotion.valid_until)]
-        with translate_errors():
+        with store_call():
             outcome = self._add(
                 keys=[_promotion_key(promotion.code), BY_END, OUTBOX, BY_RANK],
                 args=[self._new_id(), *index, len(fields), *fields, *event],
@@ -171,20 +171,20 @@ class RedisPromotionsRepository(PromotionsRepository):
     @override
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
         arguments: list[Any] = [code, order_id.lower(), user_id, encode_moment(now)]
-        with translate_errors():
+        with store_call():
             outcome = self._redeem(keys=_redemption_keys(order_id, code), args=arguments)
         _raise_rejection(outcome.decode(), order_id, code)
 
     @override
     def release(self, order_id: str, code: str) -> None:
         arguments = [code, order_id.lower()]
-        with translate_errors():
+        with store_call():
             outcome = self._release(keys=_redemption_keys(order_id, code), args=arguments)
         _raise_rejection(outcome.decode(), order_id, code)
 
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
-        with translate_errors(), self._client.pipeline(transaction=False) as pipeline:
+        with store_call(), self._client.pipeline(transaction=False) as pipeline:
             found: Any = self._client.zrangebylex(BY_ORDER, f"[{order_id}", "+", 0, limit)
             ids = [name.decode() for name in found]
             for name in ids:
@@ -193,7 +193,7 @@ class RedisPromotionsRepository(PromotionsRepository):
 
     @override
     def ping(self) -> None:
-        with translate_errors():
+        with store_call():
             self._client.ping()
 
     def _load_ranked(self, now: datetime) -> Iterator[Usage]:
