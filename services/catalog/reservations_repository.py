@@ -39,6 +39,9 @@ class ReservationsRepository(Protocol):
     def list_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
         """Return reservations ordered by order id, from `order_id` on; "" is the start."""
 
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Reservation]:
+        """Return the reservations of some orders, in any order."""
+
 
 class PostgresReservationsRepository(ReservationsRepository):
     """Reservations in PostgreSQL, in the database of the products."""
@@ -73,6 +76,12 @@ class PostgresReservationsRepository(ReservationsRepository):
         query = sa.select(reservations).order_by(reservations.c.order_id).limit(limit)
         if order_id:
             query = query.where(reservations.c.order_id >= order_id)
+        with postgres.transaction(self._engine) as connection:
+            return [_to_reservation(row) for row in connection.execute(query)]
+
+    @override
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Reservation]:
+        query = sa.select(reservations).where(reservations.c.order_id.in_(order_ids))
         with postgres.transaction(self._engine) as connection:
             return [_to_reservation(row) for row in connection.execute(query)]
 

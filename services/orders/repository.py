@@ -1,7 +1,8 @@
 """Orders and sagas in MongoDB; a history of events is only ever appended to.
 
 Four collections. `events` is the source of truth: (order_id, sequence) is unique, so of two
-writers who decided on the same state one fails. `orders` is an index for lists. `sagas` has
+writers who decided on the same state one fails; the times of their ids are the store's, so that
+the newest changes are found by them. `orders` is an index for lists. `sagas` has
 a lease, `due_at`, for each order whose saga is not complete. `outbox` holds integration
 events for the relay. What belongs together is written in one transaction.
 """
@@ -25,7 +26,14 @@ from services.orders.events import Event, OrderPlaced, RecordedEvent
 from services.orders.integration_events import to_integration_event
 from services.orders.placing.attempts import end_attempt
 from services.orders.ports import LEASE_DURATION, Attempt, OrdersRepository, SagaRepository
-from services.orders.store import StoreClock, after, open_database, run_transaction, store_call
+from services.orders.store import (
+    StoreClock,
+    after,
+    build_id,
+    open_database,
+    run_transaction,
+    store_call,
+)
 
 Result = TypeVar("Result")
 
@@ -161,7 +169,7 @@ class MongoOrdersRepository(OrdersRepository):
 
     def _insert_event(self, session: ClientSession, order: Order, recorded: RecordedEvent) -> None:
         """Insert an event, and its integration event if there is one; `order` is after it."""
-        document = codec.to_document(order.order_id, recorded)
+        document = {"_id": build_id(recorded.time)} | codec.to_document(order.order_id, recorded)
         self._database.events.insert_one(document, session=session)
         if message := to_integration_event(order, recorded.event):
             event = build_event(

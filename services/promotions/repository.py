@@ -99,6 +99,9 @@ class PromotionsRepository(Protocol):
     def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
         """Return redemptions ordered by order id, from `order_id` on; "" is the start."""
 
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Redemption]:
+        """Return the redemptions of some orders, in any order."""
+
     def ping(self) -> None:
         """Raise when the store cannot be used."""
 
@@ -184,12 +187,21 @@ class RedisPromotionsRepository(PromotionsRepository):
 
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
-        with store_call(), self._client.pipeline(transaction=False) as pipeline:
+        with store_call():
             found: Any = self._client.zrangebylex(BY_ORDER, f"[{order_id}", "+", 0, limit)
-            ids = [name.decode() for name in found]
-            for name in ids:
-                pipeline.hgetall(_order_key(name))
-            return [decode_redemption(*pair) for pair in zip(ids, pipeline.execute(), strict=True)]
+            return self._load_redemptions([name.decode() for name in found])
+
+    @override
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Redemption]:
+        with store_call():
+            return self._load_redemptions(order_ids)
+
+    def _load_redemptions(self, order_ids: Sequence[str]) -> Sequence[Redemption]:
+        with self._client.pipeline(transaction=False) as pipeline:
+            for order_id in order_ids:
+                pipeline.hgetall(_order_key(order_id))
+            pairs = zip(order_ids, pipeline.execute(), strict=True)
+            return [decode_redemption(order_id, fields) for order_id, fields in pairs if fields]
 
     @override
     def ping(self) -> None:

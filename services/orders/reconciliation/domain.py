@@ -7,7 +7,7 @@ docs/reconciliation.md explains each kind to the platform team.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -236,3 +236,15 @@ class Finding:
     discrepancy: Discrepancy
     is_repaired: bool = False
     failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The orders that were compared: those named, or all from `first` on until `next_order_id`.
+
+    "" as a name is for findings about no order. An empty `next_order_id` is after all orders.
+    """
+
+    order_ids: Sequence[str] | None = None
+    first: str = ""
+    next_order_id: str = ""

@@ -1,6 +1,7 @@
 """The order in which tasks are run."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -16,7 +17,11 @@ class Recorder:
         self._executor = executor
 
     def submit(self, lane):
-        self._executor.submit(lane, lambda: self.go.wait(10) and self.ran.append(lane))
+        self._executor.submit(lane, partial(self._run, lane))
+
+    def _run(self, lane):
+        assert self.go.wait(10)
+        self.ran.append(lane)
 
 
 @pytest.fixture
@@ -54,11 +59,12 @@ def test_a_task_that_fails_stops_no_other(executor):
 def test_tasks_that_wait_are_dropped_at_the_shutdown():
     executor = FairExecutor(1, "test")
     tasks, running = Recorder(executor), threading.Event()
-    executor.submit("", lambda: (running.set(), tasks.go.wait(10)))
-    tasks.submit("alice")
+    executor.submit("", running.set)
+    for lane in ("alice", "bob"):
+        tasks.submit(lane)
     assert running.wait(10)
     threading.Timer(0.05, tasks.go.set).start()
     executor.shutdown()
-    assert tasks.ran == []
+    assert tasks.ran == ["alice"]
     with pytest.raises(RuntimeError):
         executor.submit("alice", running.set)
