@@ -91,6 +91,7 @@ CLAIM_OVERDUE = (
 """Locks the oldest overdue reservations that no other transaction has locked."""
 
 _order_ids = sa.bindparam("order_ids", type_=postgresql.ARRAY(sa.Uuid(as_uuid=False)))
+OF_ORDERS = sa.select(reservations).where(reservations.c.order_id == sa.any_(_order_ids))
 MARK_EXPIRED = (
     sa.update(reservations)
     .where(reservations.c.order_id == sa.any_(_order_ids))

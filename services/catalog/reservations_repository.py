@@ -52,6 +52,9 @@ class ReservationsRepository(Protocol):
     def list_from(self, order_id: str, limit: int) -> Sequence[Reservation]:
         """Return reservations ordered by order id, from `order_id` on; "" is the start."""
 
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Reservation]:
+        """Return the reservations of some orders, in any order."""
+
 
 class PostgresReservationsRepository(ReservationsRepository):
     """Reservations in PostgreSQL, in the database of the products."""
@@ -118,6 +121,11 @@ class PostgresReservationsRepository(ReservationsRepository):
         """Execute one statement in a transaction of its own; return whether it changed anything."""
         with postgres.autocommit(self._engine) as connection:
             return connection.execute(statement, values).rowcount > 0
+
+    @override
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Reservation]:
+        rows = postgres.read(self._engine, statements.OF_ORDERS, {"order_ids": list(order_ids)})
+        return [_to_reservation(row) for row in rows]
 
 
 def _to_row(reservation: Reservation) -> dict[str, Any]:

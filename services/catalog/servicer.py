@@ -195,7 +195,7 @@ class InternalCatalogServicer(internal_pb2_grpc.CatalogServiceServicer):
     def ListReservations(
         self, request: internal_pb2.ListReservationsRequest, context: grpc.ServicerContext
     ) -> internal_pb2.ListReservationsResponse:
-        page, next_page_token = read_page(request, self._reservations.list_from)
+        page, next_page_token = read_page(request, self._reservations)
         return internal_pb2.ListReservationsResponse(
             reservations=map(render_reservation, page), next_page_token=next_page_token
         )

@@ -47,7 +47,8 @@ class BackgroundLoop:
     """Calls `work` in a thread of its own, again and again, until it is stopped.
 
     `work` gets the loop. It may do one round and return, or go on until `stopping`; it calls
-    `succeeded` after each success. `stale_seconds` is how long a success may take.
+    `succeeded` after each success. `stale_seconds` is how long a success may take. `status` says
+    more about the work in reports, or nothing.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class BackgroundLoop:
         expected: tuple[type[Exception], ...] = EXPECTED_ERRORS,
         stale_seconds: float = STALE_SECONDS,
         min_delay_seconds: float = MIN_DELAY_SECONDS,
+        status: Callable[[], str] = str,
     ) -> None:
         self.name = name
+        self._status = status
         self._work = work
         self._expected = expected
         self._stale_seconds = stale_seconds
@@ -117,7 +120,8 @@ class BackgroundLoop:
             return LoopReport(self.name, False, f"failing for {age:.0f} s: {self._trouble}")
         if age > self._stale_seconds:
             return LoopReport(self.name, False, f"no success for {age:.0f} s")
-        return LoopReport(self.name, True, f"ok {age:.0f} s ago")
+        status = self._status()
+        return LoopReport(self.name, True, f"ok {age:.0f} s ago{status and f' ({status})'}")
 
     def _run(self) -> None:
         while not self.stopping:
@@ -142,10 +146,17 @@ class BackgroundLoop:
 class PeriodicWorker:
     """Calls `work` every `interval_seconds` in a thread of its own.
 
-    An exception of `work` is logged and does not stop the worker.
+    An exception of `work` is logged and does not stop the worker. `status` is as of BackgroundLoop.
     """
 
-    def __init__(self, *, name: str, work: Callable[[], object], interval_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        work: Callable[[], object],
+        interval_seconds: float,
+        status: Callable[[], str] = str,
+    ) -> None:
         self._work = work
         self._interval_seconds = interval_seconds
         self._loop = BackgroundLoop(
@@ -153,6 +164,7 @@ class PeriodicWorker:
             work=self._run,
             stale_seconds=2 * interval_seconds + STALE_SECONDS,
             min_delay_seconds=min(0.5, interval_seconds),
+            status=status,
         )
 
     def start(self) -> None:

@@ -1,5 +1,6 @@
 """The notifications service: `python -m services.notifications [serve | migrate | declare] ...`."""
 
+import sys
 from pathlib import Path
 
 from mamie_rosa.notifications.v1 import notifications_pb2_grpc
@@ -10,6 +11,7 @@ from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Consumer
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
+from services.notifications.catch_up import catch_up as replay
 from services.notifications.config import NotificationsConfig, read_config
 from services.notifications.consumer import QUEUE, EventHandler
 from services.notifications.domain import Recipient
@@ -81,10 +83,21 @@ def migrate(config: NotificationsConfig) -> None:
     migrations.migrate(url=config.store_url, directory=Path(__file__).parent / "migrations")
 
 
+def catch_up(config: NotificationsConfig) -> None:
+    """Apply the events of the log since MAMIE_REPLAY_SINCE that had no effect yet."""
+    if config.replay_since is None:
+        print("configuration: MAMIE_REPLAY_SINCE is not set", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2)
+    repository = PostgresNotificationsRepository(postgres.create_engine(config.store_url))
+    replay(url=config.service.bus_url, repository=repository, since=config.replay_since)
+
+
 def declare(config: NotificationsConfig) -> None:
     """Declare the queue."""
     rabbitmq.declare(config.service.bus_url, QUEUE)
 
 
 if __name__ == "__main__":
-    runtime.run(MANIFEST, read_config, serve=serve, migrate=migrate, declare=declare)
+    runtime.run(
+        MANIFEST, read_config, serve=serve, migrate=migrate, declare=declare, catch_up=catch_up
+    )

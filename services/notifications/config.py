@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.headerregistry import Address
 
 from environs import Env, ValidationError, validate
@@ -34,6 +34,7 @@ class NotificationsConfig:
     admin_language: Language
     retry: RetryPolicy
     poll_interval_seconds: float
+    replay_since: datetime | None
 
     @property
     def lease(self) -> timedelta:
@@ -64,6 +65,7 @@ def read_config() -> NotificationsConfig:
             poll_interval_seconds=env.float(
                 "POLL_INTERVAL_SECONDS", 1.0, validate=validate.Range(0.05, 60)
             ),
+            replay_since=env.datetime("REPLAY_SINCE", None, validate=_has_offset),
         )
 
 
@@ -86,3 +88,8 @@ def _read_retry_policy(env: Env) -> RetryPolicy:
 def _are_delays(delays: Sequence[float]) -> None:
     if not delays or not all(0 < delay <= 86_400 for delay in delays):
         raise ValidationError("must be seconds, separated by commas")
+
+
+def _has_offset(moment: datetime) -> None:
+    if moment.tzinfo is None:
+        raise ValidationError("must have an offset from UTC, as in 2026-01-31T00:00:00Z")

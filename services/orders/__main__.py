@@ -20,12 +20,9 @@ from services.orders.outbox import MongoOutbox
 from services.orders.placing.attempts import MongoAttempts
 from services.orders.placing.checkout import Checkout
 from services.orders.reconciliation.clients import build_sources
-from services.orders.reconciliation.reconciler import (
-    INTERVAL_SECONDS,
-    Reconciler,
-    ReconciliationJob,
-    RepairActions,
-)
+from services.orders.reconciliation.job import INTERVAL_SECONDS, ReconciliationJob
+from services.orders.reconciliation.progress import MongoProgress
+from services.orders.reconciliation.reconciler import Reconciler, RepairActions
 from services.orders.reconciliation.repository import MongoReconciliationRepository
 from services.orders.reconciliation.servicer import ReconciliationServicer
 from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
@@ -67,6 +64,12 @@ def serve(config: OrdersConfig) -> None:
     checkout = build_checkout(config, orders, MongoAttempts(client), upstreams, orchestrator)
     decisions = Decisions(orders=orders, orchestrator=orchestrator)
     reconciler = build_reconciler(mesh, reconciliation, upstreams, orders.store_clock.now)
+    job = ReconciliationJob(
+        reconciler=reconciler,
+        progress=MongoProgress(client),
+        round_seconds=config.reconciliation_round_seconds,
+        clock=orders.store_clock.now,
+    )
     runtime.serve(
         name=MANIFEST.name,
         config=config.service,
@@ -82,7 +85,7 @@ def serve(config: OrdersConfig) -> None:
         workers=[
             orchestrator,
             OutboxRelay(outbox=outbox, url=config.service.bus_url, name="orders"),
-            build_reconciliation_worker(reconciler, reconciliation),
+            build_reconciliation_worker(job),
         ],
         streaming=build_streaming(config),
         mesh=mesh,
@@ -146,12 +149,14 @@ def build_reconciler(
     return Reconciler(sources=sources, repairs=repairs, repository=repository, clock=clock)
 
 
-def build_reconciliation_worker(
-    reconciler: Reconciler, repository: MongoReconciliationRepository
-) -> PeriodicWorker:
+def build_reconciliation_worker(job: ReconciliationJob) -> PeriodicWorker:
     """Build the worker that reconciles periodically, on one instance at a time."""
-    job = ReconciliationJob(reconcile=reconciler.reconcile, repository=repository)
-    return PeriodicWorker(name="reconciliation", work=job.run, interval_seconds=INTERVAL_SECONDS)
+    return PeriodicWorker(
+        name="reconciliation",
+        work=job.run,
+        interval_seconds=INTERVAL_SECONDS,
+        status=lambda: job.status,
+    )
 
 
 def build_bindings(

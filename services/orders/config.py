@@ -15,6 +15,7 @@ class OrdersConfig:
     store_url: str
     stock_hold_seconds: int
     streams_per_customer: int
+    reconciliation_round_seconds: int
 
 
 def read_config() -> OrdersConfig:
@@ -28,5 +29,8 @@ def read_config() -> OrdersConfig:
             ),
             streams_per_customer=env.int(
                 "STREAMS_PER_CUSTOMER", 5, validate=validate.Range(1, 10_000)
+            ),
+            reconciliation_round_seconds=env.int(
+                "RECONCILIATION_ROUND_SECONDS", 86_400, validate=validate.Range(60, 30 * 86_400)
             ),
         )

@@ -1,7 +1,8 @@
 """Orders and sagas in MongoDB; a history of events is only ever appended to.
 
 Four collections. `events` is the source of truth: (order_id, sequence) is unique, so of two
-writers who decided on the same state one fails. `orders` is an index for lists. `sagas` has
+writers who decided on the same state one fails; the times of their ids are the store's, so that
+the newest changes are found by them. `orders` is an index for lists. `sagas` has
 a lease, `due_at`, for each order whose saga is not complete. `outbox` holds integration
 events for the relay. What belongs together is written in one transaction; most steps of a saga
 write one event and nothing else (docs/decisions/0023-one-write-a-step.md).
@@ -34,7 +35,14 @@ from services.orders.ports import (
     SagaRepository,
     StepBegun,
 )
-from services.orders.store import StoreClock, after, open_database, run_transaction, store_call
+from services.orders.store import (
+    StoreClock,
+    after,
+    build_id,
+    open_database,
+    run_transaction,
+    store_call,
+)
 
 Result = TypeVar("Result")
 
@@ -140,7 +148,7 @@ class MongoOrdersRepository(OrdersRepository):
         def write(session: ClientSession) -> None:
             if attempt:
                 end_attempt(self._database, attempt, session)
-            document = codec.to_document(order_id, recorded)
+            document = _event_document(order_id, recorded)
             self._database.events.insert_one(document, session=session)
             self._database.orders.insert_one(index_document(order), session=session)
             self._database.sagas.update_one(
@@ -161,7 +169,7 @@ class MongoOrdersRepository(OrdersRepository):
     ) -> Order:
         now = self._clock()
         appended = record(order, events, now)
-        documents = [codec.to_document(order.order_id, each) for each in appended]
+        documents = [_event_document(order.order_id, each) for each in appended]
         if begins:
             documents[-1]["begins"] = {"step": begins.step, "by": begins.instance}
         after, outgoing = order, []
@@ -277,6 +285,11 @@ class MongoSagaRepository(SagaRepository):
 def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
     in_order = sorted(documents, key=itemgetter("sequence"))
     return fold(order_id, map(codec.from_document, in_order))
+
+
+def _event_document(order_id: str, recorded: RecordedEvent) -> dict[str, Any]:
+    """Build the document of an event; its id has the event's time."""
+    return {"_id": build_id(recorded.time)} | codec.to_document(order_id, recorded)
 
 
 def index_document(order: Order) -> dict[str, Any]:

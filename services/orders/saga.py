@@ -8,8 +8,8 @@ heartbeats. When the instance dies the lease runs out, and another one takes the
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,6 +24,7 @@ from services.common.context import CallContext, current, use
 from services.orders.domain import LOCAL_STEPS, Order, Step, apply, next_step, record
 from services.orders.errors import OrderChangedError, OverloadedError
 from services.orders.events import Event
+from services.orders.fair_executor import FairExecutor
 from services.orders.ports import (
     Orchestrator,
     OrdersRepository,
@@ -45,6 +46,11 @@ MAX_CONCURRENT_PAYMENTS = 64
 MAX_PAYMENTS_PER_CUSTOMER = 8
 MAX_DRIVEN = 128
 """How many orders an instance drives; the heartbeat extends the leases of all of them."""
+TAKEOVERS = ""
+"""The lane of orders that are taken over, whoever their customers are."""
+MAX_DRIVEN_PER_LANE = 32
+"""How many orders of one customer an instance drives; and how many that it took over, until they
+are at payments. So neither fills an instance, and there is room for everybody's new orders."""
 MAX_CLAIMS_PER_POLL = 32
 PAYMENT_STEPS = frozenset({Step.CAPTURE_PAYMENT, Step.REFUND_PAYMENT})
 
@@ -86,10 +92,12 @@ class SagaOrchestrator(Orchestrator):
         self._clock = clock
         self._driving: dict[str, str] = {}
         """The orders with heartbeats; those with a thread for payments have their customer."""
+        self._lanes: dict[str, str] = {}
+        """The lanes of the orders that are driven in the background: see FairExecutor."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._executor = ThreadPoolExecutor(MAX_CONCURRENT_SAGAS, "saga")
-        self._payments_executor = ThreadPoolExecutor(MAX_CONCURRENT_PAYMENTS, "saga-payments")
+        self._executor = FairExecutor(MAX_CONCURRENT_SAGAS, "saga")
+        self._payments_executor = FairExecutor(MAX_CONCURRENT_PAYMENTS, "saga-payments")
         self._workers = [
             PeriodicWorker(
                 name="saga-heartbeat", work=self._extend_leases, interval_seconds=HEARTBEAT_SECONDS
@@ -108,7 +116,7 @@ class SagaOrchestrator(Orchestrator):
         """Finish the steps that are being executed; other instances take the orders over."""
         self._stopping.set()
         for executor in (self._executor, self._payments_executor):
-            executor.shutdown(wait=True, cancel_futures=True)
+            executor.shutdown()
         for worker in self._workers:
             worker.stop()
 
@@ -121,7 +129,8 @@ class SagaOrchestrator(Orchestrator):
     @override
     def submit(self, order: Order, *, payment_token: str | None = None) -> None:
         drive = Drive(order=order, payment_token=payment_token)
-        self._schedule(order.order_id, lambda: drive, replace(current(), deadline=None))
+        call = replace(current(), deadline=None)
+        self._schedule(order.order_id, order.user_id, lambda: drive, call)
 
     @override
     def drive(self, order: Order) -> Order:
@@ -179,24 +188,31 @@ class SagaOrchestrator(Orchestrator):
         log.warning("saga_step_postponed", order_id=order_id, step=step, cause=cause)
         self._sagas.postpone(order_id, delay=delay, cause=cause)
 
-    def _schedule(self, order_id: str, load: Callable[[], Drive], call: CallContext) -> None:
-        """Drive an order in the background, unless this instance does so or is busy.
+    def _schedule(
+        self, order_id: str, lane: str, load: Callable[[], Drive], call: CallContext
+    ) -> None:
+        """Drive an order in the background, unless this instance does so, or its lane is full.
 
         An order that is left out is due when its lease ends, for any instance.
         """
         with self._lock:
-            is_busy = len(self._driving) >= MAX_DRIVEN
-            if self._stopping.is_set() or is_busy or order_id in self._driving:
+            if self._stopping.is_set() or order_id in self._driving or not self._has_room(lane):
                 return
-            self._driving[order_id] = ""
-        self._executor.submit(self._begin, order_id, load, call)
+            self._driving[order_id], self._lanes[order_id] = "", lane
+        self._executor.submit(lane, partial(self._begin, order_id, load, call))
+
+    def _has_room(self, lane: str) -> bool:
+        """Return whether one more order of a lane may be driven; the caller holds the lock."""
+        is_full = Counter(self._lanes.values())[lane] >= MAX_DRIVEN_PER_LANE
+        return not is_full and len(self._driving) < MAX_DRIVEN
 
     def _begin(self, order_id: str, load: Callable[[], Drive], call: CallContext) -> None:
         """Drive an order as far as its payment, then hand it over to the threads for payments."""
         with use(call), self._releasing(order_id) as kept:
             drive = load()
             if self._run(drive, before=PAYMENT_STEPS) and self._admit(drive.order):
-                self._payments_executor.submit(self._finish, drive, call)
+                finish = partial(self._finish, drive, call)
+                self._payments_executor.submit(drive.order.user_id, finish)
                 kept.append(order_id)
 
     def _finish(self, drive: Drive, call: CallContext) -> None:
@@ -209,7 +225,7 @@ class SagaOrchestrator(Orchestrator):
         with self._lock:
             taken = sum(user_id == order.user_id for user_id in self._driving.values())
             if taken < MAX_PAYMENTS_PER_CUSTOMER:
-                self._driving[order.order_id] = order.user_id
+                self._driving[order.order_id] = self._lanes[order.order_id] = order.user_id
                 return True
         self._postpone(order.order_id, Step.CAPTURE_PAYMENT, "customer_limit", BUSY_DELAY)
         return False
@@ -229,6 +245,7 @@ class SagaOrchestrator(Orchestrator):
             if order_id not in kept:
                 with self._lock:
                     self._driving.pop(order_id, None)
+                    self._lanes.pop(order_id, None)
 
     @contextmanager
     def _heartbeats(self, order_id: str) -> Iterator[None]:
@@ -250,17 +267,17 @@ class SagaOrchestrator(Orchestrator):
     def _take_over(self) -> None:
         """Drive the orders that are due: their instance died, or their retry delay is over."""
         for _ in range(MAX_CLAIMS_PER_POLL):
-            if self._stopping.is_set() or not self._has_capacity():
+            if self._stopping.is_set() or not self._can_take_over():
                 return
             order_id = self._sagas.claim_due()
             if order_id is None:
                 return
             call = CallContext(request_id=order_id)
-            self._schedule(order_id, partial(self._load, order_id), call)
+            self._schedule(order_id, TAKEOVERS, partial(self._load, order_id), call)
 
     def _load(self, order_id: str) -> Drive:
         return Drive(order=self._orders.load(order_id))
 
-    def _has_capacity(self) -> bool:
+    def _can_take_over(self) -> bool:
         with self._lock:
-            return len(self._driving) < MAX_DRIVEN
+            return self._has_room(TAKEOVERS)

@@ -1,5 +1,6 @@
 """MongoDB, as orders use it: connections, transactions, errors, indexes."""
 
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pymongo
+from bson import ObjectId
 from pymongo import errors as mongo_errors
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -63,6 +65,11 @@ def after(duration: timedelta) -> dict[str, Any]:
     Leases and locks use it in pipeline updates: the clocks of instances may differ.
     """
     return {"$add": ["$$NOW", duration // timedelta(milliseconds=1)]}
+
+
+def build_id(moment: datetime) -> ObjectId:
+    """Build an id whose time is `moment`; those of the driver are of the instance's clock."""
+    return ObjectId(struct.pack(">I", int(moment.timestamp())) + ObjectId().binary[4:])
 
 
 class Lock:
@@ -145,6 +152,11 @@ def migrate(client: pymongo.MongoClient) -> None:
     database.sagas.create_index("due_at")
     database.outbox.create_index([("subject", 1), ("sequence", 1)], unique=True)
     database.outbox.create_index("time")
+    database.discrepancies.update_many(
+        {"order_id": None},  # of the release before
+        [{"$set": {"order_id": {"$first": {"$split": ["$_id", "/"]}}}}],
+    )
+    database.discrepancies.create_index("order_id")
     database.attempts.create_index("until", expireAfterSeconds=ATTEMPTS_RETENTION_SECONDS)
 
 

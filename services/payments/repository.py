@@ -78,6 +78,9 @@ class PaymentsRepository(Protocol):
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
         """List payments by order id, beginning with `order_id`; "" is before all."""
 
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Payment]:
+        """Return the payments of some orders, in any order."""
+
     def ping(self) -> None:
         """Raise when the store cannot be used."""
 
@@ -122,6 +125,12 @@ class PostgresPaymentsRepository(PaymentsRepository):
         return [
             _to_payment(row) for row in postgres.read(self._engine, page, {"limit": limit} | start)
         ]
+
+    @override
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Payment]:
+        query = sa.select(payments).where(payments.c.order_id.in_(order_ids))
+        with postgres.transaction(self._engine) as connection:
+            return [_to_payment(row) for row in connection.execute(query)]
 
     @override
     def ping(self) -> None:

@@ -70,7 +70,7 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
     def ListPayments(
         self, request: payments_pb2.ListPaymentsRequest, context: grpc.ServicerContext
     ) -> payments_pb2.ListPaymentsResponse:
-        page, next_page_token = read_page(request, self._repository.list_from)
+        page, next_page_token = read_page(request, self._repository)
         return payments_pb2.ListPaymentsResponse(
             payments=map(_render, page), next_page_token=next_page_token
         )

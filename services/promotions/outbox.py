@@ -15,7 +15,7 @@ from services.common.messaging.events import CloudEvent
 from services.common.messaging.relay import Outbox
 from services.promotions.codec import decode_event
 from services.promotions.repository import OUTBOX, PREFIX
-from services.promotions.store import translate_errors
+from services.promotions.store import store_call
 
 OUTBOX_LOCK = f"{PREFIX}:outbox-lock"
 LOCK_SECONDS = 3
@@ -31,11 +31,11 @@ class RedisOutbox(Outbox):
     @contextmanager
     def take(self, limit: int) -> Iterator[Sequence[CloudEvent]]:
         lock = self._client.lock(OUTBOX_LOCK, timeout=LOCK_SECONDS, blocking=False)
-        with translate_errors():
+        with store_call():
             entries = self._oldest(limit) if self._has_events() and lock.acquire() else []
         yield [decode_event(fields) for _, fields in entries]
         if entries:
-            with translate_errors(), suppress(redis_errors.LockNotOwnedError):
+            with store_call(), suppress(redis_errors.LockNotOwnedError):
                 self._client.xdel(OUTBOX, *(position for position, _ in entries))
                 lock.release()
 

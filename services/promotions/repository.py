@@ -2,10 +2,13 @@
 
     promotions:promotion:<CODE>   hash: the rules; `used`, the number of orders that use it;
                                   `creation`, the id of the call that added it
-    promotions:uses:<CODE>        hash: customer -> number of their orders that use it
-    promotions:order:<order id>   hash: state (REDEEMED, RELEASED), code, user, at (when);
-                                  never deleted, so that an order never redeems a code twice
-    promotions:by-order           sorted set: the ids of the orders that have such a hash
+    promotions:uses:<CODE>        hash: customer -> number of their orders that use it; expires
+                                  RETENTION after the promotion's end, when no limit is judged
+    promotions:order:<order id>   hash: state (REDEEMED, RELEASED), code, user, at (when); expires
+                                  RETENTION after its last change. Until then the order cannot
+                                  redeem a second time
+    promotions:by-order           sorted set: the ids of the orders that have such a hash; those
+                                  whose hash has expired are removed when they are met
     promotions:by-end             sorted set: every code behind its rank, by `valid_until`
     promotions:by-rank            sorted set, all scores 0: the codes that have not ended and are
                                   not used up, behind their rank; what has ended goes when it is met
@@ -19,13 +22,11 @@ nothing: redemptions are keyed by their order and creations by an id of their ow
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol
 
 import redis
-from redis.commands.core import Script
 from typing_extensions import override
 
 from services.common.clock import Clock, NewId, new_id, utc_now
@@ -50,15 +51,22 @@ from services.promotions.domain import (
     is_active,
 )
 from services.promotions.integration_events import to_integration_event
-from services.promotions.store import translate_errors
+from services.promotions.redemptions import (
+    BY_ORDER,
+    PREFIX,
+    RETENTION,
+    RedemptionLists,
+    never_expiring,
+    order_key,
+    register_script,
+)
+from services.promotions.store import store_call
 
-PREFIX = "promotions"
 BY_END = f"{PREFIX}:by-end"
 BY_RANK = f"{PREFIX}:by-rank"
-BY_ORDER = f"{PREFIX}:by-order"
 OUTBOX = f"{PREFIX}:outbox"
-SCRIPTS = Path(__file__).with_name("lua")
 BATCH_SIZE = 100
+MICROSECONDS = 1_000_000
 
 
 class PromotionsRepository(Protocol):
@@ -100,6 +108,9 @@ class PromotionsRepository(Protocol):
     def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
         """Return redemptions ordered by order id, from `order_id` on; "" is the start."""
 
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Redemption]:
+        """Return the redemptions of some orders, in any order."""
+
     def ping(self) -> None:
         """Raise when the store cannot be used."""
 
@@ -108,22 +119,29 @@ class RedisPromotionsRepository(PromotionsRepository):
     """Promotions and redemptions in Redis."""
 
     def __init__(
-        self, client: redis.Redis, *, clock: Clock = utc_now, new_id: NewId = new_id
+        self,
+        client: redis.Redis,
+        *,
+        clock: Clock = utc_now,
+        new_id: NewId = new_id,
+        retention: timedelta = RETENTION,
     ) -> None:
         self._client = client
+        self._retention_seconds = int(retention.total_seconds())
         self._clock = clock
         self._new_id = new_id
-        self._add = _register_script(client, "add")
-        self._redeem = _register_script(client, "redeem")
-        self._release = _register_script(client, "release")
+        self._add = register_script(client, "add")
+        self._redeem = register_script(client, "redeem")
+        self._release = register_script(client, "release")
+        self._redemptions = RedemptionLists(client, self._retention_seconds)
 
     @override
     def find(self, code: str, user_id: str = "", order_id: str = "") -> Usage | None:
-        with translate_errors(), self._client.pipeline() as pipeline:
+        with store_call(), self._client.pipeline() as pipeline:
             pipeline.hgetall(_promotion_key(code))
             pipeline.hget(_uses_key(code), user_id)
             if order_id:
-                pipeline.hgetall(_order_key(order_id))
+                pipeline.hgetall(order_key(order_id))
             fields, used_by_user, *redemption = pipeline.execute()
         if not fields:
             return None
@@ -145,23 +163,29 @@ class RedisPromotionsRepository(PromotionsRepository):
 
     @override
     def list_active(self, now: datetime, limit: int) -> Sequence[Promotion]:
-        with translate_errors():
+        with store_call():
             active = (usage.promotion for usage in self._load_ranked(now) if is_active(usage, now))
             return list(islice(active, limit))
 
     def index(self, now: datetime) -> None:
-        """Add the codes of the release before, which had no index by rank."""
-        with translate_errors():
-            ranks: Any = self._client.zrangebyscore(BY_END, f"({encode_moment(now)}", "+inf")
-            for start in range(0, len(ranks), BATCH_SIZE):
-                self._client.zadd(BY_RANK, dict.fromkeys(ranks[start : start + BATCH_SIZE], 0))
+        """Complete the codes of earlier releases: their index by rank, and when uses expire."""
+        with store_call():
+            codes: Any = self._client.zrange(BY_END, 0, -1, withscores=True)
+            active = [rank for rank, ends in codes if ends > encode_moment(now)]
+            for start in range(0, len(active), BATCH_SIZE):
+                ranks = active[start : start + BATCH_SIZE]
+                self._client.zadd(BY_RANK, dict.fromkeys(ranks, 0))
+            ends_of = {_uses_key(_ranked_code(rank)): ends for rank, ends in codes}
+            for key in never_expiring(self._client, list(ends_of)):
+                seconds = int(ends_of[key] / MICROSECONDS) + self._retention_seconds
+                self._client.expireat(key, seconds)
 
     @override
     def add(self, promotion: Promotion, *, publish: bool = True, used: int = 0) -> None:
         fields = _flatten(encode_promotion(promotion) | {"used": used})
         event = _flatten(encode_event(self._build_event(promotion))) if publish else []
         index: list[Any] = [_rank(promotion), encode_moment(promotion.valid_until)]
-        with translate_errors():
+        with store_call():
             outcome = self._add(
                 keys=[_promotion_key(promotion.code), BY_END, OUTBOX, BY_RANK],
                 args=[self._new_id(), *index, len(fields), *fields, *event],
@@ -172,30 +196,32 @@ class RedisPromotionsRepository(PromotionsRepository):
 
     @override
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
-        arguments: list[Any] = [code, order_id.lower(), user_id, encode_moment(now)]
-        with translate_errors():
+        moment, retention = encode_moment(now), self._retention_seconds
+        arguments: list[Any] = [code, order_id.lower(), user_id, moment, retention]
+        with store_call():
             outcome = self._redeem(keys=_redemption_keys(order_id, code), args=arguments)
         _raise_rejection(outcome.decode(), order_id, code)
 
     @override
     def release(self, order_id: str, code: str) -> None:
-        arguments = [code, order_id.lower()]
-        with translate_errors():
+        arguments: list[Any] = [code, order_id.lower(), self._retention_seconds]
+        with store_call():
             outcome = self._release(keys=_redemption_keys(order_id, code), args=arguments)
         _raise_rejection(outcome.decode(), order_id, code)
 
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Redemption]:
-        with translate_errors(), self._client.pipeline(transaction=False) as pipeline:
-            found: Any = self._client.zrangebylex(BY_ORDER, f"[{order_id}", "+", 0, limit)
-            ids = [name.decode() for name in found]
-            for name in ids:
-                pipeline.hgetall(_order_key(name))
-            return [decode_redemption(*pair) for pair in zip(ids, pipeline.execute(), strict=True)]
+        with store_call():
+            return self._redemptions.list_from(order_id, limit)
+
+    @override
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Redemption]:
+        with store_call():
+            return self._redemptions.list_of(order_ids)
 
     @override
     def ping(self) -> None:
-        with translate_errors():
+        with store_call():
             self._client.ping()
 
     def _load_ranked(self, now: datetime) -> Iterator[Usage]:
@@ -227,11 +253,6 @@ class RedisPromotionsRepository(PromotionsRepository):
         )
 
 
-def _register_script(client: redis.Redis, name: str) -> Script:
-    source = (SCRIPTS / f"{name}.lua").read_text(encoding="utf-8")
-    return client.register_script(source)
-
-
 def _promotion_key(code: str) -> str:
     return f"{PREFIX}:promotion:{code}"
 
@@ -240,14 +261,9 @@ def _uses_key(code: str) -> str:
     return f"{PREFIX}:uses:{code}"
 
 
-def _order_key(order_id: str) -> str:
-    """Build the key of an order's redemption; order ids are case-insensitive."""
-    return f"{PREFIX}:order:{order_id.lower()}"
-
-
 def _redemption_keys(order_id: str, code: str) -> list[str]:
     """Build the keys that the scripts redeem and release take."""
-    return [_promotion_key(code), _uses_key(code), _order_key(order_id), BY_ORDER, BY_RANK]
+    return [_promotion_key(code), _uses_key(code), order_key(order_id), BY_ORDER, BY_RANK]
 
 
 def _raise_rejection(outcome: str, order_id: str, code: str) -> None:

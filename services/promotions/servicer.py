@@ -97,7 +97,7 @@ class InternalPromotionsServicer(internal_pb2_grpc.PromotionsServiceServicer):
     def ListRedemptions(
         self, request: internal_pb2.ListRedemptionsRequest, context: grpc.ServicerContext
     ) -> internal_pb2.ListRedemptionsResponse:
-        page, next_page_token = read_page(request, self._repository.list_from)
+        page, next_page_token = read_page(request, self._repository)
         return internal_pb2.ListRedemptionsResponse(
             redemptions=map(_render_redemption, page), next_page_token=next_page_token
         )

@@ -1,9 +1,10 @@
 """Helpers to read and write the graph."""
 
 import math
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from zlib import crc32
 
 import neo4j
@@ -11,8 +12,31 @@ import neo4j
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BUCKETS = 10_000
 
-Transaction = neo4j.ManagedTransaction
+MIN_TIMEOUT_SECONDS = 0.001
+"""A socket's timeout of zero would mean not to wait at all."""
+
 Row = Mapping[str, Any]
+
+
+class Transaction:
+    """A transaction of the driver in which no answer is awaited beyond a deadline.
+
+    `deadline` is on the clock of `time.monotonic()`.
+    """
+
+    def __init__(self, managed: neo4j.ManagedTransaction, deadline: float) -> None:
+        self._managed = managed
+        self._deadline = deadline
+
+    def run(self, statement: LiteralString, parameters: Mapping[str, Any]) -> neo4j.Result:
+        """Send a statement; its result is read from the server as it is iterated."""
+        self.limit_wait()
+        return self._managed.run(statement, dict(parameters))
+
+    def limit_wait(self) -> None:
+        """Let the connection wait until the deadline; the driver has no setting for it."""
+        left = max(MIN_TIMEOUT_SECONDS, self._deadline - time.monotonic())
+        self._managed._connection.socket.set_read_timeout(left)
 
 
 def run(tx: Transaction, statement: str, **parameters: Any) -> None:

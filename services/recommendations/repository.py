@@ -13,10 +13,9 @@ set of events, and a replay gives the same one.
 Moments are microseconds since 1970.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import neo4j
@@ -24,35 +23,23 @@ from neo4j import exceptions as neo4j_errors
 from typing_extensions import override
 
 from services.common.clock import NewId, new_id
-from services.common.errors import StoreUnavailableError
 from services.recommendations import candidates, cypher
 from services.recommendations import changes as graph_changes
 from services.recommendations.domain import Candidates, Change, Product
 from services.recommendations.graph import Transaction, bucket, rows, run
+from services.recommendations.transactions import (
+    CONNECT_SECONDS,
+    Result,
+    Transactions,
+    Work,
+    translate_errors,
+)
 
-TIMEOUT_SECONDS = 2
-READ_TIMEOUT_SECONDS = 2
-WRITE_TIMEOUT_SECONDS = 10
-"""When the server ends a transaction; its caller has left by then."""
-FIRST_RETRY_DELAY_SECONDS = 0.02
+READ_TIMEOUT_SECONDS = 2.0
+WRITE_TIMEOUT_SECONDS = 10.0
+"""How long a transaction takes at most when no caller with a deadline waits for it."""
 MAX_WRITE_ATTEMPTS = 5
 """How often a write is attempted while concurrent ones create the same nodes."""
-
-TRANSIENT_ERRORS = (
-    neo4j_errors.ServiceUnavailable,
-    neo4j_errors.SessionExpired,
-    neo4j_errors.TransientError,
-    neo4j_errors.ConnectionPoolError,
-)
-"""The driver's errors when the store is unavailable."""
-NOT_NOW_CODES = (
-    "Neo.ClientError.Database.DatabaseNotFound",  # not opened yet
-    "Neo.ClientError.Transaction.TransactionTimedOut",
-    "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
-)
-"""The driver calls these errors of the client, but the same call may succeed later."""
-
-Result = TypeVar("Result")
 
 
 class RecommendationsRepository(Protocol):
@@ -99,28 +86,13 @@ def connect(url: str) -> tuple[neo4j.Driver, str]:
     driver = neo4j.GraphDatabase.driver(
         f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
         auth=(unquote(parts.username or ""), unquote(parts.password or "")),
-        connection_timeout=TIMEOUT_SECONDS,
-        connection_acquisition_timeout=TIMEOUT_SECONDS,
-        initial_retry_delay=FIRST_RETRY_DELAY_SECONDS,
-        max_transaction_retry_time=TIMEOUT_SECONDS,
+        connection_timeout=CONNECT_SECONDS,
+        connection_acquisition_timeout=CONNECT_SECONDS,
         liveness_check_timeout=0,
         notifications_min_severity="OFF",
         telemetry_disabled=True,
     )
     return driver, parts.path.removeprefix("/")
-
-
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Translate the driver's transient errors into StoreUnavailableError."""
-    try:
-        yield
-    except TRANSIENT_ERRORS as error:
-        raise StoreUnavailableError from error
-    except neo4j_errors.ClientError as error:
-        if error.code not in NOT_NOW_CODES:
-            raise
-        raise StoreUnavailableError from error
 
 
 class BoltRecommendationsRepository(RecommendationsRepository):
@@ -129,11 +101,12 @@ class BoltRecommendationsRepository(RecommendationsRepository):
     def __init__(self, driver: neo4j.Driver, database: str, *, new_id: NewId = new_id) -> None:
         self._driver = driver
         self._database = database
+        self._transactions = Transactions(driver, database)
         self._new_id = new_id
 
     def migrate(self) -> None:
         """Create the constraints and indexes that are missing; count buyers not counted yet."""
-        with translate_errors(), self._session() as session:
+        with translate_errors(), self._driver.session(database=self._database) as session:
             for statement in cypher.SCHEMA:
                 session.run(statement).consume()
         while self._run_batch(cypher.COUNT_BUYERS):
@@ -166,16 +139,16 @@ class BoltRecommendationsRepository(RecommendationsRepository):
 
     @override
     def load_candidates(self, user_id: str, limit: int) -> Candidates:
-        with translate_errors(), self._session() as session:
-            load = neo4j.unit_of_work(timeout=READ_TIMEOUT_SECONDS)(candidates.load)
-            return session.execute_read(load, user_id, limit)
+        return self._transactions.read(
+            lambda tx: candidates.load(tx, user_id, limit), limit_seconds=READ_TIMEOUT_SECONDS
+        )
 
     @override
     def read_version(self, user_id: str) -> str:
-        query = neo4j.Query(cypher.VERSION, timeout=READ_TIMEOUT_SECONDS)
-        with translate_errors(), self._session() as session:
-            found = session.run(query, user_id=user_id).single()
-        return (found and found["version"]) or ""
+        found = self._transactions.read(
+            lambda tx: rows(tx, cypher.VERSION, user_id=user_id), limit_seconds=READ_TIMEOUT_SECONDS
+        )
+        return (found and found[0]["version"]) or ""
 
     @override
     def delete_event_data(self) -> None:
@@ -185,22 +158,18 @@ class BoltRecommendationsRepository(RecommendationsRepository):
 
     @override
     def ping(self) -> None:
-        with translate_errors(), self._session() as session:
-            session.run(neo4j.Query(cypher.PING, timeout=READ_TIMEOUT_SECONDS)).consume()
+        self._transactions.read(
+            lambda tx: rows(tx, cypher.PING), limit_seconds=READ_TIMEOUT_SECONDS
+        )
 
-    def _session(self) -> neo4j.Session:
-        return self._driver.session(database=self._database)
-
-    def _write(self, work: Callable[[Transaction], Result]) -> Result:
+    def _write(self, work: Work[Result]) -> Result:
         """Run work in a transaction; retry when a concurrent one creates the same node."""
-        work = neo4j.unit_of_work(timeout=WRITE_TIMEOUT_SECONDS)(work)
-        with translate_errors(), self._session() as session:
-            for _ in range(MAX_WRITE_ATTEMPTS - 1):
-                try:
-                    return session.execute_write(work)
-                except neo4j_errors.ConstraintError:
-                    continue
-            return session.execute_write(work)
+        for _ in range(MAX_WRITE_ATTEMPTS - 1):
+            try:
+                return self._transactions.write(work, limit_seconds=WRITE_TIMEOUT_SECONDS)
+            except neo4j_errors.ConstraintError:
+                continue
+        return self._transactions.write(work, limit_seconds=WRITE_TIMEOUT_SECONDS)
 
     def _run_batch(self, statement: str) -> int:
         """Run a statement that changes a batch, and return the size of the batch."""

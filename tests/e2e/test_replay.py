@@ -1,15 +1,23 @@
-"""scripts/replay on the running shop: the rebuilt graph equals the one before."""
+"""scripts/replay on the running shop: the rebuilt graph equals the one before; no second mail."""
 
 import signal
 import subprocess
+import uuid
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from mamie_rosa.events.v1 import events_pb2
 
 from scripts.paths import ROOT
+from services.common.clock import new_id
+from services.common.messaging import rabbitmq
+from services.common.messaging.events import build_event
 from tests.faults.faults import down
 from tests.support.concurrency import repeating
+from tests.support.notifications_store import NotificationsStore
 from tests.support.recommendations_graph import open_graph
+from tests.support.stores import open_store
 from tests.support.waiting import eventually
 
 # Each replay reads the whole log, with the events of all earlier tests.
@@ -20,6 +28,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.local, pytest.mark.timeout(600)]
 def graph(stack):
     with open_graph(stack) as graph:
         yield graph
+
+
+@pytest.fixture
+def notifications_store(stack):
+    with open_store(stack, "notifications") as engine:
+        yield NotificationsStore(engine)
 
 
 def start_replay(stack):
@@ -156,3 +170,35 @@ def replay_without_graph(stack):
         process = start_replay(stack)
         assert any("rebuild_retrying" in line for line in process.stdout)
     return process
+
+
+def test_notifications_catch_up_with_what_they_missed_and_mail_nothing_twice(
+    shop, stack, notifications_store
+):
+    before, missed = shop.register(), uuid.uuid4().hex
+    eventually(lambda: stack.mails_to(before.email), seconds=30)
+    begun = datetime.now(UTC) - timedelta(minutes=1)
+    publish_to_log_alone(stack, user_id=missed)
+    command = [ROOT / "scripts" / "replay", "notifications", "--since", begun.isoformat()]
+    for _ in range(2):
+        subprocess.run([*command, "--data", stack.data], check=True, timeout=300)
+    eventually(lambda: stack.mails_to(f"{missed}@customers.example"), seconds=30)
+    users = [before.user_id, missed]
+    assert notifications_store.welcome_counts(users) == dict.fromkeys(users, 1)
+    assert len(stack.mails_to(before.email)) == 1
+    assert len(stack.mails_to(f"{missed}@customers.example")) == 1
+
+
+def publish_to_log_alone(stack, *, user_id):
+    """Publish that a customer registered, as if notifications had had no queue then."""
+    message = events_pb2.UserCreated(
+        user_id=user_id, email=f"{user_id}@customers.example", notifications_enabled=True
+    )
+    event = build_event(
+        message, source="users", subject=user_id, now=datetime.now(UTC), new_id=new_id
+    )
+    with rabbitmq.connection(stack.url("rabbitmq"), "test") as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        properties = rabbitmq.build_properties(event)
+        channel.basic_publish("", rabbitmq.EVENT_LOG, event.data, properties, mandatory=True)

@@ -179,6 +179,10 @@ class InMemoryReservationsRepository(ReservationsRepository):
         stored = self._reservations
         return [stored[key] for key in sorted(stored) if key >= order_id][:limit]
 
+    @override
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Reservation]:
+        return [self._reservations[each] for each in order_ids if each in self._reservations]
+
     def _stock(self, product_id: str) -> int:
         return self._catalog.find(product_id).stock
 

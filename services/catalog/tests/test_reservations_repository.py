@@ -197,6 +197,8 @@ def test_reservations_are_listed_by_order_id_from_an_order_on(repositories):
     assert listed(sorted(orders)[2], 2) == sorted(orders)[2:4]
     assert listed("22222222-2222-4222-8222-222222222222", 1) == sorted(orders)[1:2]
     assert listed("ffffffff-ffff-4fff-8fff-ffffffffffff", 1) == []
+    named = repository.list_of([orders[3], "22222222-2222-4222-8222-222222222222", orders[0]])
+    assert {found.order_id for found in named} == {orders[3], orders[0]}
 
 
 def test_a_reservation_is_listed_as_it_was_stored(repositories):

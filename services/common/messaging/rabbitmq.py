@@ -164,11 +164,12 @@ def publish(channel: BlockingChannel, event: CloudEvent) -> None:
     pika.exceptions.UnroutableError when no queue takes it, NackError when the broker rejects it.
     """
     channel.basic_publish(
-        EXCHANGE, event.type, event.data, properties=_properties(event), mandatory=True
+        EXCHANGE, event.type, event.data, properties=build_properties(event), mandatory=True
     )
 
 
-def _properties(event: CloudEvent) -> pika.BasicProperties:
+def build_properties(event: CloudEvent) -> pika.BasicProperties:
+    """Build the properties of an event's message."""
     attributes = {PREFIX + name: getattr(event, name) for name in ATTRIBUTES}
     return pika.BasicProperties(
         content_type=CONTENT_TYPE,

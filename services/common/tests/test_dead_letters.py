@@ -57,7 +57,7 @@ def add_dead_letters(channel, queue, number):
     """Publish events to the dead-letter queue directly, which is faster; return their ids."""
     events = [build_event(queue.types[0], each) for each in range(number)]
     for event in events:
-        channel.basic_publish("", queue.dead, event.data, rabbitmq._properties(event))
+        channel.basic_publish("", queue.dead, event.data, rabbitmq.build_properties(event))
     return [event.id for event in events]
 
 
@@ -97,7 +97,7 @@ def test_a_redriven_dead_letter_is_a_new_persistent_message(channel, connection,
     assert (properties.message_id, properties.content_type) == (event.id, rabbitmq.CONTENT_TYPE)
     # Some brokers count from the first delivery, some from the second.
     assert properties.headers.pop(dead_letters.DELIVERY_COUNT, 0) == 0
-    assert properties.headers == rabbitmq._properties(event).headers
+    assert properties.headers == rabbitmq.build_properties(event).headers
 
 
 def test_a_redriven_dead_letter_gets_all_attempts_again(channel, connection, queue, broker_url):

@@ -1,6 +1,6 @@
 """The records of the upstreams, read page by page over gRPC."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
 
 import grpc
@@ -24,8 +24,9 @@ from services.orders.reconciliation.records import (
 
 PAGE_TIMEOUT_SECONDS = 5.0
 
-FetchPage = Callable[[str, int], tuple[Iterator[Record], str]]
-"""Given a page token and a page size, returns a page and the token of the next one."""
+FetchPage = Callable[[str, int, Sequence[str]], tuple[Iterator[Record], str]]
+"""Given a page token, a page size and order ids (none: all), returns a page of records and the
+token of the next one."""
 
 
 def build_sources(mesh: Mesh) -> Sequence[Source]:
@@ -44,50 +45,62 @@ def build_payments_source(channel: grpc.Channel) -> Source:
     """Build the source of payments."""
     stub = payments_pb2_grpc.PaymentsServiceStub(channel)
 
-    def fetch(token: str, size: int) -> tuple[Iterator[Record], str]:
-        request = payments_pb2.ListPaymentsRequest(page_token=token, page_size=size)
+    def fetch(token: str, size: int, order_ids: Sequence[str]) -> tuple[Iterator[Record], str]:
+        request = payments_pb2.ListPaymentsRequest(
+            page_token=token, page_size=size, order_ids=order_ids
+        )
         with translate_errors("payments"):
             page = stub.ListPayments(request, timeout=PAGE_TIMEOUT_SECONDS)
         return map(_to_payment, page.payments), page.next_page_token
 
-    return _paged(fetch)
+    return _build_source(fetch)
 
 
 def build_reservations_source(channel: grpc.Channel) -> Source:
     """Build the source of reservations."""
     stub = catalog_pb2_grpc.CatalogServiceStub(channel)
 
-    def fetch(token: str, size: int) -> tuple[Iterator[Record], str]:
-        request = catalog_pb2.ListReservationsRequest(page_token=token, page_size=size)
+    def fetch(token: str, size: int, order_ids: Sequence[str]) -> tuple[Iterator[Record], str]:
+        request = catalog_pb2.ListReservationsRequest(
+            page_token=token, page_size=size, order_ids=order_ids
+        )
         with translate_errors("catalog"):
             page = stub.ListReservations(request, timeout=PAGE_TIMEOUT_SECONDS)
         return map(_to_reservation, page.reservations), page.next_page_token
 
-    return _paged(fetch)
+    return _build_source(fetch)
 
 
 def build_redemptions_source(channel: grpc.Channel) -> Source:
     """Build the source of redemptions."""
     stub = promotions_pb2_grpc.PromotionsServiceStub(channel)
 
-    def fetch(token: str, size: int) -> tuple[Iterator[Record], str]:
-        request = promotions_pb2.ListRedemptionsRequest(page_token=token, page_size=size)
+    def fetch(token: str, size: int, order_ids: Sequence[str]) -> tuple[Iterator[Record], str]:
+        request = promotions_pb2.ListRedemptionsRequest(
+            page_token=token, page_size=size, order_ids=order_ids
+        )
         with translate_errors("promotions"):
             page = stub.ListRedemptions(request, timeout=PAGE_TIMEOUT_SECONDS)
         return map(_to_redemption, page.redemptions), page.next_page_token
 
-    return _paged(fetch)
+    return _build_source(fetch)
 
 
-def _paged(fetch: FetchPage) -> Source:
-    def read(order_id: str, size: int) -> Iterator[Record]:
-        page, token = fetch(order_id, size)
+def _build_source(fetch: FetchPage) -> Source:
+    def read_from(order_id: str, size: int) -> Iterator[Record]:
+        page, token = fetch(order_id, size, ())
         yield from page
         while token:
-            page, token = fetch(token, size)
+            page, token = fetch(token, size, ())
             yield from page
 
-    return read
+    def read_of(order_ids: Sequence[str]) -> Iterable[Record]:
+        page, _ = fetch("", 0, order_ids)
+        wanted = set(order_ids)
+        # A server of the release before ignores the ids, and answers the first page of all.
+        return (record for record in page if record.order_id in wanted)
+
+    return Source(read_from, read_of)
 
 
 def _to_payment(payment: payments_pb2.Payment) -> Payment:

@@ -7,7 +7,7 @@ docs/reconciliation.md explains each kind to the platform team.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,6 +28,9 @@ GRACE_PERIOD = timedelta(seconds=60)
 """What changed less long ago may still be in progress, and is skipped."""
 STALL_TIMEOUT = timedelta(minutes=10)
 """How long an order may wait for a step before it is reported as stalled."""
+REDEMPTION_AGE = timedelta(days=365)
+"""The age from which an order is not asked for its redemption: promotions keeps them a little
+longer, and deletes them then."""
 
 
 class Repair(StrEnum):
@@ -155,8 +158,12 @@ def _check_order(records: OrderRecords, order: Order, now: datetime) -> Iterator
         return
     yield from _check_complete_saga(records.saga)
     cancelled = order.status is OrderStatus.CANCELLED
-    check = _check_compensated if cancelled else _check_purchased
-    yield from check(records, order)
+    if cancelled:
+        yield from _check_compensated(records, order)
+        return
+    yield from _check_purchased(records, order)
+    if records.redemption or now - order.created_at < REDEMPTION_AGE:
+        yield from _check_redeemed(records.redemption, order)
 
 
 def _check_running_saga(saga: SagaEntry | None, order: Order, now: datetime) -> Iterator[Kind]:
@@ -183,7 +190,7 @@ def _check_complete_saga(saga: SagaEntry | None) -> Iterator[Kind]:
 
 
 def _check_purchased(records: OrderRecords, order: Order) -> Iterator[Kind]:
-    """Check an order that was purchased."""
+    """Check the payment and the stock of an order that was purchased."""
     payment, reservation = records.payment, records.reservation
     if payment is None or payment.state is not PaymentState.CAPTURED:
         yield Kind.ORDER_NOT_PAID
@@ -195,7 +202,6 @@ def _check_purchased(records: OrderRecords, order: Order) -> Iterator[Kind]:
         yield Kind.STOCK_DIFFERS
     elif reservation.state is not ReservationState.COMMITTED:
         yield Kind.STOCK_NOT_SOLD
-    yield from _check_redeemed(records.redemption, order)
 
 
 def _check_redeemed(redemption: Redemption | None, order: Order) -> Iterator[Kind]:
@@ -236,3 +242,15 @@ class Finding:
     discrepancy: Discrepancy
     is_repaired: bool = False
     failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The orders that were compared: those named, or all from `first` on until `next_order_id`.
+
+    "" as a name is for findings about no order. An empty `next_order_id` is after all orders.
+    """
+
+    order_ids: Sequence[str] | None = None
+    first: str = ""
+    next_order_id: str = ""

@@ -1,22 +1,20 @@
 """Compares the records of each order, repairs what is safe, and reports the rest.
 
-Orders are compared in batches, by order id, so memory use does not grow with the shop. The
-stores are not read at one moment, so a discrepancy is checked again right before it is
-repaired or reported; and every repair is idempotent. So any number of instances may reconcile
-at once, while sagas run.
+Orders are compared in batches, so memory use does not grow with the shop: those that changed,
+and all of them by their ids (see job.py). The stores are not read at one moment, so a
+discrepancy is checked again right before it is repaired or reported; and every repair is
+idempotent. So any number of instances may reconcile at once, while sagas run.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import islice
+from operator import attrgetter
 
 import structlog
 
-from services.common.clock import Clock, NewId, new_id, utc_now
-from services.common.context import CallContext, use
-from services.common.errors import UnavailableError
+from services.common.clock import Clock, utc_now
 from services.orders.ports import (
     Catalog,
     Payments,
@@ -31,16 +29,19 @@ from services.orders.reconciliation.domain import (
     Finding,
     Kind,
     Repair,
+    Scope,
     compare,
 )
-from services.orders.reconciliation.records import OrderRecords, Source, merge
+from services.orders.reconciliation.records import (
+    MAX_ORDERS,
+    OrderRecords,
+    Record,
+    Source,
+    merge,
+)
 from services.orders.reconciliation.repository import ReconciliationRepository
 
-INTERVAL_SECONDS = 60.0
-LOCK_DURATION = timedelta(seconds=55)
-"""How long other instances are kept from reconciling; a little less than the interval."""
 BATCH_SIZE = 1_000
-BATCHES_PER_RUN = 10
 PAGE_SIZE = 500
 
 Action = Callable[[OrderRecords], object]
@@ -89,6 +90,10 @@ class RepairActions:
         self._promotions.release(records.order_id, records.redemption.code)
 
 
+def _sorted(records: Iterable[Record]) -> Iterator[Record]:
+    return iter(sorted(records, key=attrgetter("order_id")))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """The findings of a batch; the next batch begins with `next_order_id`, empty after the last."""
@@ -122,9 +127,36 @@ class Reconciler:
         done until then remain.
         """
         suspects, checked_count, next_order_id = self._compare_batch(first, limit)
+        scope = Scope(first=first, next_order_id=next_order_id)
+        return self._conclude(suspects, scope, checked_count, with_outbox=not first)
+
+    def reconcile_orders(self, order_ids: Sequence[str]) -> Report:
+        """Reconcile some orders, and look for events that were not published.
+
+        Raises as `reconcile`.
+        """
+        now = self._clock()
+        suspects: dict[str, Sequence[Discrepancy]] = {}
+        for start in range(0, len(order_ids), MAX_ORDERS):
+            batch = order_ids[start : start + MAX_ORDERS]
+            for records in merge(_sorted(source.read_of(batch)) for source in self._sources):
+                if discrepancies := compare(records, now):
+                    suspects[records.order_id] = discrepancies
+        scope = Scope(order_ids=["", *order_ids])
+        return self._conclude(suspects, scope, len(order_ids), with_outbox=True)
+
+    def _conclude(
+        self,
+        suspects: Mapping[str, Sequence[Discrepancy]],
+        scope: Scope,
+        checked_count: int,
+        *,
+        with_outbox: bool,
+    ) -> Report:
+        """Check suspects again, repair, report, and store what remains open."""
         found = Counter(each.kind for discrepancies in suspects.values() for each in discrepancies)
         allowed = allowed_kinds(found, self._repository.count_repairs()) if found else frozenset()
-        findings = [*self._check_outbox()] if not first else []
+        findings = [*self._check_outbox()] if with_outbox else []
         for order_id in suspects:
             findings.extend(self._recheck(order_id, allowed))
         self._repository.add_repairs(
@@ -133,8 +165,10 @@ class Reconciler:
         for finding in findings:
             self._report(finding)
         open_findings = [finding for finding in findings if not finding.is_repaired]
-        self._repository.save_open_findings(open_findings, first=first, next_order_id=next_order_id)
-        return Report(findings=findings, checked_count=checked_count, next_order_id=next_order_id)
+        self._repository.save_open_findings(open_findings, scope)
+        return Report(
+            findings=findings, checked_count=checked_count, next_order_id=scope.next_order_id
+        )
 
     def _compare_batch(
         self, first: str, limit: int
@@ -142,7 +176,7 @@ class Reconciler:
         """Return (discrepancies by order, number of orders compared, first of the next batch)."""
         now, checked_count = self._clock(), 0
         suspects: dict[str, Sequence[Discrepancy]] = {}
-        for records in merge(read(first, PAGE_SIZE) for read in self._sources):
+        for records in merge(source.read_from(first, PAGE_SIZE) for source in self._sources):
             if checked_count == limit:
                 return suspects, checked_count, records.order_id
             checked_count += 1
@@ -157,8 +191,8 @@ class Reconciler:
         return [self._repair(each, records, allowed) for each in discrepancies]
 
     def _load(self, order_id: str) -> OrderRecords:
-        first_of_each = merge(islice(read(order_id, 1), 1) for read in self._sources)
-        loaded = next(first_of_each, None)
+        firsts = (islice(source.read_from(order_id, 1), 1) for source in self._sources)
+        loaded = next(merge(firsts), None)
         if loaded is None or loaded.order_id != order_id:
             return OrderRecords(order_id=order_id)
         return loaded
@@ -191,40 +225,3 @@ class Reconciler:
             failure=finding.failure,
             facts=discrepancy.facts,
         )
-
-
-class ReconciliationJob:
-    """Reconciles some batches a run, on one instance at a time, each run after the last one."""
-
-    def __init__(
-        self,
-        *,
-        reconcile: Callable[[str], Report],
-        repository: ReconciliationRepository,
-        batches_per_run: int = BATCHES_PER_RUN,
-        new_id: NewId = new_id,
-    ) -> None:
-        self._reconcile = reconcile
-        self._repository = repository
-        self._batches_per_run = batches_per_run
-        self._new_id = new_id
-
-    def run(self) -> None:
-        """Reconcile the next batches, unless another instance does."""
-        with use(CallContext(request_id=self._new_id())):
-            try:
-                self._run()
-            except UnavailableError as error:
-                log.warning("reconciliation_interrupted", reason=error.reason, **error.metadata)
-
-    def _run(self) -> None:
-        first = self._repository.acquire_lock(LOCK_DURATION)
-        if first is None:
-            return
-        for _ in range(self._batches_per_run):
-            report = self._reconcile(first)
-            first = report.next_order_id
-            has_lock = self._repository.save_progress(first, LOCK_DURATION)
-            log.info("orders_reconciled", checked=report.checked_count, found=len(report.findings))
-            if not first or not has_lock:
-                return

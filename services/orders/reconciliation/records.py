@@ -1,7 +1,7 @@
 """The records that the services keep of each order, side by side: input of the reconciliation."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -111,9 +111,20 @@ class Redemption:
 
 Record = Order | BrokenHistory | IndexEntry | SagaEntry | Payment | Reservation | Redemption
 
-Source = Callable[[str, int], Iterator[Record]]
+ReadFrom = Callable[[str, int], Iterator[Record]]
 """Given an order id and a page size, yields the records of one store, sorted by order id,
 beginning with that one ("" is before all)."""
+ReadOf = Callable[[Sequence[str]], Iterable[Record]]
+"""Given order ids, at most MAX_ORDERS, returns the records of one store, in any order."""
+MAX_ORDERS = 500
+
+
+@dataclass(frozen=True)
+class Source:
+    """The records of one store: from an order on, and those of some orders."""
+
+    read_from: ReadFrom
+    read_of: ReadOf
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,13 @@
-"""Reconciliation's part of the orders' store: records, repairs, findings and progress.
+"""Reconciliation's part of the orders' store: records, repairs and findings.
 
 Beside the collections of `services.orders.repository`: `discrepancies` holds the findings
 that are open and published, so that each is published once; `counters` numbers these events;
-the lock `reconciliation` has its end, and the order with which the next run begins; `repairs`,
-beside it, has the budget of this hour.
+`locks` has the budget of this hour, `repairs`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
@@ -23,8 +22,9 @@ from services.common.messaging.events import build_event
 from services.orders import codec
 from services.orders.domain import Order, fold, next_step
 from services.orders.events import OrderPlaced
-from services.orders.reconciliation.domain import Finding, Kind
+from services.orders.reconciliation.domain import Finding, Kind, Scope
 from services.orders.reconciliation.records import (
+    MAX_ORDERS,
     BrokenHistory,
     IndexEntry,
     OrderRecords,
@@ -33,17 +33,19 @@ from services.orders.reconciliation.records import (
     Source,
 )
 from services.orders.repository import index_document, saga_document
-from services.orders.store import Lock, open_database, run_transaction, store_call, translate_errors
+from services.orders.store import open_database, run_transaction, store_call, translate_errors
 
 SUBJECT = "reconciliation"
 REPAIRS = "repairs"
 MAX_DISCREPANCIES_PER_EVENT = 100
+Condition = Mapping[str, Any]
+"""A condition on a field, as MongoDB takes it."""
 EVENTS_PER_ORDER = 8
 """The usual length of a history; the size of what is read at once depends on it."""
 
 
 class ReconciliationRepository(Protocol):
-    """Stores findings and progress, and repairs the orders' own store."""
+    """Stores findings, and repairs the orders' own store."""
 
     def restore_index(self, records: OrderRecords) -> None:
         """Put an order back into its customer's list."""
@@ -61,12 +63,10 @@ class ReconciliationRepository(Protocol):
     def count_unpublished(self, *, before: datetime) -> int:
         """Return how many events have been in the outbox since before a moment."""
 
-    def save_open_findings(
-        self, findings: Sequence[Finding], *, first: str, next_order_id: str
-    ) -> Sequence[Finding]:
-        """Replace the open findings of the orders from `first` until before `next_order_id`.
+    def save_open_findings(self, findings: Sequence[Finding], scope: Scope) -> Sequence[Finding]:
+        """Replace the open findings of the orders in a scope.
 
-        Publishes and returns those that are new. An empty `next_order_id` is after all orders.
+        Publishes and returns those that are new.
         """
 
     def count_repairs(self) -> Mapping[Kind, int]:
@@ -75,21 +75,9 @@ class ReconciliationRepository(Protocol):
     def add_repairs(self, repaired: Mapping[Kind, int]) -> None:
         """Add repairs to those of this hour."""
 
-    def acquire_lock(self, duration: timedelta) -> str | None:
-        """Lock out other instances for a time.
-
-        Returns the order with which to begin, None when another instance has the lock.
-        """
-
-    def save_progress(self, next_order_id: str, duration: timedelta) -> bool:
-        """Save the order with which the next run begins, and extend the lock.
-
-        False, without an effect, when another instance has the lock meanwhile.
-        """
-
 
 class MongoReconciliationRepository(ReconciliationRepository):
-    """Findings, progress and repairs in MongoDB; also a source of the orders' own records."""
+    """Findings and repairs in MongoDB; also a source of the orders' own records."""
 
     def __init__(
         self, client: pymongo.MongoClient, *, clock: Clock = utc_now, new_id: NewId = new_id
@@ -98,33 +86,46 @@ class MongoReconciliationRepository(ReconciliationRepository):
         self._database = open_database(client)
         self._clock = clock
         self._new_id = new_id
-        self._lock = Lock(self._database, SUBJECT)
 
     @property
     def sources(self) -> Sequence[Source]:
         """Return the sources of the orders' own records."""
-        return [self._orders, self._index, self._sagas]
+        return [
+            Source(self._orders_from, self._orders_of),
+            Source(self._index_from, self._index_of),
+            Source(self._sagas_from, self._sagas_of),
+        ]
 
-    def _orders(self, order_id: str, size: int) -> Iterator[Record]:
+    def _orders_from(self, order_id: str, size: int) -> Iterator[Record]:
+        return self._orders({"$gte": order_id}, size)
+
+    def _orders_of(self, order_ids: Sequence[str]) -> Iterator[Record]:
+        return self._orders({"$in": list(order_ids)}, len(order_ids))
+
+    def _orders(self, ids: Condition, size: int) -> Iterator[Record]:
         with translate_errors():
-            found = self._database.events.find({"order_id": {"$gte": order_id}})
+            found = self._database.events.find({"order_id": ids})
             events = found.sort([("order_id", 1), ("sequence", 1)]).batch_size(
                 size * EVENTS_PER_ORDER
             )
             for each, history in groupby(events, itemgetter("order_id")):
                 yield _to_order(each, list(history))
 
-    def _index(self, order_id: str, size: int) -> Iterator[Record]:
-        for document in self._by_id("orders", order_id, size):
-            yield IndexEntry(order_id=document["_id"])
+    def _index_from(self, order_id: str, size: int) -> Iterator[Record]:
+        return map(_to_index_entry, self._by_id("orders", {"$gte": order_id}, size))
 
-    def _sagas(self, order_id: str, size: int) -> Iterator[Record]:
-        for document in self._by_id("sagas", order_id, size):
-            yield SagaEntry(order_id=document["_id"], due_at=document["due_at"])
+    def _index_of(self, order_ids: Sequence[str]) -> Iterator[Record]:
+        return map(_to_index_entry, self._by_id("orders", {"$in": list(order_ids)}, MAX_ORDERS))
 
-    def _by_id(self, collection: str, order_id: str, size: int) -> Iterator[dict[str, Any]]:
+    def _sagas_from(self, order_id: str, size: int) -> Iterator[Record]:
+        return map(_to_saga_entry, self._by_id("sagas", {"$gte": order_id}, size))
+
+    def _sagas_of(self, order_ids: Sequence[str]) -> Iterator[Record]:
+        return map(_to_saga_entry, self._by_id("sagas", {"$in": list(order_ids)}, MAX_ORDERS))
+
+    def _by_id(self, collection: str, ids: Condition, size: int) -> Iterator[dict[str, Any]]:
         with translate_errors():
-            found = self._database[collection].find({"_id": {"$gte": order_id}}, {"due_at": 1})
+            found = self._database[collection].find({"_id": ids}, {"due_at": 1})
             yield from found.sort("_id").batch_size(size)
 
     @override
@@ -162,14 +163,12 @@ class MongoReconciliationRepository(ReconciliationRepository):
             return self._database.outbox.count_documents({"time": {"$lt": before}})
 
     @override
-    def save_open_findings(
-        self, findings: Sequence[Finding], *, first: str, next_order_id: str
-    ) -> Sequence[Finding]:
+    def save_open_findings(self, findings: Sequence[Finding], scope: Scope) -> Sequence[Finding]:
         by_key = {_key(finding): finding for finding in findings}
-        in_batch = {"_id": {"$gte": first} | ({"$lt": next_order_id} if next_order_id else {})}
+        in_scope = {"order_id": _matches(scope)}
 
         def write(session: ClientSession) -> Sequence[Finding]:
-            stored = self._database.discrepancies.find(in_batch, session=session)
+            stored = self._database.discrepancies.find(in_scope, session=session)
             known = {document["_id"] for document in stored}
             new = [finding for key, finding in by_key.items() if key not in known]
             closed = {"_id": {"$in": list(known - by_key.keys())}}
@@ -183,7 +182,10 @@ class MongoReconciliationRepository(ReconciliationRepository):
     def _publish(self, session: ClientSession, new: Sequence[Finding]) -> None:
         """Store findings, and put one integration event about them into the outbox."""
         now = self._clock()
-        documents = [{"_id": _key(finding), "found_at": now} for finding in new]
+        documents = [
+            {"_id": _key(each), "order_id": each.discrepancy.order_id, "found_at": now}
+            for each in new
+        ]
         self._database.discrepancies.insert_many(documents, session=session)
         message = events_pb2.DiscrepanciesFound(
             discrepancies=map(_to_message, new[:MAX_DISCREPANCIES_PER_EVENT]),
@@ -224,15 +226,6 @@ class MongoReconciliationRepository(ReconciliationRepository):
     def _hour(self) -> datetime:
         return self._clock().replace(minute=0, second=0, microsecond=0)
 
-    @override
-    def acquire_lock(self, duration: timedelta) -> str | None:
-        lock = self._lock.acquire(duration)
-        return None if lock is None else str(lock.get("following", ""))
-
-    @override
-    def save_progress(self, next_order_id: str, duration: timedelta) -> bool:
-        return self._lock.extend(duration, following=next_order_id)
-
 
 def _to_order(order_id: str, documents: Sequence[dict[str, Any]]) -> Order | BrokenHistory:
     history = [codec.from_document(document) for document in documents]
@@ -242,8 +235,23 @@ def _to_order(order_id: str, documents: Sequence[dict[str, Any]]) -> Order | Bro
     return fold(order_id, history)
 
 
+def _to_index_entry(document: Mapping[str, Any]) -> IndexEntry:
+    return IndexEntry(order_id=document["_id"])
+
+
+def _to_saga_entry(document: Mapping[str, Any]) -> SagaEntry:
+    return SagaEntry(order_id=document["_id"], due_at=document["due_at"])
+
+
+def _matches(scope: Scope) -> Condition:
+    """Return the condition that the ids of orders in a scope match."""
+    if scope.order_ids is not None:
+        return {"$in": list(scope.order_ids)}
+    return {"$gte": scope.first} | ({"$lt": scope.next_order_id} if scope.next_order_id else {})
+
+
 def _key(finding: Finding) -> str:
-    """Return the id of a finding; ids sort like those of their orders."""
+    """Return the id of a finding."""
     return f"{finding.discrepancy.order_id}/{finding.discrepancy.kind}"
 
 

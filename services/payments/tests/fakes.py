@@ -120,6 +120,10 @@ class InMemoryPaymentsRepository(PaymentsRepository):
         return [self._payments[key] for key in sorted(self._payments) if key >= order_id][:limit]
 
     @override
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Payment]:
+        return [self._payments[each] for each in order_ids if each in self._payments]
+
+    @override
     def ping(self) -> None:
         pass
 
@@ -183,6 +187,10 @@ class InterruptedRepository(PaymentsRepository):
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Payment]:
         return self._repository.list_from(order_id, limit)
+
+    @override
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Payment]:
+        return self._repository.list_of(order_ids)
 
     @override
     def ping(self) -> None:

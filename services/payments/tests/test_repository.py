@@ -133,6 +133,8 @@ def test_payments_are_listed_by_order_id_from_a_given_id(payments):
     assert listed(sorted(orders)[2], 2) == sorted(orders)[2:4]
     assert listed("22222222-2222-4222-8222-222222222222", 1) == sorted(orders)[1:2]
     assert listed("ffffffff-ffff-4fff-8fff-ffffffffffff", 1) == []
+    named = payments.list_of([orders[3], "22222222-2222-4222-8222-222222222222", orders[0]])
+    assert {payment.order_id for payment in named} == {orders[3], orders[0]}
 
 
 def test_payments_are_listed_as_they_were_stored(payments):

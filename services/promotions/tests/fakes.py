@@ -110,6 +110,10 @@ class InMemoryPromotionsRepository(PromotionsRepository):
         return [stored[key] for key in sorted(stored) if key >= order_id][:limit]
 
     @override
+    def list_of(self, order_ids: Sequence[str]) -> Sequence[Redemption]:
+        return [self._redemptions[each] for each in order_ids if each in self._redemptions]
+
+    @override
     def ping(self) -> None:
         pass
 

@@ -3,7 +3,7 @@
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -15,9 +15,11 @@ from services.common.errors import MamieRosaError, StoreUnavailableError
 from services.common.rpc.timestamps import to_timestamp
 from services.promotions import demo, domain
 from services.promotions.domain import Redemption, RedemptionState, RejectionReason, Usage
+from services.promotions.redemptions import RETENTION
 from services.promotions.repository import BY_RANK, OUTBOX, RedisPromotionsRepository
 from services.promotions.store import connect
 from services.promotions.tests.fakes import NOW, InMemoryPromotionsRepository, build_promotion
+from tests.support.waiting import eventually
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ALL_RULES = build_promotion(
@@ -110,6 +112,8 @@ def test_redemptions_are_listed_by_order_id_from_an_order_on(repository):
     assert listed(sorted(orders)[2], 2) == sorted(orders)[2:4]
     assert listed("22222222-2222-4222-8222-222222222222", 1) == sorted(orders)[1:2]
     assert listed("ffffffff-ffff-4fff-8fff-ffffffffffff", 1) == []
+    named = repository.list_of([orders[3], "22222222-2222-4222-8222-222222222222", orders[0]])
+    assert {redemption.order_id for redemption in named} == {orders[3], orders[0]}
 
 
 def test_a_listed_redemption_has_state_code_customer_and_time(repository):
@@ -339,6 +343,81 @@ class TestTheIndexByRank:
         store.index(NOW)
         assert self.ranks(client) == ["090:TEN"]
         assert [promotion.code for promotion in store.list_active(NOW, 10)] == ["TEN"]
+
+
+@pytest.mark.integration
+class TestRetention:
+    """Redis does not grow with the orders of all time."""
+
+    @pytest.fixture
+    def brief(self, client):
+        return RedisPromotionsRepository(client, clock=lambda: NOW, retention=timedelta(seconds=1))
+
+    def keys(self, client):
+        return sorted(key.decode().split(":")[1] for key in client.scan_iter())
+
+    def test_redemptions_and_counts_of_ended_promotions_expire_and_leave_nothing(
+        self, brief, client
+    ):
+        ended = build_promotion(valid_from=NOW - timedelta(days=9), valid_until=NOW)
+        brief.add(ended, publish=False)
+        before = self.keys(client)
+        for number in range(30):
+            brief.redeem(new_order(), "TEN", f"customer-{number}", NOW - timedelta(days=1))
+            brief.release(new_order(), "TEN")
+        eventually(lambda: not any(client.scan_iter("promotions:order:*")))
+        assert brief.list_from("", 7) == []
+        assert self.keys(client) == before
+        assert brief.load("TEN").used == 30
+
+    def test_the_limits_of_an_active_promotion_outlast_its_redemptions(self, brief, client):
+        end = datetime.now(UTC) + timedelta(days=1)
+        brief.add(build_promotion(valid_until=end, max_uses_per_user=1))
+        brief.redeem(new_order(), "TEN", "alice", NOW)
+        eventually(lambda: not any(client.scan_iter("promotions:order:*")))
+        assert (
+            outcome(lambda: brief.redeem(new_order(), "TEN", "alice", NOW)) == "CODE_ALREADY_USED"
+        )
+        assert client.ttl("promotions:uses:TEN") == pytest.approx(86_401, abs=5)
+
+    def test_a_page_is_full_whatever_has_expired(self, store, client):
+        store.add(build_promotion())
+        orders = sorted(new_order() for _ in range(40))
+        for order_id in orders:
+            store.redeem(order_id, "TEN", "alice", NOW)
+        for order_id in orders[:25]:
+            client.delete(f"promotions:order:{order_id}")
+        assert [each.order_id for each in store.list_from("", 10)] == orders[25:35]
+        assert client.zcard("promotions:by-order") == 15
+
+    def test_an_order_keeps_its_redemption_for_the_retention(self, store, client):
+        store.add(build_promotion())
+        order_id = new_order()
+        store.redeem(order_id, "TEN", "alice", NOW)
+        seconds = RETENTION.total_seconds()
+        assert client.ttl(f"promotions:order:{order_id}") == pytest.approx(seconds, abs=5)
+        client.persist(f"promotions:order:{order_id}")
+        store.release(order_id, "TEN")
+        assert client.ttl(f"promotions:order:{order_id}") == pytest.approx(seconds, abs=5)
+
+    def test_what_earlier_releases_wrote_expires_too(self, store, client):
+        store.add(build_promotion())
+        order_id = new_order()
+        store.redeem(order_id, "TEN", "alice", NOW)
+        for key in (f"promotions:order:{order_id}", "promotions:uses:TEN"):
+            client.persist(key)
+        store.list_from("", 10)
+        store.index(NOW)
+        assert client.ttl(f"promotions:order:{order_id}") > 0
+        assert client.ttl("promotions:uses:TEN") > 0
+
+    def test_a_release_after_the_counts_have_expired_counts_nothing(self, store, client):
+        store.add(build_promotion())
+        order_id = new_order()
+        store.redeem(order_id, "TEN", "alice", NOW)
+        client.delete("promotions:uses:TEN")
+        store.release(order_id, "TEN")
+        assert counts(store, "TEN") == (0, 0)
 
 
 @pytest.mark.integration

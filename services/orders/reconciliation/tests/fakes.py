@@ -11,7 +11,8 @@ from typing_extensions import override
 from services.orders import domain, events
 from services.orders.domain import Order, fold
 from services.orders.events import Event, OrderPlaced, RecordedEvent
-from services.orders.reconciliation.domain import Finding, Kind
+from services.orders.reconciliation.domain import Finding, Kind, Scope
+from services.orders.reconciliation.progress import Changes, Progress, ProgressRepository
 from services.orders.reconciliation.records import (
     IndexEntry,
     OrderRecords,
@@ -140,18 +141,21 @@ class FakeSources:
         return [self._source(field) for field in fields]
 
     def _source(self, field: str) -> Source:
-        def read(order_id: str, _size: int) -> Iterator[Record]:
+        def read(matches: Callable[[str], bool]) -> Iterator[Record]:
             self.on_read()
             for each in sorted(self.records):
                 record = getattr(self.records[each], field)
-                if each >= order_id and record is not None:
+                if matches(each) and record is not None:
                     yield record
 
-        return read
+        return Source(
+            lambda order_id, _size: read(lambda each: each >= order_id),
+            lambda order_ids: read(lambda each: each in order_ids),
+        )
 
 
 class InMemoryReconciliationRepository(ReconciliationRepository):
-    """Findings and progress in memory; `repaired` and `published` are what it was asked for."""
+    """Findings in memory; `repaired` and `published` are what it was asked for."""
 
     def __init__(self) -> None:
         self.repaired: list[tuple[str, str]] = []
@@ -159,8 +163,6 @@ class InMemoryReconciliationRepository(ReconciliationRepository):
         self.unpublished = 0
         self.repairs: Counter[Kind] = Counter()
         self._known: set[tuple[str, str]] = set()
-        self._is_locked = False
-        self._next_order_id = ""
 
     @override
     def restore_index(self, records: OrderRecords) -> None:
@@ -179,15 +181,12 @@ class InMemoryReconciliationRepository(ReconciliationRepository):
         return self.unpublished
 
     @override
-    def save_open_findings(
-        self, findings: Sequence[Finding], *, first: str, next_order_id: str
-    ) -> Sequence[Finding]:
+    def save_open_findings(self, findings: Sequence[Finding], scope: Scope) -> Sequence[Finding]:
         by_key = {
             (finding.discrepancy.order_id, finding.discrepancy.kind.value): finding
             for finding in findings
         }
-        here = {key for key in self._known if key[0] >= first}
-        here = {key for key in here if not next_order_id or key[0] < next_order_id}
+        here = {key for key in self._known if _is_in(key[0], scope)}
         new = [finding for key, finding in by_key.items() if key not in self._known]
         self._known = (self._known - here) | by_key.keys()
         if new:
@@ -202,17 +201,52 @@ class InMemoryReconciliationRepository(ReconciliationRepository):
     def add_repairs(self, repaired: Mapping[Kind, int]) -> None:
         self.repairs.update(repaired)
 
-    @override
-    def acquire_lock(self, duration: timedelta) -> str | None:
-        if self._is_locked:
-            return None
-        self._is_locked = bool(duration)
-        return self._next_order_id
+
+def _is_in(order_id: str, scope: Scope) -> bool:
+    if scope.order_ids is not None:
+        return order_id in scope.order_ids
+    return order_id >= scope.first and (not scope.next_order_id or order_id < scope.next_order_id)
+
+
+class InMemoryProgress(ProgressRepository):
+    """Progress in memory; `changes` are (moment, order id), and positions are their numbers."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[datetime, str]] = []
+        self.order_count = 0
+        self.progress = Progress()
+        self.is_lost = False
+        self._is_locked = False
 
     @override
-    def save_progress(self, next_order_id: str, duration: timedelta) -> bool:
-        self._next_order_id, self._is_locked = next_order_id, bool(duration)
-        return True
+    def acquire_lock(self, duration: timedelta) -> Progress | None:
+        if self._is_locked:
+            return None
+        self._is_locked = True
+        return self.progress
+
+    @override
+    def save_progress(self, progress: Progress, duration: timedelta) -> bool:
+        if not self.is_lost:
+            self.progress = progress
+        return not self.is_lost
+
+    @override
+    def list_changed(
+        self, position: str, *, since: datetime, until: datetime, limit: int
+    ) -> Changes:
+        matching = [
+            (number, order_id)
+            for number, (moment, order_id) in enumerate(self.changes, 1)
+            if since <= moment < until and number > int(position or 0)
+        ]
+        found = matching[:limit]
+        last = str(found[-1][0]) if found else position
+        return Changes([order_id for _, order_id in found], last, has_more=len(found) == limit)
+
+    @override
+    def count_orders(self) -> int:
+        return self.order_count
 
     def expire_lock(self) -> None:
         self._is_locked = False

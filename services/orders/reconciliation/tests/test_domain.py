@@ -11,6 +11,7 @@ from services.orders import events
 from services.orders.domain import ZERO
 from services.orders.reconciliation.domain import (
     GRACE_PERIOD,
+    REDEMPTION_AGE,
     REPAIRS,
     STALL_TIMEOUT,
     Kind,
@@ -271,3 +272,14 @@ def test_every_kind_is_documented():
     page = Path(__file__).parents[4] / "docs" / "reconciliation.md"
     documented = page.read_text(encoding="utf-8")
     assert [kind for kind in Kind if f"`{kind}`" not in documented] == []
+
+
+@pytest.mark.parametrize(
+    ("days", "kinds"),
+    [(REDEMPTION_AGE.days - 1, [Kind.PROMO_NOT_REDEEMED]), (REDEMPTION_AGE.days, [])],
+)
+def test_an_old_order_is_not_asked_for_its_redemption(days, kinds):
+    at = NOW - timedelta(days=days)
+    order = build_order(*CONFIRMED, at=at)
+    found = compare(purchased(order=order, redemption=None), NOW)
+    assert [each.kind for each in found] == kinds

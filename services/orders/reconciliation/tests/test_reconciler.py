@@ -1,23 +1,17 @@
 """How discrepancies are found, repaired and reported."""
 
 from collections import Counter
-from functools import partial
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from services.orders.ports import ServiceUnavailableError
 from services.orders.reconciliation.budget import (
     MAX_REPAIRS_PER_HOUR,
     MAX_WITHOUT_ORDER_PER_HOUR,
 )
 from services.orders.reconciliation.domain import Kind, Repair
-from services.orders.reconciliation.reconciler import (
-    Reconciler,
-    ReconciliationJob,
-    RepairActions,
-)
+from services.orders.reconciliation.reconciler import Reconciler, RepairActions
 from services.orders.reconciliation.records import OrderRecords, SagaEntry
 from services.orders.reconciliation.tests.fakes import (
     FakeSources,
@@ -60,9 +54,6 @@ class Shop:
             repository=self.repository,
             clock=self.clock,
         )
-
-    def job(self):
-        return ReconciliationJob(reconcile=self.reconciler.reconcile, repository=self.repository)
 
     @property
     def calls(self):
@@ -261,37 +252,27 @@ def test_each_finding_is_logged_and_counted(log):
     )
 
 
-def test_one_run_compares_everything_and_locks_out_other_instances():
-    shop = Shop(purchased(order_id(1), index=None))
-    job = shop.job()
-    job.run()
-    job.run()
-    assert len(shop.repository.repaired) == 1
-    shop.repository.expire_lock()
-    job.run()
-    assert len(shop.repository.repaired) == 2
+def test_some_orders_are_compared_and_no_others():
+    shop = Shop(*(purchased(order_id(number), payment=None) for number in range(5)))
+    report = shop.reconciler.reconcile_orders([order_id(3), order_id(1), order_id(9)])
+    assert [each.discrepancy.order_id for each in report.findings] == [order_id(1), order_id(3)]
 
 
-def test_a_run_begins_where_the_last_one_ended():
-    numbers = range(1, 6)
-    shop = Shop(*(purchased(order_id(number), index=None) for number in numbers))
-    job = ReconciliationJob(
-        reconcile=partial(shop.reconciler.reconcile, limit=2),
-        repository=shop.repository,
-        batches_per_run=2,
-    )
-    for repaired_count in (4, 5, 9):
-        job.run()
-        assert len(shop.repository.repaired) == repaired_count
-        shop.repository.expire_lock()
+def test_a_finding_about_some_orders_is_published_once_whoever_finds_it_again():
+    shop = Shop(purchased(order_id(1), payment=None), purchased(order_id(2), payment=None))
+    for _ in range(2):
+        shop.reconciler.reconcile_orders([order_id(1)])
+        shop.reconciler.reconcile()
+    published = [[each.discrepancy.order_id for each in new] for new in shop.repository.published]
+    assert published == [[order_id(1)], [order_id(2)]]
 
 
-def test_a_run_that_meets_an_unavailable_upstream_ends_with_a_warning(log):
-    def fail():
-        raise ServiceUnavailableError("payments")
-
-    shop = Shop(purchased())
-    shop.sources.on_read = fail
-    shop.job().run()
-    [line] = [entry for entry in log if entry["event"] == "reconciliation_interrupted"]
-    assert (line["log_level"], line["service"]) == ("warning", "payments")
+def test_unpublished_events_are_a_finding_whichever_orders_are_compared():
+    shop = Shop()
+    shop.repository.unpublished = 7
+    assert found(shop.reconciler.reconcile_orders([])) == [(Kind.OUTBOX_STUCK, False)]
+    shop.repository.unpublished = 0
+    shop.reconciler.reconcile_orders([])
+    shop.repository.unpublished = 7
+    shop.reconciler.reconcile_orders([])
+    assert len(shop.repository.published) == 2

@@ -8,7 +8,7 @@ from mamie_rosa.events.v1 import events_pb2
 
 from services.orders import events, store
 from services.orders.outbox import MongoOutbox
-from services.orders.reconciliation.domain import Discrepancy, Finding, Kind
+from services.orders.reconciliation.domain import Discrepancy, Finding, Kind, Scope
 from services.orders.reconciliation.records import (
     BrokenHistory,
     IndexEntry,
@@ -23,7 +23,7 @@ from services.orders.reconciliation.tests.fakes import InMemoryReconciliationRep
 from services.orders.repository import MongoOrdersRepository, MongoSagaRepository
 from services.orders.tests.fakes import NOW, FakeClock, build_placed
 
-HOUR, OVER = timedelta(hours=1), timedelta(0)
+HOUR = timedelta(hours=1)
 LATER = NOW + timedelta(minutes=1)
 ORDERS = [f"{digit}1111111-1111-4111-8111-111111111111" for digit in "039af"]
 
@@ -67,7 +67,7 @@ def place(orders, order_id):
 
 
 def save(repository, *findings, first="", next_order_id=""):
-    return repository.save_open_findings(findings, first=first, next_order_id=next_order_id)
+    return repository.save_open_findings(findings, Scope(first=first, next_order_id=next_order_id))
 
 
 def test_a_finding_is_new_once(repository):
@@ -117,28 +117,23 @@ def test_the_budget_of_an_hour_ends_with_it(client):
     assert repository.count_repairs() == {Kind.HOLD_OVERDUE: 1}
 
 
-def test_one_instance_at_a_time_has_the_lock(repository):
-    assert repository.acquire_lock(HOUR) == ""
-    assert repository.acquire_lock(HOUR) is None
-    repository.save_progress("", OVER)
-    assert repository.acquire_lock(HOUR) == ""
-
-
-def test_the_next_run_begins_where_the_last_one_ended(repository):
-    repository.acquire_lock(OVER)
-    assert repository.save_progress(ORDERS[2], HOUR)
-    assert repository.acquire_lock(HOUR) is None
-    repository.save_progress(ORDERS[2], OVER)
-    assert repository.acquire_lock(HOUR) == ORDERS[2]
+def test_findings_about_other_orders_than_those_named_stay_open(repository):
+    stuck = finding("", Kind.OUTBOX_STUCK)
+    first, second, third = (finding(order_id) for order_id in ORDERS[:3])
+    save(repository, stuck, first, second, third)
+    some = Scope(order_ids=["", ORDERS[0], ORDERS[2]])
+    assert repository.save_open_findings([first], some) == []
+    assert save(repository, stuck, first, second, third) == [stuck, third]
 
 
 @pytest.mark.integration
-def test_an_instance_that_lost_the_lock_neither_saves_progress_nor_unlocks(client):
-    frozen, other = (MongoReconciliationRepository(client) for _ in range(2))
-    frozen.acquire_lock(OVER)
-    other.acquire_lock(HOUR)
-    assert not frozen.save_progress(ORDERS[2], OVER)
-    assert frozen.acquire_lock(HOUR) is None
+def test_findings_of_the_release_before_stay_open(mongo, client):
+    discrepancies = client.get_default_database().discrepancies
+    discrepancies.insert_one({"_id": f"{ORDERS[0]}/ORDER_NOT_PAID", "found_at": NOW})
+    store.migrate(client)
+    assert save(mongo, finding(ORDERS[0])) == []
+    assert save(mongo) == []
+    assert discrepancies.count_documents({}) == 0
 
 
 @pytest.mark.integration
@@ -182,7 +177,7 @@ class TestPublishedEvents:
 @pytest.mark.integration
 class TestOwnRecords:
     def read(self, mongo, position, order_id="", size=2):
-        return list(mongo.sources[position](order_id, size))
+        return list(mongo.sources[position].read_from(order_id, size))
 
     def test_records_are_read_by_order_id_from_an_order_on(self, mongo, orders):
         placed = {order_id: place(orders, order_id) for order_id in reversed(ORDERS)}
@@ -196,6 +191,9 @@ class TestOwnRecords:
         ]
         (saga,) = self.read(mongo, 2, ORDERS[4])
         assert (saga.order_id, saga.due_at > NOW) == (ORDERS[4], True)
+        for source in mongo.sources:
+            named = source.read_of([ORDERS[3], ORDERS[1], "none"])
+            assert sorted(each.order_id for each in named) == [ORDERS[1], ORDERS[3]]
 
     @pytest.mark.parametrize("lost", [1, 2])
     def test_a_history_with_a_gap_is_broken(self, mongo, orders, client, lost):
