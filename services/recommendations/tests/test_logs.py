@@ -25,7 +25,7 @@ CUSTOMER = events_pb2.UserCreated(
 def message(data=None):
     """Return an event as it comes from the broker; its data may be replaced."""
     event = build_event(CUSTOMER, source="users", subject="alice", now=utc_now(), new_id=new_id)
-    return rabbitmq._properties(event), event.data if data is None else data
+    return rabbitmq.build_properties(event), event.data if data is None else data
 
 
 def process(repository, properties, body):
