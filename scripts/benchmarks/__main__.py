@@ -4,14 +4,14 @@ import argparse
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import orders, report, verify_stock
-from scripts.benchmarks.contenders import Measurement, measure, running
+from scripts.benchmarks import edge, orders, report, verify_stock
+from scripts.benchmarks.contenders import Contender, Measurement, measure, running
 from scripts.paths import ROOT
 from scripts.stack.client import Stack
 
@@ -30,7 +30,8 @@ def main() -> int:
     """Measure, print, and write unless it was a quick look."""
     options = _parse()
     with _stack(options.data) as stack:
-        rounds = measure_verify_stock(stack, options.rounds, options.seconds)
+        rounds = measure_rounds(verify_stock.contenders(stack), options.rounds, options.seconds)
+        through_edge = measure_rounds(edge.contenders(stack), options.rounds, options.seconds)
         costs, monolith = measure_orders(stack, options.seconds)
     page = "\n".join(
         [
@@ -43,6 +44,9 @@ def main() -> int:
             "![CPU per call](performance-verify-stock.svg)\n",
             "How many times as much CPU the peer spends:\n",
             report.ratios(rounds),
+            "## Through Envoy\n",
+            f"{CALLERS} callers; CPU by process.\n",
+            report.edge_table(through_edge),
             "## An order\n",
             report.orders_table(costs, monolith),
         ]
@@ -63,7 +67,7 @@ def _parse() -> argparse.Namespace:
     options = parser.parse_args()
     options.write = not options.quick
     if options.quick:
-        options.rounds, options.seconds = 1, 0.5
+        options.rounds, options.seconds = 1, 0.2
     return options
 
 
@@ -82,10 +86,12 @@ def _stack(data: Path | None) -> Iterator[Stack]:
             subprocess.run([ROOT / "scripts" / "down", "--data", folder], check=True)
 
 
-def measure_verify_stock(stack: Stack, rounds: int, seconds: float) -> dict[str, list[Measurement]]:
+def measure_rounds(
+    taking_part: Iterable[Contender], rounds: int, seconds: float
+) -> dict[str, list[Measurement]]:
     """Return the rounds of every contender; they alternate."""
     measured: dict[str, list[Measurement]] = {}
-    with running(list(verify_stock.contenders(stack))) as contenders:
+    with running(list(taking_part)) as contenders:
         for number in range(1, rounds + 1):
             for contender in contenders:
                 console.print(f"round {number} of {rounds}: {contender.name}")

@@ -24,8 +24,9 @@ class ContenderFailedError(Exception):
 class Contender:
     """One line of a comparison.
 
-    `command` starts its process; "{port}" in it and in `load.target` is a free port. Without a
-    command the server runs already. `pids` name further processes whose CPU counts, by group.
+    `command` starts its process; "{port}" in it, in `environment` and in `load.target` is a free
+    port. Without a command the server runs already. `pids` name further processes whose CPU counts,
+    by group.
     """
 
     name: str
@@ -62,10 +63,10 @@ def _running(contender: Contender) -> Iterator[Contender]:
         yield contender
         return
     port = str(free_port())
-    command = [part.replace("{port}", port) for part in contender.command]
+    environment = os.environ | dict(contender.environment)
     process = subprocess.Popen(
-        [sys.executable, *command],
-        env=os.environ | dict(contender.environment),
+        [sys.executable, *(part.replace("{port}", port) for part in contender.command)],
+        env={name: value.replace("{port}", port) for name, value in environment.items()},
         stdout=subprocess.DEVNULL,
     )
     target = contender.load.target.replace("{port}", port)

@@ -2,28 +2,43 @@
 
 import os
 import platform
+import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from statistics import median
 
 from scripts.benchmarks.contenders import Measurement
 from scripts.benchmarks.orders import OrderCost
-from scripts.benchmarks.verify_stock import ECHO, FAIR_PEER, MEMORY_PEER, SHOP, STRONGEST_PEER
+from scripts.benchmarks.verify_stock import (
+    ECHOES,
+    FAIR_PEER,
+    MEMORY_PEER,
+    NATIVE_SHOP,
+    SHOP,
+    STRONGEST_PEER,
+)
 
-PACKAGES = ("grpcio", "protobuf", "sqlalchemy", "psycopg2-binary", "fastapi", "uvicorn", "asyncpg")
+PACKAGES = (
+    *("grpcio", "pygrpc-native", "protobuf", "protovalidate", "sqlalchemy", "psycopg2-binary"),
+    *("fastapi", "uvicorn", "uvloop", "asyncpg", "httpx"),
+)
 
 
 def header() -> str:
     """Return what the figures depend on: interpreter and how it was built, versions, cores."""
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    build = "with PGO" if "--enable-optimizations" in options else "without PGO"
+    # Distributions build with PGO, whatever their options say (as in scripts/bootstrap).
+    optimised = "--enable-optimizations" in options or sys.base_prefix == "/usr"
+    build = "with PGO" if optimised else "without PGO"
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         f"Measured on {datetime.now(UTC):%d %B %Y}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()} ({build}), {packages}.\n"
+        f"{platform.machine()}, Python {platform.python_version()} ({build}).\n"
+        f"{packages}.\n"
         "CPU is user and system time per call, in milliseconds; the median of all rounds, which\n"
         "alternated. Trust the ratios within a table more than any single figure.\n"
     )
@@ -46,24 +61,51 @@ def verify_stock_table(rounds: Mapping[str, Sequence[Measurement]]) -> str:
         lines.append(
             f"| {name} | {cpu['server']:.3f} | {cpu.get('postgres', 0):.3f} | {cpu['caller']:.3f} "
             f"| {cpu['server'] + cpu['caller']:.3f} "
-            f"| {median(each.calls_per_second for each in measured):.0f} "
-            f"| {median(each.result.p50_ms for each in measured):.1f} "
-            f"| {median(each.result.p99_ms for each in measured):.1f} |"
+            f"| {_rates(measured)} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def ratios(rounds: Mapping[str, Sequence[Measurement]]) -> str:
-    """Return how many times cheaper the shop's call is, each figure with what it compares."""
+    """Return how many times as much CPU each peer spends, on each server of the shop."""
     cpu = {name: median_of(measured) for name, measured in rounds.items()}
-    shop = cpu[SHOP]
-    lines = ["| compared with | server alone | server and caller |", "|---|---|---|"]
-    for peer in (FAIR_PEER, STRONGEST_PEER, MEMORY_PEER, ECHO):
-        other = cpu[peer]
-        alone = other["server"] / shop["server"]
-        both = (other["server"] + other["caller"]) / (shop["server"] + shop["caller"])
-        lines.append(f"| {peer} | {alone:.2f} | {both:.2f} |")
+    lines = ["| peer | against | server alone | server and caller |", "|---|---|---|---|"]
+    for peer, ours in product(
+        (FAIR_PEER, STRONGEST_PEER, MEMORY_PEER, *ECHOES), (SHOP, NATIVE_SHOP)
+    ):
+        alone = cpu[peer]["server"] / cpu[ours]["server"]
+        both = _both_ends(cpu[peer]) / _both_ends(cpu[ours])
+        lines.append(f"| {peer} | {ours} | {alone:.2f} | {both:.2f} |")
     return "\n".join(lines) + "\n"
+
+
+def _both_ends(cpu: Mapping[str, float]) -> float:
+    return cpu["server"] + cpu["caller"]
+
+
+def edge_table(rounds: Mapping[str, Sequence[Measurement]]) -> str:
+    """Return what a request through Envoy costs."""
+    groups = [name for name in next(iter(rounds.values()))[0].cpu_ms if name != "caller"]
+    lines = [
+        f"| | {' | '.join(groups)} | requests/s | p50 ms | p99 ms |",
+        "|---|" + "---|" * (len(groups) + 3),
+    ]
+    for name, measured in rounds.items():
+        cpu = median_of(measured)
+        lines.append(
+            f"| {name} | {' | '.join(f'{cpu[group]:.3f}' for group in groups)} "
+            f"| {_rates(measured)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _rates(measured: Sequence[Measurement]) -> str:
+    """Return the cells of throughput, median and 99th percentile."""
+    return (
+        f"{median(each.calls_per_second for each in measured):.0f} "
+        f"| {median(each.result.p50_ms for each in measured):.1f} "
+        f"| {median(each.result.p99_ms for each in measured):.1f}"
+    )
 
 
 def orders_table(costs: Sequence[OrderCost], monolith: Sequence[Measurement]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import psutil
 from mamie_rosa import catalog_pb2
 
 from scripts.benchmarks.caller import Load
@@ -12,23 +13,35 @@ SKU = "prod_001"
 METHOD = "/mamie_rosa.CatalogService/VerifyStock"
 REQUEST = catalog_pb2.StockCheckRequest(product_id=SKU, quantity=2).SerializeToString()
 JSON = f'{{"product_id": "{SKU}", "quantity": 2}}'
-SHOP = "VerifyStock (the shop)"
+SHOP = "the shop, grpcio"
+NATIVE_SHOP = "the shop, native server"
 FAIR_PEER = "REST, SQLAlchemy (the fair peer)"
 STRONGEST_PEER = "REST, asyncpg (the strongest)"
 MEMORY_PEER = "REST, from memory"
-ECHO = "gRPC echo, grpcio"
+ECHOES = ("gRPC echo, grpcio", "gRPC echo, grpc.aio with uvloop", "gRPC echo, pygrpc-native")
 
 
 def contenders(stack: Stack) -> Iterator[Contender]:
-    """Yield the catalog of a running stack, and its peers on the same database."""
+    """Yield the catalog on each server, and its peers on the same database.
+
+    The catalog's instances are further ones of a running stack, with everything that an instance
+    does beside a call.
+    """
     database = {"postgres": [stack.unit("postgres")["pid"]]}
-    yield Contender(
-        name=SHOP,
-        load=Load(
-            kind="grpc", target=stack.address("catalog-1"), method=METHOD, body=REQUEST.hex()
-        ),
-        pids={"server": [stack.unit("catalog-1")["pid"]], **database},
-    )
+    environment = psutil.Process(stack.unit("catalog-1")["pid"]).environ()
+    for name, server in ((SHOP, "grpcio"), (NATIVE_SHOP, "native")):
+        own = {
+            "MAMIE_INSTANCE": f"catalog-{server}",
+            "MAMIE_PORT": "{port}",
+            "MAMIE_RPC_SERVER": server,
+        }
+        yield Contender(
+            name=name,
+            load=Load(kind="grpc", target="127.0.0.1:{port}", method=METHOD, body=REQUEST.hex()),
+            command=["-m", "services.catalog", "serve"],
+            environment=environment | own,
+            pids=database,
+        )
     for name, kind in (
         (FAIR_PEER, "sqlalchemy"),
         (STRONGEST_PEER, "asyncpg"),
@@ -41,11 +54,7 @@ def contenders(stack: Stack) -> Iterator[Contender]:
             environment={"MAMIE_STORE_URL": stack.store_url("catalog")},
             pids={} if kind == "memory" else database,
         )
-    for name, kind in (
-        (ECHO, "threads"),
-        ("gRPC echo, grpc.aio with uvloop", "aio"),
-        ("gRPC echo, pygrpc-native", "native"),
-    ):
+    for name, kind in zip(ECHOES, ("threads", "aio", "native"), strict=True):
         yield Contender(
             name=name,
             load=Load(kind="grpc", target="127.0.0.1:{port}", method=METHOD, body=REQUEST.hex()),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import grpc
 from typing_extensions import override
@@ -71,7 +71,7 @@ class Mesh:
         channel = grpc.insecure_channel(f"xds:///{service}", options=OPTIONS)
         self._connected.setdefault(service, False)
         connect(channel, lambda: self._connected.update({service: True}))
-        return grpc.intercept_channel(channel, *interceptors, CallPropagation())
+        return inheriting(channel, *interceptors)
 
     def health_details(self) -> Mapping[str, Callable[[], None]]:
         """Return a check of each upstream, "upstream/<name>": connected, at least once."""
@@ -99,7 +99,7 @@ def connect(channel: grpc.Channel, connected: Callable[[], None] = lambda: None)
 def open_channel(target: str, *interceptors: grpc.UnaryUnaryClientInterceptor) -> grpc.Channel:
     """Open a channel to any gRPC target, with the options and interceptors of the mesh."""
     channel = grpc.insecure_channel(target, options=OPTIONS)
-    return grpc.intercept_channel(channel, *interceptors, CallPropagation())
+    return inheriting(channel, *interceptors)
 
 
 def bootstrap(xds_servers: Sequence[str], node_id: str) -> str:
@@ -139,20 +139,84 @@ class CallDetails(grpc.ClientCallDetails):
     compression: grpc.Compression | None
 
 
-class CallPropagation(grpc.UnaryUnaryClientInterceptor):
-    """Passes the current call's deadline, request id and trace context on to the upstream."""
+class InheritingMethod:
+    """A unary method of an upstream whose calls inherit from the current call.
 
-    @override
-    def intercept_unary_unary(
+    They have what remains of its deadline, its request id and its trace context. This is one pass
+    over the arguments: an interceptor of grpcio, for which the method is made anew with each call,
+    would cost a sixth of a call.
+    """
+
+    def __init__(self, method: grpc.UnaryUnaryMultiCallable) -> None:
+        self._method = method
+
+    def __call__(
         self,
-        continuation: Continuation[Request, Call],
-        client_call_details: grpc.ClientCallDetails,
-        request: Request,
-    ) -> Call:
-        call = current()
-        timeout = remaining_timeout(call, client_call_details.timeout)
-        headers = {"x-request-id": call.request_id, "traceparent": call.traceparent}
-        return continuation(_with(client_call_details, timeout, headers), request)
+        request: Any,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        **more: Any,
+    ) -> Any:
+        """Call and return the response."""
+        return self._method(request, *inherited(timeout, metadata), **more)
+
+    def with_call(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        **more: Any,
+    ) -> Any:
+        """Call and return the response and the call."""
+        return self._method.with_call(request, *inherited(timeout, metadata), **more)
+
+    def future(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        **more: Any,
+    ) -> Any:
+        """Begin a call."""
+        return self._method.future(request, *inherited(timeout, metadata), **more)
+
+
+class InheritingChannel:
+    """A channel whose unary calls inherit from the current call; all else is the channel's."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> InheritingMethod:
+        """Make a method, as generated code does."""
+        return InheritingMethod(self._channel.unary_unary(method, *args, **kwargs))
+
+
+def inheriting(
+    channel: grpc.Channel, *interceptors: grpc.UnaryUnaryClientInterceptor
+) -> grpc.Channel:
+    """Let the unary calls of a channel inherit from the current call, under the interceptors."""
+    return grpc.intercept_channel(cast(grpc.Channel, InheritingChannel(channel)), *interceptors)
+
+
+def inherited(timeout: float | None, metadata: Metadata | None) -> tuple[float | None, Metadata]:
+    """Return the timeout in seconds and the metadata of a call that the current call makes."""
+    call = current()
+    metadata = tuple(metadata or ())
+    if call.request_id:
+        metadata = (*metadata, ("x-request-id", call.request_id))
+    if call.traceparent:
+        metadata = (*metadata, ("traceparent", call.traceparent))
+    return remaining_timeout(call, timeout), metadata
 
 
 class OnBehalfOfCaller(grpc.UnaryUnaryClientInterceptor):

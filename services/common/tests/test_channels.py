@@ -3,19 +3,22 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 
 import grpc
 import pytest
+from mamie_rosa import catalog_pb2, catalog_pb2_grpc
 
 from services.common.context import CallContext, Caller, use
 from services.common.mesh.channels import (
     MARGIN_SECONDS,
     CallDetails,
-    CallPropagation,
     OnBehalfOfCaller,
     bootstrap,
     connect,
+    inherited,
+    open_channel,
     remaining_timeout,
 )
 from tests.support.waiting import eventually
@@ -25,17 +28,21 @@ OWN = (("own", "1"),)
 DETAILS = CallDetails("/a/B", 2.0, OWN, None, True, None)
 
 
-def details_sent(details, call=None, interceptor=None):
+def details_sent(details, call=None):
+    """The details that OnBehalfOfCaller passes on, within a call or outside."""
     sent = []
-    if call is None:
-        interceptor = interceptor or CallPropagation()
-        interceptor.intercept_unary_unary(lambda d, r: sent.append((d, r)), details, "request")
-    else:
-        with use(call):
-            return details_sent(details, interceptor=interceptor)
+    with use(call) if call else nullcontext():
+        OnBehalfOfCaller().intercept_unary_unary(
+            lambda d, r: sent.append((d, r)), details, "request"
+        )
     ((changed, request),) = sent
     assert request == "request"
     return changed
+
+
+def metadata_sent(call, metadata=OWN):
+    with use(call):
+        return inherited(2.0, metadata)[1]
 
 
 def in_seconds(seconds):
@@ -64,20 +71,20 @@ def test_an_expired_deadline_leaves_no_time(seconds):
 
 
 def test_the_ids_of_the_call_are_added_to_the_metadata():
-    sent = details_sent(DETAILS, CallContext(request_id="r1", traceparent=TRACE))
-    assert sent.metadata == (*OWN, ("x-request-id", "r1"), ("traceparent", TRACE))
+    sent = metadata_sent(CallContext(request_id="r1", traceparent=TRACE))
+    assert sent == (*OWN, ("x-request-id", "r1"), ("traceparent", TRACE))
 
 
 def test_the_idempotency_key_is_not_passed_on():
-    sent = details_sent(DETAILS, CallContext(request_id="r1", idempotency_key="k"))
-    assert {name for name, _ in sent.metadata} == {"own", "x-request-id"}
+    sent = metadata_sent(CallContext(request_id="r1", idempotency_key="k"))
+    assert {name for name, _ in sent} == {"own", "x-request-id"}
 
 
 ALICE = Caller("alice", "customer")
 
 
 def test_the_caller_is_not_passed_on_by_default():
-    assert details_sent(DETAILS, CallContext(caller=ALICE, token="t")).metadata == OWN
+    assert metadata_sent(CallContext(caller=ALICE, token="t")) == OWN
 
 
 def test_on_behalf_of_the_caller_a_call_passes_on_the_token_only():
@@ -90,24 +97,35 @@ def test_on_behalf_of_the_caller_a_call_passes_on_the_token_only():
         idempotency_key="k",
         accept_language="fr",
     )
-    sent = details_sent(DETAILS, call, OnBehalfOfCaller())
+    sent = details_sent(DETAILS, call)
     token = ("authorization", "Bearer alices.own.token")
     assert sent == replace(DETAILS, metadata=(*OWN, token))
 
 
 @pytest.mark.parametrize("call", [None, CallContext(request_id="r1")])
 def test_on_behalf_of_an_anonymous_caller_nothing_is_added(call):
-    assert details_sent(DETAILS, call, OnBehalfOfCaller()) == DETAILS
+    assert details_sent(DETAILS, call) == DETAILS
 
 
 def test_outside_of_a_call_nothing_is_added():
     assert details_sent(DETAILS) == DETAILS
-    assert details_sent(replace(DETAILS, metadata=None)).metadata == ()
+    assert inherited(2.0, OWN) == (2.0, OWN)
+    assert inherited(None, None) == (None, ())
 
 
-def test_the_other_details_of_a_call_are_kept():
-    sent = details_sent(DETAILS, in_seconds(60))
-    assert (sent.method, sent.timeout, sent.wait_for_ready) == ("/a/B", 2.0, True)
+def test_an_expired_deadline_ends_a_call_of_each_kind_before_it_is_made():
+    with open_channel("127.0.0.1:1") as channel, use(CallContext(deadline=0.0)):
+        method = catalog_pb2_grpc.CatalogServiceStub(channel).VerifyStock
+        request = catalog_pb2.StockCheckRequest()
+        kinds = (
+            method,
+            method.with_call,
+            lambda *args, **more: method.future(*args, **more).result(),
+        )
+        for call in kinds:
+            with pytest.raises(grpc.RpcError) as caught:
+                call(request, timeout=60, wait_for_ready=True)
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 @pytest.mark.parametrize(
