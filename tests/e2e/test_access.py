@@ -4,7 +4,7 @@ The protos declare the access of each method. The matrix refines it where the me
 has the bodies that a method needs before it decides.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
@@ -156,7 +156,7 @@ def test_an_instance_believes_no_identity_headers_on_its_own_port(stack, callers
     name = f"{method.folder}-1-order-events" if method.streams else f"{method.folder}-1"
     headers = (("x-user-id", callers["owner"].user_id), ("x-user-role", "admin"))
     with grpc.insecure_channel(stack.address(name)) as channel:
-        call = channel.unary_stream if method.streams else channel.unary_unary
+        call: Any = channel.unary_stream if method.streams else channel.unary_unary
         with pytest.raises(grpc.RpcError) as caught:
             list(call(method.grpc_path)(b"", metadata=headers, timeout=5))
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
