@@ -4,12 +4,14 @@ The protos declare the access of each method. The matrix refines it where the me
 has the bodies that a method needs before it decides.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import grpc
 import pytest
 
 from scripts.paths import DESCRIPTORS
 from scripts.protos.methods import public_methods
+from services.common.rpc.status import read_status
 from tests.support.shop import ADDRESS, error_of
 
 pytestmark = pytest.mark.e2e
@@ -144,6 +146,21 @@ def test_identity_headers_from_outside_are_ignored(callers, path_ids):
     forged = {"x_user_id": callers["owner"].user_id, "x_user_role": "admin"}
     assert error_of(callers["stranger"].call("GET", path, **forged)) == (403, "NOT_YOURS")
     assert error_of(callers["anonymous"].call("GET", path, **forged)) == (401, "NOT_SIGNED_IN")
+
+
+GUARDED = [method for method in public_methods(DESCRIPTORS) if method.access != "ANYONE"]
+
+
+@pytest.mark.parametrize("method", GUARDED, ids=lambda method: method.grpc_path)
+def test_an_instance_believes_no_identity_headers_on_its_own_port(stack, callers, method):
+    name = f"{method.folder}-1-order-events" if method.streams else f"{method.folder}-1"
+    headers = (("x-user-id", callers["owner"].user_id), ("x-user-role", "admin"))
+    with grpc.insecure_channel(stack.address(name)) as channel:
+        call: Any = channel.unary_stream if method.streams else channel.unary_unary
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call(method.grpc_path)(b"", metadata=headers, timeout=5))
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert read_status(caught.value)[0] == "NOT_SIGNED_IN"
 
 
 def test_an_unknown_order_is_not_found(callers):

@@ -31,7 +31,6 @@ class NoVerifierError(TypeError):
         super().__init__(f"{method} needs a token, and this server cannot verify one")
 
 
-@cache
 def is_guarded(method: str) -> bool:
     """Return whether a method, by its path "/package.Service/Method", needs a token."""
     return _access_of(method) in GUARDED
@@ -67,6 +66,7 @@ class AccessGuard:
         )
 
 
+@cache
 def _access_of(method: str) -> int:
     service, name = method.removeprefix("/").split("/")
     found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]

@@ -147,7 +147,8 @@ class FakeMesh:
 @pytest.mark.integration
 def test_the_keys_come_from_users_over_the_mesh():
     add = users_pb2_grpc.add_UsersServiceServicer_to_server
-    binding = ServiceBinding("mamie_rosa.users.v1.UsersService", FakeUsers(), add)
+    users = FakeUsers()  # type: ignore[abstract]  # the methods that are not called
+    binding = ServiceBinding("mamie_rosa.users.v1.UsersService", users, add)
     server = GrpcServer(
         bindings=[binding],
         host="127.0.0.1",

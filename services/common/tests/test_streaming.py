@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -24,8 +23,7 @@ from services.common.rpc.server import (
 )
 from services.common.rpc.status import HTTP_CODE, read_status
 from services.common.rpc.streaming import StreamingServer, with_interceptors
-from services.common.rpc.testing import ALICE, ALICE_ID, TOKENS, bearer, sign_token
-from services.common.rpc.tokens import LEEWAY_SECONDS
+from services.common.rpc.testing import ALICE, ALICE_ID, TOKENS
 from services.common.tests.fakes import SERVICE, ScriptedServicer, available, build_server, serving
 from services.common.tests.streams import (
     METHOD,
@@ -100,31 +98,6 @@ class TestInterceptors:
 
         _, parts = run_stream(naming, ALICE)
         assert parts == [part(ALICE_ID)] * 2
-
-    def test_the_deadline_of_a_stream_is_the_end_of_its_token_at_the_latest(self):
-        async def asking(_request, _context):
-            yield part(str(context.current().remaining_seconds()))
-
-        ending = bearer(sign_token(ALICE_ID, exp=int(time.time()) + 60))
-        _, [remaining] = run_stream(asking, ending)
-        assert 58 < float(remaining.data) <= 60 + LEEWAY_SECONDS
-
-    def test_a_stream_ends_at_its_own_deadline_before_its_token_does(self):
-        async def asking(_request, _context):
-            yield part(str(context.current().remaining_seconds()))
-
-        async def call():
-            handler = with_interceptors(asking, METHOD, TOKENS)
-            begun = StreamCall(ALICE, remaining_seconds=30).begin(handler, WATCH)
-            return await begun.parts()
-
-        [remaining] = asyncio.run(call())
-        assert 29 < float(remaining.data) <= 30
-
-    def test_a_stream_without_a_token_does_not_begin(self):
-        answer, parts = run_stream(two, {"x-user-id": ALICE_ID, "x-user-role": "admin"})
-        assert (answer.code, answer.reason) == (grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN")
-        assert parts == []
 
     def test_the_end_of_a_stream_is_logged_once(self, log):
         run_stream(failing)

@@ -9,15 +9,7 @@ from joserfc.jwk import KeySet
 from mamie_rosa.users.v1 import users_pb2
 
 from services.common.languages import Language
-from services.common.rpc.testing import (
-    ADMIN,
-    ALICE,
-    ALICE_ID,
-    ANONYMOUS,
-    BOB,
-    InMemoryServer,
-    signed_in,
-)
+from services.common.rpc.testing import ADMIN, ALICE, ALICE_ID, ANONYMOUS, BOB, InMemoryServer
 from services.users.devices import KnownDevices
 from services.users.domain import Account, Role
 from services.users.keys import Keyring, KeyRotation
@@ -123,7 +115,7 @@ def test_registering_creates_a_customer_and_signs_them_in(users):
 
 def test_a_new_profile_reads_as_it_was_given(users):
     user_id = register(users).response.user_id
-    user = get(users, user_id, signed_in(user_id)).response
+    user = get(users, user_id, ADMIN).response
     assert (user.email, user.first_name, user.last_name) == ("Marie@Example.org", "Marie", "Petit")
     assert (user.preferences.animal_type, user.preferences.notifications_enabled) == ("cat", True)
     assert user.created_at.ToDatetime(tzinfo=NOW.tzinfo) == NOW
