@@ -38,13 +38,14 @@ async def _serve(config: ControlPlaneConfig) -> None:
     healthy = health.aio.HealthServicer()
     await healthy.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
     discovery = DiscoveryServer()
+    snapshots = resources.SnapshotBuilder(config.policy)
     background: set[asyncio.Task] = set()
 
     def publish(services: resources.Services) -> None:
         if not discovery.is_ready:
             serving = healthy.set("", health_pb2.HealthCheckResponse.SERVING)
             background.add(loop.create_task(serving))
-        discovery.publish(resources.build(services, config.policy))
+        discovery.publish(snapshots.build(services))
 
     server = grpc.aio.server(options=tuple(OPTIONS.items()))
     server.add_generic_rpc_handlers((discovery.handler(),))

@@ -41,14 +41,48 @@ Services = Mapping[str, Sequence[Instance]]
 """The healthy instances of every service, by its name."""
 
 
+class SnapshotBuilder:
+    """Builds the snapshots of the mesh under one policy.
+
+    To build a resource takes milliseconds, on the event loop that serves all streams. So each is
+    kept, and built again only when what it describes has changed.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._constant: dict[str, Mapping[str, bytes]] = {}
+        """The resources of a service that do not depend on its instances, by type."""
+        self._endpoints: dict[str, tuple[Sequence[Instance], bytes]] = {}
+
+    def build(self, services: Services) -> Snapshot:
+        """Build the snapshot of some services."""
+        constant = {name: self._constant_of(name) for name in services}
+        snapshot = {
+            kind: {name: built[kind] for name, built in constant.items()}
+            for kind in (CLUSTER, LISTENER, ROUTES)
+        }
+        listed = {name: self._endpoints_of(name, found) for name, found in services.items()}
+        return {**snapshot, ENDPOINTS: listed}
+
+    def _constant_of(self, name: str) -> Mapping[str, bytes]:
+        if name not in self._constant:
+            self._constant[name] = {
+                CLUSTER: bytes(cluster(name, self._policy)),
+                LISTENER: bytes(listener(name)),
+                ROUTES: bytes(routes(name, self._policy)),
+            }
+        return self._constant[name]
+
+    def _endpoints_of(self, name: str, instances: Sequence[Instance]) -> bytes:
+        known = self._endpoints.get(name)
+        if known is None or known[0] != instances:
+            self._endpoints[name] = known = (instances, bytes(endpoints(name, instances)))
+        return known[1]
+
+
 def build(services: Services, policy: Policy) -> Snapshot:
-    """Build the snapshot of the mesh."""
-    return {
-        CLUSTER: {name: bytes(cluster(name, policy)) for name in services},
-        ENDPOINTS: {name: bytes(endpoints(name, found)) for name, found in services.items()},
-        LISTENER: {name: bytes(listener(name)) for name in services},
-        ROUTES: {name: bytes(routes(name, policy)) for name in services},
-    }
+    """Build one snapshot of the mesh."""
+    return SnapshotBuilder(policy).build(services)
 
 
 def check(policy: Policy) -> None:

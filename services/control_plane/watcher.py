@@ -42,7 +42,8 @@ log = structlog.get_logger()
 class ServiceRegistry:
     """The services and their healthy instances; to be used on the event loop only.
 
-    `on_change` is called after each change, once every service known at first has been read.
+    `on_change` is called after each change, and not for what is known already, once every service
+    known at first has been read.
     """
 
     def __init__(self, on_change: Callable[[Services], None], *, grace_seconds: float) -> None:
@@ -65,8 +66,10 @@ class ServiceRegistry:
             if found is not None or name in names
         }
         new = [name for name in names if name not in known]
-        self._instances = {**known, **dict.fromkeys(new)}
-        self._publish()
+        instances = {**known, **dict.fromkeys(new)}
+        if instances != self._instances:
+            self._instances = instances
+            self._publish()
         return new
 
     def has_instances(self, name: str) -> bool:
@@ -95,6 +98,9 @@ class ServiceRegistry:
 
     def _set(self, name: str, instances: Sequence[Instance]) -> None:
         assert self._instances is not None
+        known = self._instances.get(name)
+        if known is not None and list(instances) == list(known):
+            return  # Consul answers after each change of a check, also when its state is the same
         log.info("instances_changed", service=name, count=len(instances))
         self._instances[name] = instances
         self._publish()

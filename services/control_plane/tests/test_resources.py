@@ -21,6 +21,7 @@ from services.control_plane.resources import (
     HTTP_OPTIONS,
     LISTENER,
     ROUTES,
+    SnapshotBuilder,
     build,
 )
 
@@ -139,3 +140,26 @@ def test_routes_limit_the_duration_of_a_call(host):
 def test_equal_services_have_equal_bytes(resources):
     again = build({"catalog": [FIRST, SECOND], "orders": []}, read_policy())
     assert again == resources
+
+
+def test_only_what_has_changed_is_built_again():
+    policy = read_policy()
+    builder = SnapshotBuilder(policy)
+    first = builder.build({"catalog": [FIRST], "orders": [SECOND]})
+    changed = {"catalog": [FIRST, SECOND], "orders": [SECOND]}
+    second = builder.build(changed)
+    assert second == build(changed, policy)
+    rebuilt = [
+        (kind, name)
+        for kind, resources in second.items()
+        for name, resource in resources.items()
+        if resource is not first[kind][name]
+    ]
+    assert rebuilt == [(ENDPOINTS, "catalog")]
+
+
+def test_a_service_that_leaves_and_returns_is_as_it_was():
+    builder = SnapshotBuilder(read_policy())
+    before = builder.build({"catalog": [FIRST]})
+    assert builder.build({}) == {kind: {} for kind in before}
+    assert builder.build({"catalog": [FIRST]}) == before

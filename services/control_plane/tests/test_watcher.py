@@ -107,6 +107,21 @@ def test_a_new_service_that_is_not_read_yet_holds_no_other_up():
     run(scenario)
 
 
+def test_what_is_known_already_is_not_published_again():
+    async def scenario(registry, published):
+        registry.set_names(["catalog", "orders"])
+        registry.set_instances("catalog", [ONE])
+        registry.set_instances("orders", [])
+        assert published.count == 1
+        for _ in range(3):
+            registry.set_names(["catalog", "orders"])
+            registry.set_instances("catalog", [ONE])
+            registry.set_instances("orders", [])
+        assert published.count == 1
+
+    run(scenario)
+
+
 def test_one_of_several_instances_is_removed_at_once():
     async def scenario(registry, published):
         registry.set_names(["catalog"])
