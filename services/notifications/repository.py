@@ -10,16 +10,16 @@ so each customer gets one notification.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
 from services.common.clock import NewId, new_id
 from services.common.storage import postgres
+from services.notifications import statements
 from services.notifications.domain import (
     Audience,
     Channel,
@@ -29,10 +29,6 @@ from services.notifications.domain import (
     NotificationRequest,
     Status,
 )
-from services.notifications.schema import campaigns, customers, notifications, processed_events
-
-OUTCOME = ("status", "attempt_count", "language", "subject", "due_at", "sent_at", "error")
-"""The columns that an attempt to send changes."""
 
 
 @dataclass(frozen=True)
@@ -99,82 +95,71 @@ class PostgresNotificationsRepository(NotificationsRepository):
 
     @override
     def apply(self, event_id: str, effect: Effect, now: datetime) -> bool:
-        processed = postgresql.insert(processed_events).values(event_id=event_id, processed_at=now)
+        processed = {"event_id": event_id, "processed_at": now}
         with postgres.transaction(self._engine) as connection:
-            if connection.execute(processed.on_conflict_do_nothing()).rowcount == 0:
+            if connection.execute(statements.RECORD_EVENT, processed).rowcount == 0:
                 return False
             if effect.customer:
-                _upsert_customer(connection, effect.customer, now)
+                values = asdict(effect.customer) | {"known_since": now}
+                connection.execute(statements.UPSERT_CUSTOMER, values)
             for request in effect.requests:
                 self._insert(connection, request, now)
         return True
 
     @override
     def expand_campaign(self, now: datetime, limit: int) -> bool:
-        oldest = sa.select(campaigns).order_by(campaigns.c.campaign_id).limit(1)
+        if not postgres.read(self._engine, statements.ANY_CAMPAIGN):
+            return False
         with postgres.transaction(self._engine) as connection:
-            row = connection.execute(oldest.with_for_update(skip_locked=True)).one_or_none()
+            row = connection.execute(statements.OLDEST_CAMPAIGN).one_or_none()
             if row is None:
                 return False
-            is_oldest = campaigns.c.campaign_id == row.campaign_id
             if user_ids := _next_subscribers(connection, row, limit):
                 requests = [_to_request(row, user_id) for user_id in user_ids]
                 self._insert_notifications(connection, requests, now)
-                progress = {"last_user_id": user_ids[-1]}
-                connection.execute(sa.update(campaigns).where(is_oldest).values(progress))
+                progress = {"id": row.campaign_id, "last_user_id": user_ids[-1]}
+                connection.execute(statements.ADVANCE_CAMPAIGN, progress)
             else:
-                connection.execute(sa.delete(campaigns).where(is_oldest))
+                connection.execute(statements.DELETE_CAMPAIGN, {"id": row.campaign_id})
             return True
 
     @override
     def claim(self, now: datetime, until: datetime) -> Claim | None:
-        pending = notifications.c.status == Status.PENDING
-        due = sa.select(notifications.c.notification_id)
-        due = due.where(pending, notifications.c.due_at <= now)
-        due = due.order_by(_is_of_campaign(), notifications.c.due_at)
-        first = due.limit(1).with_for_update(skip_locked=True).scalar_subquery()
-        hide = sa.update(notifications).where(notifications.c.notification_id == first)
-        hide = hide.values(due_at=until)
-        with postgres.transaction(self._engine) as connection:
-            row = connection.execute(hide.returning(notifications)).one_or_none()
-            if row is None:
-                return None
-            return Claim(_to_notification(row), _find_customer(connection, row.user_id))
+        with postgres.autocommit(self._engine) as connection:
+            row = connection.execute(statements.CLAIM, {"now": now, "until": until}).one_or_none()
+        if row is None:
+            return None
+        customer = {name: getattr(row, f"customer_{name}") for name in statements.CUSTOMER}
+        is_known = customer["user_id"] is not None
+        return Claim(_to_notification(row), Customer(**customer) if is_known else None)
 
     @override
     def save(self, notification: Notification) -> None:
-        values = {name: getattr(notification, name) for name in OUTCOME}
-        statement = sa.update(notifications).where(_is_pending(notification)).values(values)
-        with postgres.transaction(self._engine) as connection:
-            connection.execute(statement)
+        values = {name: getattr(notification, name) for name in statements.OUTCOME}
+        with postgres.autocommit(self._engine) as connection:
+            connection.execute(statements.SAVE, values | {"id": notification.notification_id})
 
     @override
     def delete(self, notification: Notification) -> None:
-        with postgres.transaction(self._engine) as connection:
-            connection.execute(sa.delete(notifications).where(_is_pending(notification)))
+        with postgres.autocommit(self._engine) as connection:
+            connection.execute(statements.DELETE, {"id": notification.notification_id})
 
     @override
     def delete_processed_events(self, *, before: datetime, limit: int) -> int:
-        return self._delete_batch(processed_events, processed_events.c.processed_at < before, limit)
+        return self._delete_batch(statements.DELETE_PROCESSED_EVENTS, before, limit)
 
     @override
     def delete_finished(self, *, before: datetime, limit: int) -> int:
-        finished = notifications.c.status != sa.literal_column(f"'{Status.PENDING}'")
-        old = notifications.c.created_at < before
-        return self._delete_batch(notifications, finished & old, limit)
+        return self._delete_batch(statements.DELETE_FINISHED, before, limit)
 
     @override
     def list_by_user(
         self, user_id: str, *, page: int, limit: int
     ) -> tuple[Sequence[Notification], int]:
-        is_theirs = notifications.c.user_id == user_id
-        newest = (notifications.c.created_at.desc(), notifications.c.notification_id)
-        listed = sa.select(notifications).where(is_theirs).order_by(*newest)
-        listed = listed.limit(limit).offset((page - 1) * limit)
-        count = sa.select(sa.func.count()).select_from(notifications).where(is_theirs)
-        with postgres.transaction(self._engine) as connection:
-            total = connection.execute(count).scalar_one()
-            return [_to_notification(row) for row in connection.execute(listed)], total
+        ((total,),) = postgres.read(self._engine, statements.COUNT_BY_USER, {"user_id": user_id})
+        chosen = {"user_id": user_id, "limit": limit, "offset": (page - 1) * limit}
+        rows = postgres.read(self._engine, statements.LIST_BY_USER, chosen)
+        return list(map(_to_notification, rows)), total
 
     @override
     def ping(self) -> None:
@@ -185,7 +170,7 @@ class PostgresNotificationsRepository(NotificationsRepository):
     ) -> None:
         if request.audience is Audience.SUBSCRIBERS:
             values = {name: getattr(request, name) for name in ("channel", "template", "variables")}
-            connection.execute(sa.insert(campaigns).values(created_at=now, **values))
+            connection.execute(statements.ADD_CAMPAIGN, values | {"created_at": now})
         else:
             self._insert_notifications(connection, [request], now)
 
@@ -193,24 +178,19 @@ class PostgresNotificationsRepository(NotificationsRepository):
         self, connection: sa.Connection, requests: Sequence[NotificationRequest], now: datetime
     ) -> None:
         rows = [_values(request, now) | {"notification_id": self._new_id()} for request in requests]
-        connection.execute(sa.insert(notifications), rows)
+        connection.execute(statements.ADD_NOTIFICATION, rows)
 
-    def _delete_batch(self, table: sa.Table, condition: sa.ColumnElement[bool], limit: int) -> int:
+    def _delete_batch(self, statement: sa.Delete, before: datetime, limit: int) -> int:
         """Delete rows that are not locked, and return how many."""
-        (key,) = table.primary_key
-        chosen = sa.select(key).where(condition).limit(limit).with_for_update(skip_locked=True)
-        with postgres.transaction(self._engine) as connection:
-            return connection.execute(sa.delete(table).where(key.in_(chosen))).rowcount
+        with postgres.autocommit(self._engine) as connection:
+            return connection.execute(statement, {"before": before, "limit": limit}).rowcount
 
 
 def _next_subscribers(connection: sa.Connection, campaign: sa.Row, limit: int) -> Sequence[str]:
     """Return the next user ids of a campaign, sorted; empty when it is complete."""
-    query = sa.select(customers.c.user_id).where(
-        customers.c.notifications_enabled,
-        customers.c.known_since <= campaign.created_at,
-        customers.c.user_id > campaign.last_user_id,
-    )
-    return connection.execute(query.order_by(customers.c.user_id).limit(limit)).scalars().all()
+    reached = {"created_at": campaign.created_at, "last_user_id": campaign.last_user_id}
+    found = connection.execute(statements.NEXT_SUBSCRIBERS, reached | {"limit": limit})
+    return found.scalars().all()
 
 
 def _to_request(campaign: sa.Row, user_id: str) -> NotificationRequest:
@@ -236,36 +216,8 @@ def _values(request: NotificationRequest, now: datetime) -> dict[str, Any]:
     }
 
 
-def _is_of_campaign() -> sa.ColumnElement[bool]:
-    """Return the condition as the index spells it."""
-    return notifications.c.audience == sa.literal_column(f"'{Audience.SUBSCRIBERS}'")
-
-
-def _is_pending(notification: Notification) -> sa.ColumnElement[bool]:
-    is_same = notifications.c.notification_id == notification.notification_id
-    return is_same & (notifications.c.status == Status.PENDING)
-
-
-def _upsert_customer(connection: sa.Connection, customer: Customer, now: datetime) -> None:
-    """Store a customer, unless the stored one is newer."""
-    values = asdict(customer)
-    insert = postgresql.insert(customers).values(known_since=now, **values)
-    known = sa.tuple_(customers.c.version, customers.c.as_of)
-    is_newer = known <= sa.tuple_(insert.excluded.version, insert.excluded.as_of)
-    connection.execute(
-        insert.on_conflict_do_update(index_elements=["user_id"], set_=values, where=is_newer)
-    )
-
-
-def _find_customer(connection: sa.Connection, user_id: str | None) -> Customer | None:
-    columns = [customers.c[field.name] for field in fields(Customer)]
-    query = sa.select(*columns).where(customers.c.user_id == user_id)
-    row = connection.execute(query).one_or_none()
-    return Customer(**row._mapping) if row else None
-
-
 def _to_notification(row: sa.Row) -> Notification:
-    values = {field.name: row._mapping[field.name] for field in fields(Notification)}
+    values = {name: getattr(row, name) for name in statements.NOTIFICATION}
     return Notification(
         **values
         | {

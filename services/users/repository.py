@@ -36,7 +36,7 @@ _accounts = sa.select(
 ).join_from(users, preferences)
 _USER_ID = sa.bindparam("id", type_=users.c.user_id.type)
 FIND = _accounts.where(users.c.user_id == _USER_ID)
-FIND_BY_EMAIL = _accounts.where(users.c.email_key == sa.bindparam("email"))
+FIND_BY_EMAIL = _accounts.where(users.c.email_key == sa.bindparam("key"))
 ADD = postgresql.insert(users).on_conflict_do_nothing(index_elements=["email_key"])
 ADD_PREFERENCES = sa.insert(preferences)
 UPDATE = (
@@ -60,7 +60,7 @@ REPLACE_HASH = (
 )
 MAKE_ADMIN = (
     sa.update(users)
-    .where(users.c.email_key == sa.bindparam("email"))
+    .where(users.c.email_key == sa.bindparam("key"))
     .values(password_hash=sa.bindparam("new_hash"), role=Role.ADMIN)
 )
 _digests = sa.bindparam("digests", type_=postgresql.ARRAY(sa.Text))
@@ -132,7 +132,7 @@ class PostgresUsersRepository(UsersRepository):
 
     @override
     def find_by_email(self, email_key: str) -> Account | None:
-        return self._find(FIND_BY_EMAIL, {"email": email_key})
+        return self._find(FIND_BY_EMAIL, {"key": email_key})
 
     @override
     def add(self, account: Account) -> None:
@@ -226,7 +226,7 @@ def _update_profile(connection: sa.Connection, user: User) -> int:
 
 def _make_admin(connection: sa.Connection, account: Account) -> None:
     values = {
-        "email": canonical_email(account.user.email),
+        "key": canonical_email(account.user.email),
         "new_hash": account.password_hash,
     }
     connection.execute(MAKE_ADMIN, values)

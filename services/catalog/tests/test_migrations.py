@@ -13,6 +13,7 @@ from services.common.storage import migrations
 pytestmark = pytest.mark.integration
 
 BACK_TO_0002 = (
+    "DROP FUNCTION notify_of_product, notify_of_all_products CASCADE",
     "DROP TABLE listings, product_ratings",
     "CREATE INDEX ix_products_category ON products (category)",
     "UPDATE alembic_version SET version_num = '0002'",

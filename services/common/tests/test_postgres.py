@@ -6,6 +6,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -102,7 +103,7 @@ def test_a_read_is_one_statement_in_no_transaction(engine, sent):
     assert postgres.read(engine, sa.text("SELECT 2")) == [(2,)]
     assert sent == ["SELECT 1", "SELECT 2"]
     with postgres.autocommit(engine) as connection:
-        driver = connection.connection.dbapi_connection
+        driver: Any = connection.connection.dbapi_connection
         connection.execute(sa.text("SELECT 1"))
         assert driver.info.transaction_status == TRANSACTION_STATUS_IDLE
 
@@ -125,7 +126,8 @@ def test_a_read_ends_with_the_deadline_of_its_call(engine):
 
 def test_a_connection_that_vanished_without_a_word_is_found_after_a_while(engine, monkeypatch):
     with postgres.transaction(engine) as connection:
-        descriptor = connection.connection.dbapi_connection.fileno()
+        driver: Any = connection.connection.dbapi_connection
+        descriptor = driver.fileno()
     monkeypatch.setattr(pool, "MAX_IDLE_SECONDS", 0.0)
     # Silence: what is sent fails, and nothing comes.
     with socket.socket(fileno=os.dup(descriptor)) as peer:
