@@ -21,9 +21,9 @@ from typing_extensions import override
 from services.common.background import PeriodicWorker
 from services.common.clock import Clock, utc_now
 from services.common.context import CallContext, current, use
+from services.common.fair_executor import FairExecutor
 from services.orders.domain import Order, Step, next_step
 from services.orders.errors import OrderChangedError, OverloadedError
-from services.orders.fair_executor import FairExecutor
 from services.orders.ports import (
     Orchestrator,
     OrdersRepository,
