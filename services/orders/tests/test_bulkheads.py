@@ -126,7 +126,7 @@ def test_many_orders_of_one_customer_wait_while_another_has_its_turn(
     assert len(promotions.customers) <= MAX_CONCURRENT_SAGAS + 2
 
 
-def test_one_customer_leaves_room_for_the_orders_of_all_others(world, orchestrator, promotions):
+def test_one_customer_leaves_room_for_orders_of_every_other_one(world, orchestrator, promotions):
     for number in range(MAX_DRIVEN):
         submit(world, orchestrator, f"alice-{number}", "alice")
     assert len(orchestrator._driving) == MAX_DRIVEN_PER_LANE

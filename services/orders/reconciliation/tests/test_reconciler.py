@@ -252,7 +252,7 @@ def test_each_finding_is_logged_and_counted(log):
     )
 
 
-def test_some_orders_are_compared_and_no_others():
+def test_some_orders_are_compared_and_no_other_ones():
     shop = Shop(*(purchased(order_id(number), payment=None) for number in range(5)))
     report = shop.reconciler.reconcile_orders([order_id(3), order_id(1), order_id(9)])
     assert [each.discrepancy.order_id for each in report.findings] == [order_id(1), order_id(3)]

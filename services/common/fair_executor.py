@@ -39,5 +39,5 @@ class FairExecutor:
             lane, waiting = self._lanes.popitem(last=False)
             task = waiting.popleft()
             if waiting:
-                self._lanes[lane] = waiting  # behind all others
+                self._lanes[lane] = waiting  # as the last one
         return task

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from services.orders.fair_executor import FairExecutor
+from services.common.fair_executor import FairExecutor
 
 
 class Recorder:
