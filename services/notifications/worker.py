@@ -8,7 +8,7 @@ import structlog
 
 from services.common.background import BackgroundLoop
 from services.common.clock import Clock, utc_now
-from services.common.priority import yield_to_calls
+from services.common.threads.priority import yield_to_calls
 from services.notifications import domain
 from services.notifications.domain import (
     Audience,

@@ -21,7 +21,7 @@ from typing_extensions import override
 from services.common.background import PeriodicWorker
 from services.common.clock import Clock, utc_now
 from services.common.context import CallContext, current, use
-from services.common.fair_executor import FairExecutor
+from services.common.threads.fair_executor import FairExecutor
 from services.orders.domain import LOCAL_STEPS, Order, Step, apply, next_step, record
 from services.orders.errors import OrderChangedError, OverloadedError
 from services.orders.events import Event

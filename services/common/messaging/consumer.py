@@ -43,7 +43,7 @@ from services.common.context import CallContext, use
 from services.common.errors import UnavailableError
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
-from services.common.priority import yield_to_calls
+from services.common.threads.priority import yield_to_calls
 
 POLL_SECONDS = 0.5
 RETRY_DELAY_SECONDS = 1.0

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from services.common.fair_executor import FairExecutor
+from services.common.threads.fair_executor import FairExecutor
 
 
 class Recorder:

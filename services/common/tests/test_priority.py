@@ -9,7 +9,7 @@ import pytest
 
 from services.common.messaging import queues
 from services.common.messaging.consumer import Consumer
-from services.common.priority import NICENESS, yield_to_calls
+from services.common.threads.priority import NICENESS, yield_to_calls
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities on Linux")
 
