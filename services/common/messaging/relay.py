@@ -21,7 +21,7 @@ from services.common.messaging.events import CloudEvent
 BATCH_SIZE = 100
 POLL_SECONDS = 0.2
 WOKEN_POLL_SECONDS = 2.0
-"""How often to look for events when writers wake the relay: some may have died before that."""
+"""How often to look for events when writers wake the relay, in case a writer died before that."""
 
 log = structlog.get_logger()
 

@@ -1,34 +1,17 @@
 """PostgreSQL as all services use it: time-outs, transactions and an unavailable server."""
 
-import os
 import socket
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from services.common.context import CallContext, use
 from services.common.errors import StoreUnavailableError
-from services.common.storage import pool, postgres
+from services.common.storage import postgres
+from services.common.tests.sessions import backend_pid, terminate, unavailable_within, within
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def sent(engine):
-    """Return the growing list of statements that the engine sends."""
-    statements: list[str] = []
-
-    @sa.event.listens_for(engine, "before_cursor_execute")
-    def record(_connection, _cursor, statement, *_):
-        statements.append(statement)
-
-    return statements
 
 
 def test_a_server_that_does_not_answer_is_unavailable():
@@ -69,102 +52,6 @@ def test_a_connection_lost_between_transactions_is_replaced(engine):
     postgres.ping(engine)
 
 
-def test_a_session_that_ended_while_it_was_idle_fails_no_write(engine):
-    """The server says so; nobody has to ask."""
-    with postgres.transaction(engine) as connection:
-        pid = backend_pid(connection)
-    terminate(engine, pid)
-    with postgres.transaction(engine) as connection:
-        connection.execute(sa.text("CREATE TABLE t (i int)"))
-        assert backend_pid(connection) != pid
-    assert sa.inspect(engine).get_table_names() == ["t"]
-
-
-def test_a_read_is_repeated_when_its_connection_is_lost(engine, sent):
-    with postgres.autocommit(engine) as connection:
-        pid = backend_pid(connection)
-
-    @sa.event.listens_for(engine, "before_cursor_execute", once=True)
-    def lose_connection(*_):
-        terminate(engine, pid)
-
-    assert postgres.read(engine, sa.text("SELECT 7")) == [(7,)]
-    assert sent == ["SELECT 7", "SELECT 7"]
-
-
-def test_a_read_that_fails_is_not_repeated(engine, sent):
-    with pytest.raises(StoreUnavailableError):
-        postgres.read(engine, sa.text("SET statement_timeout = 50; SELECT pg_sleep(5)"))
-    assert len(sent) == 1
-
-
-def test_a_read_is_one_statement_in_no_transaction(engine, sent):
-    postgres.read(engine, sa.text("SELECT 1"))
-    assert postgres.read(engine, sa.text("SELECT 2")) == [(2,)]
-    assert sent == ["SELECT 1", "SELECT 2"]
-    with postgres.autocommit(engine) as connection:
-        driver: Any = connection.connection.dbapi_connection
-        connection.execute(sa.text("SELECT 1"))
-        assert driver.info.transaction_status == TRANSACTION_STATUS_IDLE
-
-
-def test_a_connection_is_used_for_transactions_again_after_a_read(engine):
-    postgres.read(engine, sa.text("SELECT 1"))
-    with pytest.raises(ZeroDivisionError), postgres.transaction(engine) as connection:
-        connection.execute(sa.text("CREATE TABLE t (i int)"))
-        raise ZeroDivisionError
-    assert sa.inspect(engine).get_table_names() == []
-
-
-def test_a_read_ends_with_the_deadline_of_its_call(engine):
-    with within(0.3), unavailable_within(2):
-        postgres.read(engine, sa.text("SELECT pg_sleep(10)"))
-    with within(1):
-        postgres.read(engine, sa.text("SELECT 1"))
-    assert postgres.read(engine, sa.text("SHOW statement_timeout")) == [("3s",)]
-
-
-def test_a_connection_that_vanished_without_a_word_is_found_after_a_while(engine, monkeypatch):
-    with postgres.transaction(engine) as connection:
-        driver: Any = connection.connection.dbapi_connection
-        descriptor = driver.fileno()
-    monkeypatch.setattr(pool, "MAX_IDLE_SECONDS", 0.0)
-    # Silence: what is sent fails, and nothing comes.
-    with socket.socket(fileno=os.dup(descriptor)) as peer:
-        peer.shutdown(socket.SHUT_WR)
-    with postgres.transaction(engine) as connection:
-        assert connection.scalar(sa.text("SELECT 7")) == 7
-
-
-def test_a_statement_under_a_lock_sees_what_was_committed_while_it_waited(engine):
-    numbers = sa.Table(
-        "numbers", sa.MetaData(), sa.Column("name", sa.Text), sa.Column("n", sa.Integer)
-    )
-    numbers.metadata.create_all(engine)
-    of_name = sa.select(numbers.c.n).where(numbers.c.name == sa.bindparam("name"))
-    find = postgres.under_lock("name", of_name)
-
-    def count(_):
-        with postgres.transaction(engine) as connection:
-            found = connection.execute(find, {"name": "a"}).scalars().all()
-            connection.execute(sa.insert(numbers), {"name": "a", "n": len(found)})
-
-    with ThreadPoolExecutor(4) as callers:
-        list(callers.map(count, range(20)))
-    assert sorted(row.n for row in postgres.read(engine, sa.select(numbers))) == list(range(20))
-
-
-def test_what_follows_a_commit_does_not_follow_a_rollback(engine):
-    done = []
-    with postgres.transaction(engine) as connection:
-        postgres.after_commit(connection, lambda: done.append("committed"))
-        assert done == []
-    with pytest.raises(ZeroDivisionError), postgres.transaction(engine) as connection:
-        postgres.after_commit(connection, lambda: done.append("rolled back"))
-        raise ZeroDivisionError
-    assert done == ["committed"]
-
-
 def test_an_exhausted_pool_is_unavailable(postgres_url):
     engine = postgres.create_engine(postgres_url, pool_size=1)
     with (
@@ -186,32 +73,6 @@ def test_an_exception_in_the_block_rolls_back_and_propagates(engine):
         connection.execute(sa.text("CREATE TABLE t (i int)"))
         raise ZeroDivisionError
     assert sa.inspect(engine).get_table_names() == []
-
-
-def backend_pid(connection):
-    """Return the id of the server's process for a connection."""
-    return connection.connection.dbapi_connection.info.backend_pid
-
-
-def terminate(engine, pid):
-    """End a backend process, and return when it has ended."""
-    other = postgres.create_engine(engine.url.render_as_string(hide_password=False))
-    with other.begin() as connection:
-        connection.execute(sa.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-    other.dispose()
-
-
-def within(seconds):
-    """Make a call with a deadline the current one."""
-    return use(CallContext(deadline=time.monotonic() + seconds))
-
-
-@contextmanager
-def unavailable_within(seconds):
-    started = time.monotonic()
-    with pytest.raises(StoreUnavailableError):
-        yield
-    assert time.monotonic() - started < seconds
 
 
 def test_a_statement_ends_with_the_deadline_of_its_call(engine):
