@@ -107,6 +107,8 @@ def _read(channel: BlockingChannel, offset: str | datetime) -> Iterator[CloudEve
     first = offset == FIRST
     for method, properties, body in channel.consume(rabbitmq.EVENT_LOG, arguments={OFFSET: offset}):
         channel.basic_ack(method.delivery_tag)
+        # The reader may be slow, and hundreds of events are here already: answer heartbeats.
+        channel.connection.process_data_events(time_limit=0)
         if first and (begin := _offset(properties)):
             log.warning("log_truncated", offset=begin)
         first = False
