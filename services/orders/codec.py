@@ -1,17 +1,20 @@
-"""Domain events as MongoDB documents: amounts as decimal strings, each with a version.
+"""Orders as MongoDB documents: their events, their entry in the index, and the state of their saga.
 
-A document has the version of the schema with which its event was written; one without is of
-version 1. `UPCASTERS` brings the data of an old version up to the current one when it is
-read; stored documents are never rewritten. See docs/decisions/0011-event-evolution.md.
+Amounts are decimal strings. The document of an event has the version of the schema with which it
+was written; one without is of version 1. `UPCASTERS` brings the data of an old version up to the
+current one when it is read; stored documents are never rewritten. See
+docs/decisions/0011-event-evolution.md.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import cattrs
 from cattrs.preconf.bson import make_converter
 
+from services.orders.domain import Order
 from services.orders.events import Event, OrderPlaced, RecordedEvent
 
 Data = Mapping[str, Any]
@@ -86,3 +89,15 @@ def describe(event: Event) -> dict[str, str]:
 def _camel_case(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
+
+
+def index_document(order: Order) -> dict[str, Any]:
+    """Build the document that lists an order for its customer."""
+    return {"_id": order.order_id, "user_id": order.user_id, "created_at": order.created_at}
+
+
+def saga_document(
+    order_id: str, *, due_at: datetime | None, payment_token: str = ""
+) -> dict[str, Any]:
+    """Build the document of a saga; `due_at` is the end of its lease, None once complete."""
+    return {"_id": order_id, "due_at": due_at, "payment_token": payment_token, "trail": []}

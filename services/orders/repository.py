@@ -150,7 +150,7 @@ class MongoOrdersRepository(OrdersRepository):
                 end_attempt(self._database, attempt, session)
             document = _event_document(order_id, recorded)
             self._database.events.insert_one(document, session=session)
-            self._database.orders.insert_one(index_document(order), session=session)
+            self._database.orders.insert_one(codec.index_document(order), session=session)
             self._database.sagas.update_one(
                 {"_id": order_id}, [{"$set": saga}], upsert=True, session=session
             )
@@ -290,18 +290,6 @@ def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
 def _event_document(order_id: str, recorded: RecordedEvent) -> dict[str, Any]:
     """Build the document of an event; its id has the event's time."""
     return {"_id": build_id(recorded.time)} | codec.to_document(order_id, recorded)
-
-
-def index_document(order: Order) -> dict[str, Any]:
-    """Build the document that lists an order for its customer."""
-    return {"_id": order.order_id, "user_id": order.user_id, "created_at": order.created_at}
-
-
-def saga_document(
-    order_id: str, *, due_at: datetime | None, payment_token: str = ""
-) -> dict[str, Any]:
-    """Build the document of a saga; `due_at` is the end of its lease, None once complete."""
-    return {"_id": order_id, "due_at": due_at, "payment_token": payment_token, "trail": []}
 
 
 def _saga_change(lease: timedelta | None) -> list[dict[str, Any]] | dict[str, Any]:

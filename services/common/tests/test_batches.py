@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -116,6 +117,10 @@ def test_events_of_a_batch_that_is_interrupted_are_kept(channel, queue, broker_u
     assert count(channel, queue.dead) == 0
 
 
+def has_ended(process, channel, queue):
+    return process.poll() is not None or count(channel, queue.dead)
+
+
 def test_a_message_that_kills_its_consumer_becomes_a_dead_letter_alone(
     channel, queue, broker_url, received
 ):
@@ -123,14 +128,12 @@ def test_a_message_that_kills_its_consumer_becomes_a_dead_letter_alone(
     deadly = [build_event(queue.types[0], data=b"deadly")]
     for event in [build_event(queue.types[0], 1), *deadly, build_event(queue.types[0], 2)]:
         rabbitmq.publish(channel, event)
-    command = [sys.executable, "-c", DYING, broker_url, queue.consumer, queue.types[0]]
+    command: list[str] = [sys.executable, "-c", DYING, broker_url, queue.consumer, queue.types[0]]
     deaths = 0
     while count(channel, queue.dead) == 0:
         process = subprocess.Popen(command, env=os.environ)
         try:
-            eventually(
-                lambda p=process: p.poll() is not None or count(channel, queue.dead), seconds=30
-            )
+            eventually(partial(has_ended, process, channel, queue), seconds=30)
         finally:
             process.kill()
             deaths += process.wait() == -signal.SIGKILL

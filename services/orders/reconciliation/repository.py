@@ -20,6 +20,7 @@ from typing_extensions import override
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.messaging.events import build_event
 from services.orders import codec
+from services.orders.codec import index_document, saga_document
 from services.orders.domain import Order, fold, next_step
 from services.orders.events import OrderPlaced
 from services.orders.reconciliation.domain import Finding, Kind, Scope
@@ -32,7 +33,6 @@ from services.orders.reconciliation.records import (
     SagaEntry,
     Source,
 )
-from services.orders.repository import index_document, saga_document
 from services.orders.store import open_database, run_transaction, store_call, translate_errors
 
 SUBJECT = "reconciliation"

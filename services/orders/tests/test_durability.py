@@ -16,10 +16,14 @@ URL = "mongodb://127.0.0.1:1/none"
 def test_every_repository_reads_and_writes_with_a_majority():
     client: pymongo.MongoClient = pymongo.MongoClient(URL, connect=False)
     with client:
-        for repository in (MongoOrdersRepository, MongoOutbox, MongoReconciliationRepository):
-            database = repository(client)._database
-            assert database.read_concern.level == "majority"
-            assert database.write_concern == store.MAJORITY
+        stored_in = (
+            MongoOrdersRepository(client)._database,
+            MongoReconciliationRepository(client)._database,
+            MongoOutbox(client)._outbox,
+        )
+        for store_of in stored_in:
+            assert store_of.read_concern.level == "majority"
+            assert store_of.write_concern == store.MAJORITY
 
 
 def test_only_the_store_opens_a_database_unless_with_durable_reads():

@@ -72,7 +72,9 @@ def commands():
 @pytest.fixture
 def relay(mongodb_url, client, commands):
     """The outbox of an instance: only its own writes and the clock make it look."""
-    watched = pymongo.MongoClient(mongodb_url, tz_aware=True, event_listeners=[commands])
+    watched: pymongo.MongoClient = pymongo.MongoClient(
+        mongodb_url, tz_aware=True, event_listeners=[commands]
+    )
     with watched:
         yield Relay(client, watched)
 

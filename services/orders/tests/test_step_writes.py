@@ -39,7 +39,10 @@ def test_a_step_of_a_saga_that_goes_on_writes_one_document_in_one_command(
     mongodb_url, client, clock
 ):
     commands = StartedCommands()
-    with pymongo.MongoClient(mongodb_url, tz_aware=True, event_listeners=[commands]) as watched:
+    watched: pymongo.MongoClient = pymongo.MongoClient(
+        mongodb_url, tz_aware=True, event_listeners=[commands]
+    )
+    with watched:
         orders = MongoOrdersRepository(watched, clock=clock)
         order = place(orders)
         commands.names.clear()

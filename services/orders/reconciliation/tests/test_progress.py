@@ -19,7 +19,6 @@ from services.orders.reconciliation.repository import MongoReconciliationReposit
 from services.orders.repository import (
     MongoOrdersRepository,
     MongoSagaRepository,
-    saga_document,
 )
 from services.orders.tests.fakes import build_placed
 from services.orders.tests.upstreams import FakeCatalog, FakePayments, FakePromotions
@@ -55,7 +54,10 @@ def commands():
 
 @pytest.fixture
 def client(mongodb_url, commands):
-    with pymongo.MongoClient(mongodb_url, tz_aware=True, event_listeners=[commands]) as client:
+    client: pymongo.MongoClient = pymongo.MongoClient(
+        mongodb_url, tz_aware=True, event_listeners=[commands]
+    )
+    with client:
         store.migrate(client)
         yield client
 
@@ -146,7 +148,7 @@ def fill(client, count):
                 own = {"_id": store.build_id(moment), "order_id": order_id, "time": moment}
                 documents["events"].append(template | own)
             documents["orders"].append({"_id": order_id, "user_id": "u", "created_at": moment})
-            documents["sagas"].append(saga_document(order_id, due_at=None))
+            documents["sagas"].append(codec.saga_document(order_id, due_at=None))
         for name, rows in documents.items():
             database[name].insert_many(rows, ordered=False)
 
