@@ -55,7 +55,10 @@ def commands():
 
 @pytest.fixture
 def client(mongodb_url, commands):
-    with pymongo.MongoClient(mongodb_url, tz_aware=True, event_listeners=[commands]) as client:
+    client: pymongo.MongoClient = pymongo.MongoClient(
+        mongodb_url, tz_aware=True, event_listeners=[commands]
+    )
+    with client:
         store.migrate(client)
         yield client
 
