@@ -47,8 +47,8 @@ class UsersRepository(Protocol):
     def update(self, user: User) -> None:
         """Replace a user's name, preferences and language, and raise the version."""
 
-    def replace_hash(self, account: Account, new_hash: str) -> None:
-        """Replace an account's hash, unless it changed since the account was read."""
+    def replace_hash(self, account: Account, new_hash: str) -> bool:
+        """Replace an account's hash; False when it changed since the account was read."""
 
     def upsert_admin(self, account: Account) -> None:
         """Add an administrator, or give the account of that email the role and this hash.
@@ -104,12 +104,12 @@ class PostgresUsersRepository(UsersRepository):
             self._add_to_outbox(connection, updated, events_pb2.UserUpdated)
 
     @override
-    def replace_hash(self, account: Account, new_hash: str) -> None:
+    def replace_hash(self, account: Account, new_hash: str) -> bool:
         same_user = users.c.user_id == account.user.user_id
         unchanged = users.c.password_hash == account.password_hash
         statement = sa.update(users).where(same_user, unchanged).values(password_hash=new_hash)
         with postgres.transaction(self._engine) as connection:
-            connection.execute(statement)
+            return connection.execute(statement).rowcount == 1
 
     @override
     def upsert_admin(self, account: Account) -> None:

@@ -180,6 +180,9 @@ def test_a_failed_call_is_logged_with_its_outcome(log):
         (ALICE, lambda: authorization.require_self_or_admin("another"), "NOT_YOURS"),
         (ALICE, lambda: authorization.require_self_or_admin(ALICE["x-user-id"]), ""),
         (ADMIN, lambda: authorization.require_self_or_admin("another"), ""),
+        (ANONYMOUS, lambda: authorization.require_self(""), "NOT_SIGNED_IN"),
+        (ADMIN, lambda: authorization.require_self("another"), "NOT_YOURS"),
+        (ALICE, lambda: authorization.require_self(ALICE["x-user-id"]), ""),
     ],
 )
 def test_authorization_depends_on_the_caller(caller, require, reason):
