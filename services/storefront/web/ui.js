@@ -123,8 +123,8 @@ export function picture(product) {
   const named = /\bcats?\b|kitten/i.test(title) ? "cat" : /\bdogs?\b|puppy/i.test(title) ? "dog" : "";
   const face = FACES[ANIMALS[product.category] ?? named] ?? PAW;
   return html`<svg class="picture shade-${shadeOf(product.sku ?? title)}" viewBox="0 0 200 200" preserveAspectRatio="xMidYMid slice" aria-hidden="true">
-    <rect class="backdrop" width="200" height="200"/><ellipse class="ground" cx="100" cy="164" rx="70" ry="10"/>
-    ${DRAWINGS[kind](face)}</svg>`;
+    <rect class="backdrop" width="200" height="200"/><g transform="translate(17 18) scale(.83)">
+    <ellipse class="ground" cx="100" cy="164" rx="70" ry="10"/>${DRAWINGS[kind](face)}</g></svg>`;
 }
 
 export const logo = html`<svg class="logo" viewBox="0 0 48 48" aria-hidden="true"><circle class="rosa" cx="24" cy="24" r="24"/>
@@ -178,7 +178,7 @@ export function productCard(product) {
   const path = `/shop/products/${product.sku}`;
   return html`<article class="card product">
     <a class="cover" href=${path} tabindex="-1" aria-hidden="true">${picture(product)}</a>
-    ${product.promotion ? html`<span class="badge">−${product.promotion.discountPercentage} %</span>` : nothing}
+    ${product.promotion ? html`<span class="badge">${number(-product.promotion.discountPercentage / 100, {style: "percent"})}</span>` : nothing}
     <div class="card-body">
       <h3><a href=${path}>${product.title}</a></h3>
       ${product.reason ? html`<p class="faint">${product.reason}</p>` : nothing}
