@@ -168,7 +168,7 @@ def _find_by_product(
 
 
 def _product_conditions(query: ProductQuery) -> list[sa.ColumnElement[bool]]:
-    conditions = []
+    conditions: list[sa.ColumnElement[bool]] = []
     if query.names:
         ids = {name.lower() for name in query.names if is_uuid(name)}
         conditions.append(products.c.product_id.in_(ids) | products.c.sku.in_(query.names))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -33,7 +34,7 @@ def open_browser(chromium: Browser, shop: Shop) -> Iterator[OpenBrowser]:
     """
     visitors = []
 
-    def open_one(**settings: object) -> Visitor:
+    def open_one(**settings: Any) -> Visitor:
         visitors.append(Visitor(chromium, shop.url, **settings))
         return visitors[-1]
 
