@@ -74,13 +74,13 @@ const FACES = {
   dog: svg`<path class="fur" d="M-15 -4c-7-4-12 2-10 12 1 5 6 7 9 3zM15 -4c7-4 12 2 10 12-1 5-6 7-9 3z"/>
     <ellipse class="skin" rx="17" ry="16"/><ellipse class="snout" cy="6" rx="9" ry="7"/>
     <circle class="eye" cx="-7" cy="-3" r="2"/><circle class="eye" cx="7" cy="-3" r="2"/>
-    <ellipse class="eye" cy="3" rx="3.4" ry="2.4"/><path class="line" d="M0 5v3m0 0c-2 3-5 2-5 2m5-2c2 3 5 2 5 2"/>`,
+    <ellipse class="eye" cy="3" rx="3.4" ry="2.4"/><path class="outline" d="M0 5v3m0 0c-2 3-5 2-5 2m5-2c2 3 5 2 5 2"/>`,
   cat: svg`<path class="skin" d="M-16 -4l-2-15 11 7zM16 -4l2-15-11 7z"/><ellipse class="skin" rx="18" ry="15"/>
     <circle class="eye" cx="-7" cy="-2" r="2.2"/><circle class="eye" cx="7" cy="-2" r="2.2"/>
-    <path class="eye" d="M-2 3h4l-2 2.5z"/><path class="line" d="M0 5c-1 3-4 3-5 2m5-2c1 3 4 3 5 2M-11 5l-10-1m10 4l-9 2M11 5l10-1m-10 4l9 2"/>`,
+    <path class="eye" d="M-2 3h4l-2 2.5z"/><path class="outline" d="M0 5c-1 3-4 3-5 2m5-2c1 3 4 3 5 2M-11 5l-10-1m10 4l-9 2M11 5l10-1m-10 4l9 2"/>`,
   rabbit: svg`<path class="skin" d="M-9 -10c-6-8-6-22-1-22s6 14 5 21zM9 -10c6-8 6-22 1-22s-6 14-5 21z"/>
     <ellipse class="skin" rx="16" ry="15"/><circle class="eye" cx="-6" cy="-2" r="2"/><circle class="eye" cx="6" cy="-2" r="2"/>
-    <path class="eye" d="M-2 3h4l-2 2.5z"/><path class="line" d="M0 5v3m-4 1c2 1 3 0 4-1 1 1 2 2 4 1"/>`,
+    <path class="eye" d="M-2 3h4l-2 2.5z"/><path class="outline" d="M0 5v3m-4 1c2 1 3 0 4-1 1 1 2 2 4 1"/>`,
 };
 const PAW = svg`<path class="paw" d="M0 2c5 0 9 4 9 8s-4 5-9 5-9-1-9-5 4-8 9-8z"/><circle class="paw" cx="-11" cy="2" r="3.4"/>
   <circle class="paw" cx="-4.5" cy="-5" r="3.6"/><circle class="paw" cx="4.5" cy="-5" r="3.6"/><circle class="paw" cx="11" cy="2" r="3.4"/>`;
@@ -99,7 +99,7 @@ const DRAWINGS = {
     <path class="pack" d="M52 118c30 14 66 14 96 0v16c-30 14-66 14-96 0z"/>`,
   ball: () => svg`<circle class="pack" cx="100" cy="104" r="52"/><path class="band" d="M58 74c26 14 60 14 84 0M58 134c26-14 60-14 84 0"/>
     <circle class="shine" cx="80" cy="82" r="9"/><g transform="translate(100 100)">${PAW}</g>`,
-  mouse: () => svg`<path class="line thick" d="M150 122c20 2 24-20 12-28"/><path class="pack" d="M40 132c0-34 34-58 66-58 30 0 48 26 48 58z"/>
+  mouse: () => svg`<path class="outline thick" d="M150 122c20 2 24-20 12-28"/><path class="pack" d="M40 132c0-34 34-58 66-58 30 0 48 26 48 58z"/>
     <circle class="dark" cx="78" cy="80" r="15"/><circle class="paper" cx="78" cy="80" r="8"/><circle class="eye" cx="60" cy="112" r="4"/>
     <circle class="eye" cx="40" cy="128" r="5"/><path class="stitch" d="M112 90c14 6 20 20 20 34"/>`,
   house: () => svg`<path class="straw" d="M52 96h96v58H52z"/><path class="pack" d="M40 98l60-48 60 48-8 8-52-40-52 40z"/>
@@ -109,7 +109,7 @@ const DRAWINGS = {
   brush: () => svg`<path class="straw" d="M92 108h16v44c0 12-16 12-16 0z"/><rect class="pack" x="58" y="52" width="84" height="60" rx="20"/>
     <path class="stitch" d="M72 68v4m14-4v4m14-4v4m14-4v4m14-4v4M72 82v4m14-4v4m14-4v4m14-4v4m14-4v4M72 96v4m14-4v4m14-4v4m14-4v4m14-4v4"/>`,
   collar: () => svg`<ellipse class="ring" cx="100" cy="92" rx="52" ry="40"/><path class="stitch" d="M56 76c14-26 74-26 88 0"/>
-    <circle class="gold" cx="100" cy="146" r="15"/><path class="line" d="M94 146h12m-6-6v12"/>`,
+    <circle class="gold" cx="100" cy="146" r="15"/><path class="outline" d="M94 146h12m-6-6v12"/>`,
   bowl: () => svg`<path class="straw" d="M66 92c6-20 20-22 34-22s28 2 34 22z"/><ellipse class="dark" cx="100" cy="94" rx="56" ry="12"/>
     <path class="pack" d="M44 94c20 14 92 14 112 0l-10 48c-2 8-10 12-18 12H72c-8 0-16-4-18-12z"/><g transform="translate(100 124) scale(.9)">${PAW}</g>`,
   bed: () => svg`<ellipse class="pack" cx="100" cy="120" rx="66" ry="38"/><ellipse class="paper" cx="100" cy="110" rx="48" ry="22"/>
