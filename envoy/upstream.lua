@@ -11,6 +11,7 @@ local PASSED = {
   ["grpc-encoding"] = true,
   ["grpc-timeout"] = true,
   ["idempotency-key"] = true,
+  ["if-none-match"] = true,
   ["last-event-id"] = true,
   ["te"] = true,
   ["traceparent"] = true,

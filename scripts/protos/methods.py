@@ -48,8 +48,15 @@ class PublicMethod:
     @property
     def path_regex(self) -> str:
         """Return a regular expression for its REST path, with or without a slash at the end."""
-        fixed = map(re.escape, re.split(r"{[^}]*}", self.path))
-        return f"{'[^/]+'.join(fixed)}/?"
+        parts = re.split(r"({[^}]*})", self.path)
+        return "".join(map(_part_regex, parts)).removesuffix("/") + "/?"
+
+
+def _part_regex(part: str) -> str:
+    """Return a regular expression for a part of a path: fixed, one segment, or all that follow."""
+    if not part.startswith("{"):
+        return re.escape(part)
+    return ".*" if part.endswith("=**}") else "[^/]+"
 
 
 def public_methods(descriptor_set: Path) -> list[PublicMethod]:

@@ -19,6 +19,9 @@ products = sa.Table(
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("stock", sa.Integer, sa.CheckConstraint("stock >= 0"), nullable=False),
     sa.Column("image_url", sa.Text, nullable=False),
+    # No order changes these columns: its new row versions do not touch the indexes.
+    sa.Index("products_by_price", "price", "sku"),
+    sa.Index("products_by_category_and_price", "category", "price", "sku"),
 )
 
 listings = sa.Table(

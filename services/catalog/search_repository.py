@@ -8,8 +8,11 @@ find a thread and a connection.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -25,7 +28,7 @@ from services.catalog.schema import listings, product_ratings, products
 from services.catalog.search_text import SHORT, build_query, search_words
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
-from services.common.storage.postgres import transaction
+from services.common.storage.postgres import is_uuid, transaction
 
 MAX_EXACT = 10_000
 """Up to so many products a total is exact; beyond it is PostgreSQL's estimate."""
@@ -43,14 +46,29 @@ BY_SKU = sa.text("SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = 
 """Leaves the planner the indexes by sku alone: it takes all beginnings of words for rare."""
 
 
+class ProductOrder(StrEnum):
+    """The order of a list, as the proto names it."""
+
+    SKU = "PRODUCT_ORDER_UNSPECIFIED"
+    CHEAPEST = "PRICE_ASCENDING"
+    DEAREST = "PRICE_DESCENDING"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProductQuery:
-    """Filters and page of a list of products; `page` counts from 1, empty filters match all."""
+    """Filters and page of a list of products; `page` counts from 1, empty filters match all.
+
+    `names` are ids or skus. Prices are bounds that belong to the range.
+    """
 
     page: int
     limit: int
     category: str = ""
     text: str = ""
+    names: AbstractSet[str] = frozenset()
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    order: ProductOrder = ProductOrder.SKU
 
     @property
     def offset(self) -> int:
@@ -60,7 +78,13 @@ class ProductQuery:
     @property
     def is_expensive(self) -> bool:
         """Whether it reads more than a page of an index."""
-        return bool(self.text) or self.offset > MAX_EXACT
+        return bool(self.text) or self.offset > MAX_EXACT or self.is_by_product
+
+    @property
+    def is_by_product(self) -> bool:
+        """Whether it depends on what only the table of products has."""
+        has_range = self.min_price is not None or self.max_price is not None
+        return bool(self.names) or has_range or self.order is not ProductOrder.SKU
 
 
 class ProductSearch(Protocol):
@@ -103,6 +127,8 @@ class PostgresProductSearch(ProductSearch):
 
 
 def _find(connection: sa.Connection, query: ProductQuery) -> tuple[Sequence[Product], int]:
+    if query.is_by_product:
+        return _find_by_product(connection, query)
     if query.text and (estimate := _estimate_text(connection, query)) > MAX_EXACT:
         common = _walk(connection, query)
         if common is not None:
@@ -124,6 +150,43 @@ def _walk(connection: sa.Connection, query: ProductQuery) -> Sequence[Product] |
         if _is_timeout(error):
             return None
         raise
+
+
+def _find_by_product(
+    connection: sa.Connection, query: ProductQuery
+) -> tuple[Sequence[Product], int]:
+    """Find a page along the prices or the names; of a text, among its first MAX_EXACT products."""
+    matching = sa.select(products.c.sku).where(*_product_conditions(query))
+    if query.text:
+        found = _match(query)
+        matching = matching.where(products.c.sku.in_(sa.select(found.c.sku)))
+    total = _count_up_to_maximum(connection, matching)
+    order = _product_order(query.order)
+    page = matching.order_by(*order).limit(query.limit).offset(query.offset).subquery("page")
+    rated = page.join(products, page.c.sku == products.c.sku).outerjoin(product_ratings, OF_PRODUCT)
+    return _read(connection, sa.select(*RATED_COLUMNS).select_from(rated).order_by(*order)), total
+
+
+def _product_conditions(query: ProductQuery) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if query.names:
+        ids = {name.lower() for name in query.names if is_uuid(name)}
+        conditions.append(products.c.product_id.in_(ids) | products.c.sku.in_(query.names))
+    if query.category:
+        conditions.append(products.c.category == query.category)
+    if query.min_price is not None:
+        conditions.append(products.c.price >= query.min_price)
+    if query.max_price is not None:
+        conditions.append(products.c.price <= query.max_price)
+    return conditions
+
+
+def _product_order(order: ProductOrder) -> list[sa.ColumnElement[Any]]:
+    if order is ProductOrder.CHEAPEST:
+        return [products.c.price, products.c.sku]
+    if order is ProductOrder.DEAREST:
+        return [products.c.price.desc(), products.c.sku.desc()]
+    return [products.c.sku.asc()]
 
 
 def _read(connection: sa.Connection, page: sa.Select[Any]) -> Sequence[Product]:
@@ -156,7 +219,13 @@ def _to_query(words: str) -> sa.ColumnElement[Any]:
 
 def _count(connection: sa.Connection, query: ProductQuery) -> int:
     """Count what matches, exactly up to MAX_EXACT; beyond, ask the planner for its estimate."""
-    matching = sa.select(listings.c.sku).where(*_conditions(query, build_query(query.text)))
+    return _count_up_to_maximum(
+        connection,
+        sa.select(listings.c.sku).where(*_conditions(query, build_query(query.text))),
+    )
+
+
+def _count_up_to_maximum(connection: sa.Connection, matching: sa.Select[Any]) -> int:
     some = matching.limit(MAX_EXACT + 1).subquery()
     count = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
     return count if count <= MAX_EXACT else max(count, _estimate(connection, matching))

@@ -28,7 +28,7 @@ from services.catalog.rendering import (
 )
 from services.catalog.repository import CatalogRepository
 from services.catalog.reservations_repository import ReservationsRepository
-from services.catalog.search_repository import ProductQuery, ProductSearch
+from services.catalog.search_repository import ProductOrder, ProductQuery, ProductSearch
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.money import parse_amount
 from services.common.rpc import authorization, rest_hints
@@ -223,6 +223,10 @@ def _parse_query(request: catalog_pb2.ListProductsRequest) -> ProductQuery:
         limit=request.limit or DEFAULT_LIMIT,
         category=request.category,
         text=request.q.strip(),
+        names=frozenset(request.ids),
+        min_price=parse_amount(request.min_price) if request.min_price else None,
+        max_price=parse_amount(request.max_price) if request.max_price else None,
+        order=ProductOrder(catalog_pb2.ProductOrder.Name(request.sort)),
     )
 
 

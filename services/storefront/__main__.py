@@ -9,6 +9,7 @@ from services.common import runtime
 from services.common.mesh.breaker import CircuitBreaker
 from services.common.mesh.channels import MARGIN_SECONDS, OnBehalfOfCaller
 from services.common.rpc.server import ServiceBinding
+from services.storefront.assets import Assets
 from services.storefront.config import StorefrontConfig, read_config
 from services.storefront.home import HomePage
 from services.storefront.manifest import MANIFEST
@@ -37,7 +38,7 @@ def serve(config: StorefrontConfig) -> None:
         bindings=[
             ServiceBinding(
                 "mamie_rosa.storefront.v1.StorefrontService",
-                StorefrontServicer(home=home),
+                StorefrontServicer(home=home, assets=Assets()),
                 storefront_pb2_grpc.add_StorefrontServiceServicer_to_server,
             )
         ],

@@ -9,14 +9,42 @@ from mamie_rosa.storefront.v1 import storefront_pb2, storefront_pb2_grpc
 from typing_extensions import override
 
 from services.common.rpc import authorization, rest_hints
+from services.storefront import pages
+from services.storefront.assets import Assets
 from services.storefront.home import HomePage
 
 
 class StorefrontServicer(storefront_pb2_grpc.StorefrontServiceServicer):
-    """Serves the start page."""
+    """Serves the web pages, their files, and what the start page shows."""
 
-    def __init__(self, *, home: HomePage) -> None:
+    def __init__(self, *, home: HomePage, assets: Assets) -> None:
         self._home = home
+        self._assets = assets
+
+    @override
+    def GetStartPage(
+        self, request: storefront_pb2.GetStartPageRequest, context: grpc.ServicerContext
+    ) -> httpbody_pb2.HttpBody:
+        return pages.answer_shell(context, self._assets)
+
+    @override
+    def GetPage(
+        self, request: storefront_pb2.GetPageRequest, context: grpc.ServicerContext
+    ) -> httpbody_pb2.HttpBody:
+        return pages.answer_shell(context, self._assets)
+
+    @override
+    def GetAsset(
+        self, request: storefront_pb2.GetAssetRequest, context: grpc.ServicerContext
+    ) -> httpbody_pb2.HttpBody:
+        return pages.answer_asset(context, self._assets, version=request.version, path=request.path)
+
+    @override
+    def EndSession(
+        self, request: storefront_pb2.EndSessionRequest, context: grpc.ServicerContext
+    ) -> storefront_pb2.EndSessionResponse:
+        # The cookie is the edge's (envoy/session.lua), which deletes it with this answer.
+        return rest_hints.uncacheable(context, storefront_pb2.EndSessionResponse())
 
     @override
     def GetHome(

@@ -91,8 +91,8 @@ class UsersRepository(Protocol):
     def update(self, user: User) -> None:
         """Replace a user's name, preferences and language, and raise the version."""
 
-    def replace_hash(self, account: Account, new_hash: str) -> None:
-        """Replace an account's hash, unless it changed since the account was read."""
+    def replace_hash(self, account: Account, new_hash: str) -> bool:
+        """Replace an account's hash; False when it changed since the account was read."""
 
     def upsert_admin(self, account: Account) -> None:
         """Add an administrator, or give the account of that email the role and this hash.
@@ -148,14 +148,14 @@ class PostgresUsersRepository(UsersRepository):
             self._add_to_outbox(connection, updated, events_pb2.UserUpdated)
 
     @override
-    def replace_hash(self, account: Account, new_hash: str) -> None:
+    def replace_hash(self, account: Account, new_hash: str) -> bool:
         values = {
             "id": account.user.user_id,
             "old_hash": account.password_hash,
             "new_hash": new_hash,
         }
         with postgres.autocommit(self._engine) as connection:
-            connection.execute(REPLACE_HASH, values)
+            return connection.execute(REPLACE_HASH, values).rowcount == 1
 
     @override
     def upsert_admin(self, account: Account) -> None:

@@ -101,6 +101,20 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         return _render(updated)
 
     @override
+    def ChangePassword(
+        self, request: users_pb2.ChangePasswordRequest, context: grpc.ServicerContext
+    ) -> users_pb2.ChangePasswordResponse:
+        authorization.require_self(request.id)
+        user = self._repository.find(request.id)
+        credentials = Credentials(
+            email=user.email,
+            password=request.current_password,
+            caller_address=current().caller_address,
+        )
+        self._sign_in.change_password(credentials, request.new_password)
+        return users_pb2.ChangePasswordResponse()
+
+    @override
     def GetJwks(
         self, request: users_pb2.GetJwksRequest, context: grpc.ServicerContext
     ) -> httpbody_pb2.HttpBody:

@@ -61,6 +61,17 @@ class SignIn:
         self._rehash(account, check.new_hash)
         return account.user
 
+    def change_password(self, credentials: Credentials, new_password: str) -> None:
+        """Replace the password of valid credentials; the errors of `sign_in`.
+
+        Of two changes at once the second has the wrong current password.
+        """
+        user = self.sign_in(credentials)
+        account = self._repository.find_by_email(domain.canonical_email(user.email))
+        new_hash = self._passwords.hash(new_password)
+        if account is None or not self._repository.replace_hash(account, new_hash):
+            raise InvalidCredentialsError
+
     def _rehash(self, account: Account, new_hash: str | None) -> None:
         """Replace a hash with outdated parameters, unless the password changed meanwhile."""
         if new_hash is not None:

@@ -70,7 +70,7 @@ def test_an_order_of_an_unknown_product_names_it(customer):
         ("/api/products?page=one", 400),
         ("/api/products/prod_999", 404),
         ("/api/nothing", 404),
-        ("/", 404),
+        ("/index.html", 404),
     ],
 )
 def test_unknown_paths_and_invalid_parameters_have_different_statuses(shop, path, status):

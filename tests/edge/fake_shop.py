@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
+from mamie_rosa.storefront.v1 import storefront_pb2
 
 from scripts.paths import PROTOS
 from scripts.protos.generate import names
@@ -72,6 +73,10 @@ class FakeShop:
         self._record(instance, method, request, context)
         if method.endswith("/GetJwks"):
             return self._keys(context)
+        if method.endswith(("/LoginUser", "/RegisterUser")):
+            return sign_in(method, request)
+        if isinstance(request, storefront_pb2.GetAssetRequest):
+            return asset(request, context)
         scenario = SCENARIOS.get(getattr(request, "id", "").partition("-")[0], empty)
         return scenario(method, request, context)
 
@@ -117,6 +122,20 @@ Scenario = Callable[[str, Any, grpc.ServicerContext], Message]
 def empty(method: str, _request: Any, _context: grpc.ServicerContext) -> Message:
     """Answer an empty message."""
     return message_factory.GetMessageClass(_declared(method).output_type)()
+
+
+def sign_in(method: str, request: Any) -> Message:
+    """Answer with a token; the password is the token."""
+    answer = message_factory.GetMessageClass(_declared(method).output_type)
+    return answer(user_id="someone", token=request.password, expires_in=3600)
+
+
+def asset(
+    request: storefront_pb2.GetAssetRequest, context: grpc.ServicerContext
+) -> httpbody_pb2.HttpBody:
+    """Answer with a script that may be kept, as the storefront does."""
+    context.send_initial_metadata((("cache-control", "public, max-age=60, immutable"),))
+    return httpbody_pb2.HttpBody(content_type="text/javascript", data=b"go();" * 200)
 
 
 def created(method: str, request: Any, context: grpc.ServicerContext) -> Message:

@@ -50,7 +50,7 @@ def test_the_invalid_field_is_named(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("verb", "path"),
     [
-        ("GET", "/"),
+        ("GET", "/index.html"),
         ("GET", "/api"),
         ("GET", "/api/unknown"),
         ("DELETE", "/api/products/prod_001"),

@@ -28,7 +28,7 @@ from services.catalog.purchases import OrdersUnavailableError, Purchases
 from services.catalog.ratings_repository import RatingsRepository
 from services.catalog.repository import CatalogRepository
 from services.catalog.reservations_repository import Decide, ReservationsRepository
-from services.catalog.search_repository import ProductQuery, ProductSearch
+from services.catalog.search_repository import ProductOrder, ProductQuery, ProductSearch
 from services.catalog.search_text import search_words, split_words
 from services.common.clock import Clock
 
@@ -130,7 +130,25 @@ class InMemoryProductSearch(ProductSearch):
             ranked = [(_rank(product, words), product) for product in products]
             found = [(rank, product) for rank, product in ranked if rank and words]
             products = [p for _, p in sorted(found, key=lambda pair: (-pair[0], pair[1].sku))]
+        products = _order(query, [product for product in products if _is_selected(query, product)])
         return products[query.offset : query.offset + query.limit], len(products)
+
+
+def _is_selected(query: ProductQuery, product: Product) -> bool:
+    is_named = not query.names or {product.product_id, product.sku} & query.names
+    is_dear_enough = query.min_price is None or product.price >= query.min_price
+    return bool(
+        is_named
+        and is_dear_enough
+        and (query.max_price is None or product.price <= query.max_price)
+    )
+
+
+def _order(query: ProductQuery, products: Sequence[Product]) -> Sequence[Product]:
+    if query.order is ProductOrder.SKU:
+        return sorted(products, key=lambda p: p.sku) if query.is_by_product else products
+    is_dearest = query.order is ProductOrder.DEAREST
+    return sorted(products, key=lambda p: (p.price, p.sku), reverse=is_dearest)
 
 
 def _rank(product: Product, words: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from services.catalog import search_repository
 from services.catalog.bulkhead import Bulkhead, SearchOverloadedError
 from services.catalog.repository import CatalogRepository, PostgresCatalogRepository
-from services.catalog.search_repository import PostgresProductSearch, ProductQuery
+from services.catalog.search_repository import PostgresProductSearch, ProductOrder, ProductQuery
 from services.catalog.tests.fakes import (
     InMemoryCatalogRepository,
     InMemoryProductSearch,
@@ -59,6 +60,41 @@ def test_products_are_listed_by_sku_with_the_total(repositories):
 def test_a_category_narrows_the_list(repositories):
     assert find(repositories, category="dog-food") == ([FIRST.sku, SECOND.sku], 2)
     assert find(repositories, category="toys") == ([], 0)
+
+
+CHEAP = build_product(7, title="Balle", category="toys", price=Decimal("2.90"))
+DEAR = build_product(8, title="Balle", category="toys", price=Decimal("29.00"))
+
+
+@pytest.fixture
+def priced(repositories):
+    """Return the three products of 12.90 and two toys, one cheaper and one dearer."""
+    catalog, search = repositories
+    for product in (DEAR, CHEAP):
+        catalog.add(product)
+    return catalog, search
+
+
+def test_products_are_listed_by_price_in_both_directions(priced):
+    equal = [FIRST.sku, SECOND.sku, THIRD.sku]
+    cheapest = [CHEAP.sku, *equal, DEAR.sku]
+    assert find(priced, order=ProductOrder.CHEAPEST) == (cheapest, 5)
+    assert find(priced, order=ProductOrder.DEAREST) == (cheapest[::-1], 5)
+    assert find(priced, order=ProductOrder.CHEAPEST, page=2, limit=2) == (equal[1:], 5)
+    assert find(priced, order=ProductOrder.DEAREST, category="toys", limit=1) == ([DEAR.sku], 2)
+
+
+def test_the_bounds_of_a_range_of_prices_belong_to_it(priced):
+    exactly = {"min_price": Decimal("2.90"), "max_price": Decimal("2.90")}
+    assert find(priced, **exactly) == ([CHEAP.sku], 1)
+    assert find(priced, min_price=Decimal("12.91")) == ([DEAR.sku], 1)
+    assert find(priced, "balle", max_price=Decimal("12.90")) == ([CHEAP.sku], 1)
+
+
+def test_products_are_selected_by_ids_and_skus(priced):
+    names = frozenset({CHEAP.product_id, FIRST.sku, "unknown"})
+    assert find(priced, names=names) == ([FIRST.sku, CHEAP.sku], 2)
+    assert find(priced, names=names, category="toys") == ([CHEAP.sku], 1)
 
 
 @pytest.mark.parametrize(

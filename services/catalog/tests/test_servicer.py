@@ -78,6 +78,14 @@ def test_a_list_request_with_invalid_fields_is_rejected(catalog, field):
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
 
 
+def test_a_list_may_be_of_some_products_by_price(catalog):
+    request = catalog_pb2.ListProductsRequest(
+        ids=["sku_001"], min_price="1", max_price="99.90", sort=catalog_pb2.PRICE_ASCENDING
+    )
+    answer = catalog.call("ListProducts", request).response
+    assert [product.sku for product in answer.products] == ["sku_001"]
+
+
 def test_a_product_is_found_by_id_and_by_sku(catalog):
     by_sku = catalog.call("GetProduct", catalog_pb2.GetProductRequest(id="sku_001")).response
     by_id = catalog.call("GetProduct", catalog_pb2.GetProductRequest(id=by_sku.product_id)).response

@@ -42,6 +42,17 @@ def require_admin() -> Caller:
     return caller
 
 
+def require_self(user_id: str) -> Caller:
+    """Return the caller if `user_id` is theirs, for what not even an administrator may do.
+
+    Otherwise NotSignedInError or NotYoursError.
+    """
+    caller = require_user()
+    if caller.user_id != user_id:
+        raise NotYoursError("This belongs to another user.")
+    return caller
+
+
 def require_self_or_admin(user_id: str) -> Caller:
     """Return the caller if `user_id` is theirs or they are an administrator.
 

@@ -109,6 +109,7 @@ EXPECTED = {
         "REDEMPTION_MISMATCH": ("FAILED_PRECONDITION", 409),
         "REDEMPTION_RELEASED": ("FAILED_PRECONDITION", 409),
     },
+    "storefront": {"ASSET_NOT_FOUND": ("NOT_FOUND", 404)},
     "recommendations": {
         "PRODUCT_NOT_FOUND": ("INVALID_ARGUMENT", 400),
     },

@@ -207,6 +207,9 @@ def test_what_a_caller_sends_cannot_break_a_line_of_the_log(answered):
         ),
         (Caller(ALICE_ID, "customer"), lambda: authorization.require_self_or_admin(ALICE_ID), ""),
         (Caller(ADMIN_ID, "admin"), lambda: authorization.require_self_or_admin("another"), ""),
+        (Caller(), lambda: authorization.require_self(""), "NOT_SIGNED_IN"),
+        (Caller(ADMIN_ID, "admin"), lambda: authorization.require_self("another"), "NOT_YOURS"),
+        (Caller(ALICE_ID, "customer"), lambda: authorization.require_self(ALICE_ID), ""),
     ],
 )
 def test_authorization_depends_on_the_caller(caller, require, reason):

@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from mamie_rosa.storefront.v1 import storefront_pb2
 
 from services.common.rpc.testing import ADMIN, ADMIN_ID, ALICE, ALICE_ID, ANONYMOUS, InMemoryServer
+from services.storefront.assets import Assets
 from services.storefront.servicer import StorefrontServicer
 from services.storefront.tests.fakes import (
     NAMES,
@@ -30,7 +31,7 @@ def parts():
 
 @pytest.fixture
 def storefront(parts):
-    return InMemoryServer(SERVICE, StorefrontServicer(home=build_home(parts)))
+    return InMemoryServer(SERVICE, StorefrontServicer(home=build_home(parts), assets=Assets()))
 
 
 def get_home(storefront, who=ALICE):
@@ -118,3 +119,50 @@ def test_a_page_is_valid_json_for_any_score(storefront, parts, score):
         raise AssertionError(name)
 
     assert json.loads(data, parse_constant=fail)["degraded"] == []
+
+
+def test_every_page_is_the_same_html_with_a_strict_policy(storefront):
+    start = storefront.call("GetStartPage", storefront_pb2.GetStartPageRequest())
+    page = storefront.call("GetPage", storefront_pb2.GetPageRequest(path="orders/1"))
+    assert start.response == page.response
+    assert start.response.content_type == "text/html; charset=utf-8"
+    policy = start.metadata["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert start.metadata["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("tag", ['"{}"', 'W/"{}"', '"old", W/"{}"'])
+def test_a_page_that_the_browser_has_is_not_sent_again(storefront, tag):
+    etag = storefront.call("GetStartPage", storefront_pb2.GetStartPageRequest()).metadata["etag"]
+    known = {"if-none-match": tag.format(etag.strip('"'))}
+    answer = storefront.call("GetStartPage", storefront_pb2.GetStartPageRequest(), known)
+    assert (answer.http, answer.response.data) == (304, b"")
+    other = storefront.call(
+        "GetStartPage", storefront_pb2.GetStartPageRequest(), {"if-none-match": '"old"'}
+    )
+    assert other.http is None
+    assert other.response.data
+
+
+def get_asset(storefront, version, path="app.js"):
+    return storefront.call("GetAsset", storefront_pb2.GetAssetRequest(version=version, path=path))
+
+
+def test_a_file_is_kept_for_a_year_under_its_version_only(storefront):
+    now = get_asset(storefront, Assets().version)
+    assert now.response.content_type == "text/javascript; charset=utf-8"
+    assert now.metadata["cache-control"] == "public, max-age=31536000, immutable"
+    old = get_asset(storefront, "of-before")
+    assert old.response == now.response
+    assert old.metadata["cache-control"] == "no-store"
+
+
+def test_an_unknown_file_is_not_found(storefront):
+    answer = get_asset(storefront, Assets().version, "nothing.js")
+    assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "ASSET_NOT_FOUND")
+
+
+def test_a_session_ends_whoever_ends_it(storefront):
+    answer = storefront.call("EndSession", storefront_pb2.EndSessionRequest(), ANONYMOUS)
+    assert (answer.code, answer.metadata["cache-control"]) == (grpc.StatusCode.OK, "no-store")

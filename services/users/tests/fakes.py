@@ -112,11 +112,13 @@ class InMemoryUsersRepository(UsersRepository):
         self._accounts[email_key] = replace(known, user=updated)
 
     @override
-    def replace_hash(self, account: Account, new_hash: str) -> None:
+    def replace_hash(self, account: Account, new_hash: str) -> bool:
         email_key = canonical_email(account.user.email)
         known = self._accounts[email_key]
-        if known.password_hash == account.password_hash:
-            self._accounts[email_key] = replace(known, password_hash=new_hash)
+        if known.password_hash != account.password_hash:
+            return False
+        self._accounts[email_key] = replace(known, password_hash=new_hash)
+        return True
 
     @override
     def upsert_admin(self, account: Account) -> None:

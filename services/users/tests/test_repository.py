@@ -102,8 +102,8 @@ def test_an_update_replaces_name_preferences_and_language(repository):
 
 def test_a_hash_is_replaced_only_if_it_is_still_the_same(repository):
     read = repository.find_by_email(EMAIL)
-    repository.replace_hash(read, "hash 2")
-    repository.replace_hash(read, "hash 3")
+    assert repository.replace_hash(read, "hash 2")
+    assert not repository.replace_hash(read, "hash 3")
     assert repository.find_by_email(EMAIL).password_hash == "hash 2"
 
 
