@@ -6,9 +6,12 @@ python -m scripts.openapi [--check]
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from scripts.openapi.asyncapi import asyncapi
 from scripts.openapi.document import openapi
+from scripts.openapi.grpc_reference import grpc_reference
 from scripts.openapi.protos import Protos
 from scripts.paths import DESCRIPTORS, ROOT
 
@@ -32,14 +35,18 @@ def main(arguments: list[str]) -> int:
 def build() -> Mapping[str, Mapping[str, Any]]:
     """Return every document by its file name."""
     protos = Protos.read(DESCRIPTORS)
-    return {"openapi.json": openapi(protos)}
+    return {
+        "openapi.json": openapi(protos),
+        "asyncapi.json": asyncapi(protos),
+        "grpc.json": grpc_reference(protos),
+    }
 
 
 def _text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _read(path: Any) -> str:
+def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 

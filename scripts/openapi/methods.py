@@ -64,12 +64,17 @@ class Method:
         return self.verb != "get"
 
 
+API = ("/api/", "/.well-known/")
+"""Where programs find the API; other paths are pages for people."""
+
+
 def read_methods(protos: Protos) -> Iterator[Method]:
-    """Yield every method with an HTTP rule, in the order of the protos."""
+    """Yield every method with a path of the API, in the order of the protos."""
     for name, service in protos.services.items():
         if name.split(".")[0] == PACKAGE:
             for declared in service.method:
                 rule = declared.options.Extensions[annotations_pb2.http]
-                if verb := rule.WhichOneof("pattern"):
-                    path = re.sub(r"{(\w+)=[^}]*}", r"{\1}", getattr(rule, verb))
+                verb = rule.WhichOneof("pattern")
+                if verb and getattr(rule, verb).startswith(API):
+                    path = getattr(rule, verb)
                     yield Method(service=name, declared=declared, verb=verb, path=path)

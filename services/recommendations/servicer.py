@@ -5,7 +5,7 @@ from mamie_rosa.recommendations.v1 import recommendations_pb2, recommendations_p
 from typing_extensions import override
 
 from services.common.clock import Clock, utc_now
-from services.common.rpc import authorization
+from services.common.rpc import authorization, rest_hints
 from services.recommendations import domain
 from services.recommendations.repository import RecommendationsRepository
 
@@ -29,9 +29,10 @@ class RecommendationsServicer(recommendations_pb2_grpc.RecommendationsServiceSer
         limit = request.limit or DEFAULT_LIMIT
         candidates = self._repository.load_candidates(request.id, limit)
         recommended = domain.recommend(candidates, limit, self._clock())
-        return recommendations_pb2.GetRecommendationsResponse(
+        response = recommendations_pb2.GetRecommendationsResponse(
             recommendations=[_to_proto(recommendation) for recommendation in recommended]
         )
+        return rest_hints.revalidated(context, response)
 
     @override
     def TrainRecommendations(
