@@ -44,6 +44,8 @@ def text(rules: validate_pb2.FieldRules, *, secret: bool) -> Schema:
     """Return the schema of a string in a request; blanks around a secret count."""
     given = rules.string
     schema: Schema = {"type": "string"}
+    if secret:
+        schema["format"] = "password"
     if given.min_len:
         schema["minLength"] = given.min_len
     if given.max_len:
