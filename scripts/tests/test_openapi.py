@@ -7,8 +7,7 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from scripts.openapi import __main__ as generator
-from scripts.openapi import reasons
+from scripts.openapi import files, reasons
 from scripts.openapi.document import openapi
 from scripts.openapi.methods import API, read_methods
 from scripts.openapi.protos import Protos
@@ -46,7 +45,7 @@ def accepts(document: Document, name: str, value: Any) -> bool:
 
 
 def test_the_committed_documents_are_those_of_the_protos():
-    assert generator.main(["--check"]) == 0
+    assert files.stale() == []
 
 
 def test_the_document_is_valid_openapi(document: Document):

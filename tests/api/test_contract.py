@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 import jsonschema
 import pytest
+from _pytest.capture import CaptureManager
 from hypothesis import HealthCheck, Phase, given, settings
 
 from scripts.openapi.reasons import OF_FIELDS
@@ -37,8 +38,10 @@ def answers(pytestconfig: pytest.Config) -> Iterator[Counter[str]]:
     counted: Counter[str] = Counter()
     yield counted
     summary = ", ".join(f"{count} x {answer}" for answer, count in sorted(counted.items()))
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    reporter.write_line(f"\n    {counted.total()} generated requests: {summary}")
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert isinstance(capture, CaptureManager)
+    with capture.global_and_fixture_disabled():
+        print(f"\n    {counted.total()} generated requests: {summary}", flush=True)
 
 
 @pytest.fixture(scope="module")
