@@ -84,5 +84,5 @@ def curl(path: str, operation: Mapping[str, Any], verb: str) -> str:
     if body := operation.get("requestBody"):
         example = body["content"]["application/json"].get("example", {})
         parts.append('--header "content-type: application/json"')
-        parts.append(f"--data '{json.dumps(example, ensure_ascii=False)}'")
+        parts.append(f"--data '{json.dumps(example, indent=2, ensure_ascii=False)}'")
     return " \\\n  ".join(parts)

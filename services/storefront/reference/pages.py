@@ -115,10 +115,10 @@ def resolve(document: Mapping[str, Any], described: Mapping[str, Any]) -> Mappin
 
 
 BOUNDS = {
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
+    "minLength": "length from {}",
+    "maxLength": "length to {}",
+    "minItems": "items from {}",
+    "maxItems": "items to {}",
     "minimum": "from {}",
     "maximum": "to {}",
 }

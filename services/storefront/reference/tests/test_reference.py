@@ -98,7 +98,7 @@ def test_lists_and_blocks_of_a_comment_stay_what_they_are():
     ("schema", "text"),
     [
         ({"minimum": 1, "maximum": 5}, "from 1; to 5"),
-        ({"maxLength": 40}, "at most 40 characters"),
+        ({"maxLength": 40}, "length to 40"),
         ({"minimum": -(2**31), "maximum": 2**31 - 1}, ""),
         ({"enum": ["EUR", ""]}, "one of 'EUR', ''"),
     ],
