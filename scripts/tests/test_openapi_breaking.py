@@ -1,4 +1,4 @@
-"""A change of the OpenAPI document that breaks clients is found; one that does not passes."""
+"""A change of the OpenAPI document that breaks generated clients is found; another one passes."""
 
 import copy
 import json

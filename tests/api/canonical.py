@@ -1,7 +1,7 @@
 """What the shop understands of a value: the leniencies that the document describes.
 
 A client may send a number as a string, null for a field that it leaves out, and blanks around a
-text. What is left when these are taken away has to fit the schema, or the request is rejected.
+text. What is left without these has to fit the schema, or the request is rejected.
 """
 
 import re
