@@ -34,7 +34,17 @@ MARKS = ("integration", "e2e", "faults", "compose")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that chooses how much is frozen (tests/faults/freezes.py)."""
+    """Add the options that choose how much is tested (tests/faults/freezes.py, tests/api)."""
+    parser.addoption(
+        "--typescript",
+        action="store_true",
+        help="generate and compile the TypeScript client too; needs npm and its registry",
+    )
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="send 10,000 generated requests (minutes), not some hundreds",
+    )
     parser.addoption(
         "--freeze",
         choices=("selected", "full"),
@@ -43,8 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the rest as unit tests, deselect those of the other kind of stack, sort by mark."""
+    if not config.getoption("--typescript"):
+        items[:] = [item for item in items if not item.get_closest_marker("typescript")]
     in_containers = os.environ.get("MAMIE_TEST_STACK") == "compose"
     excluded = "local" if in_containers else "compose"
     items[:] = [item for item in items if not item.get_closest_marker(excluded)]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from scripts.new_service.render import BadNameError, create
+from scripts.openapi import files
 from scripts.paths import ROOT
 from scripts.protos import generate
 from scripts.stack.client import CommandFailedError, NoStackError, Stack
@@ -27,6 +28,7 @@ def main() -> int:
     for file in written:
         print(file.relative_to(ROOT))
     generate.main()
+    files.write()
     return _start(options.name, Stack(options.data))
 
 

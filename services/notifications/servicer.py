@@ -4,7 +4,7 @@ import grpc
 from mamie_rosa.notifications.v1 import notifications_pb2, notifications_pb2_grpc
 from typing_extensions import override
 
-from services.common.rpc import authorization
+from services.common.rpc import authorization, rest_hints
 from services.common.rpc.timestamps import to_timestamp
 from services.notifications.domain import Notification
 from services.notifications.repository import NotificationsRepository
@@ -28,9 +28,10 @@ class NotificationsServicer(notifications_pb2_grpc.NotificationsServiceServicer)
         found, total = self._repository.list_by_user(
             user_id, page=page, limit=request.limit or DEFAULT_LIMIT
         )
-        return notifications_pb2.ListNotificationsResponse(
+        response = notifications_pb2.ListNotificationsResponse(
             notifications=map(_to_proto, found), total=total, page=page
         )
+        return rest_hints.revalidated(context, response)
 
 
 def _to_proto(notification: Notification) -> notifications_pb2.Notification:

@@ -58,7 +58,7 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
     def GetOrder(
         self, request: orders_pb2.GetOrderRequest, context: grpc.ServicerContext
     ) -> orders_pb2.Order:
-        return _render(self._load_own(request.id))
+        return rest_hints.revalidated(context, _render(self._load_own(request.id)))
 
     @override
     def ListOrders(
@@ -70,7 +70,9 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
         found, total = self._orders.list_by_user(
             user_id, page=page, limit=request.limit or DEFAULT_LIMIT
         )
-        return orders_pb2.ListOrdersResponse(orders=map(_render, found), total=total, page=page)
+        orders = map(_render, found)
+        response = orders_pb2.ListOrdersResponse(orders=orders, total=total, page=page)
+        return rest_hints.revalidated(context, response)
 
     @override
     def CancelOrder(
@@ -104,7 +106,9 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
     ) -> orders_pb2.GetOrderHistoryResponse:
         order = self._load_own(request.id)
         history = self._orders.history(order.order_id)
-        return orders_pb2.GetOrderHistoryResponse(events=_render_history(order.order_id, history))
+        events = _render_history(order.order_id, history)
+        response = orders_pb2.GetOrderHistoryResponse(events=events)
+        return rest_hints.revalidated(context, response)
 
     def _load_own(self, order_id: str) -> Order:
         """Load an order that the caller may see; NotYoursError for another customer's.

@@ -43,7 +43,8 @@ class PromotionsServicer(promotions_pb2_grpc.PromotionsServiceServicer):
         self, request: promotions_pb2.GetPromotionRequest, context: grpc.ServicerContext
     ) -> promotions_pb2.Promotion:
         authorization.require_user()
-        return _render_usage(self._repository.load(domain.normalize(request.code)))
+        usage = self._repository.load(domain.normalize(request.code))
+        return rest_hints.revalidated(context, _render_usage(usage))
 
     @override
     def CreatePromotion(

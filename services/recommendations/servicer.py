@@ -5,7 +5,7 @@ from mamie_rosa.recommendations.v1 import recommendations_pb2, recommendations_p
 from typing_extensions import override
 
 from services.common.clock import Clock, utc_now
-from services.common.rpc import authorization
+from services.common.rpc import authorization, rest_hints
 from services.recommendations import domain
 from services.recommendations.recommender import Recommender
 from services.recommendations.repository import RecommendationsRepository
@@ -30,9 +30,10 @@ class RecommendationsServicer(recommendations_pb2_grpc.RecommendationsServiceSer
         authorization.require_self_or_admin(request.id)
         limit = request.limit or DEFAULT_LIMIT
         recommended = self._recommender.recommend(request.id, limit)
-        return recommendations_pb2.GetRecommendationsResponse(
+        response = recommendations_pb2.GetRecommendationsResponse(
             recommendations=[_to_proto(recommendation) for recommendation in recommended]
         )
+        return rest_hints.revalidated(context, response)
 
     @override
     def TrainRecommendations(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import grpc
-from mamie_rosa.storefront.v1 import storefront_pb2_grpc
+from mamie_rosa.storefront.v1 import reference_pb2_grpc, storefront_pb2_grpc
 
 from services.common import runtime
 from services.common.mesh.breaker import CircuitBreaker
@@ -20,6 +20,7 @@ from services.storefront.parts import (
     ProfileOverGrpc,
     RecommendationsOverGrpc,
 )
+from services.storefront.reference.servicer import ReferenceServicer
 from services.storefront.servicer import StorefrontServicer
 
 
@@ -40,7 +41,12 @@ def serve(config: StorefrontConfig) -> None:
                 "mamie_rosa.storefront.v1.StorefrontService",
                 StorefrontServicer(home=home, assets=Assets()),
                 storefront_pb2_grpc.add_StorefrontServiceServicer_to_server,
-            )
+            ),
+            ServiceBinding(
+                "mamie_rosa.storefront.v1.ReferenceService",
+                ReferenceServicer(),
+                reference_pb2_grpc.add_ReferenceServiceServicer_to_server,
+            ),
         ],
         # The page is served without the parts that are unavailable.
         checks={},

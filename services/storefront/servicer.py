@@ -52,7 +52,7 @@ class StorefrontServicer(storefront_pb2_grpc.StorefrontServiceServicer):
     ) -> httpbody_pb2.HttpBody:
         home = self._home.compose(authorization.require_user().user_id)
         body = httpbody_pb2.HttpBody(content_type="application/json", data=_to_json(home))
-        return rest_hints.uncacheable(context, body)
+        return rest_hints.revalidated(context, body)
 
 
 def _to_json(home: storefront_pb2.Home) -> bytes:

@@ -81,7 +81,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         self, request: users_pb2.GetUserRequest, context: grpc.ServicerContext
     ) -> users_pb2.User:
         authorization.require_self_or_admin(request.id)
-        return _render(self._repository.find(request.id))
+        return rest_hints.revalidated(context, _render(self._repository.find(request.id)))
 
     @override
     def UpdateUser(
@@ -118,7 +118,8 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
     def GetJwks(
         self, request: users_pb2.GetJwksRequest, context: grpc.ServicerContext
     ) -> httpbody_pb2.HttpBody:
-        return httpbody_pb2.HttpBody(content_type="application/json", data=self._keyring.jwks())
+        keys = httpbody_pb2.HttpBody(content_type="application/json", data=self._keyring.jwks())
+        return rest_hints.revalidated(context, keys)
 
     def _issue_device_token(self, user: User) -> str:
         return self._devices.issue(domain.canonical_email(user.email))

@@ -139,7 +139,9 @@ def test_a_new_service_is_adopted_routed_and_tested_on_a_running_shop(checkout, 
     after = checkout.sources()
     changed = {name for name in before.keys() | after if before.get(name) != after.get(name)}
     folders = ("services/wishlist/", "protos/mamie_rosa/wishlist/")
-    assert {name for name in changed if not name.startswith(folders)} == {"compose.yaml"}
+    documents = {f"services/storefront/reference/{name}.json" for name in ("openapi", "grpc")}
+    outside = {name for name in changed if not name.startswith(folders)}
+    assert outside == {"compose.yaml", *documents}
 
     checkout.run(block_under("Check it"), MAMIE_TEST_STACK=str(checkout.data))
 

@@ -145,8 +145,7 @@ def created(method: str, request: Any, context: grpc.ServicerContext) -> Message
 
 def cached(method: str, request: Any, context: grpc.ServicerContext) -> Message:
     """Answer something that may be cached for a second."""
-    context.send_initial_metadata((("cache-control", "public, max-age=1"),))
-    return big(method, request, context)
+    return rest_hints.cacheable(context, big(method, request, context), seconds=1)
 
 
 def big(_method: str, request: Any, _context: grpc.ServicerContext) -> Message:

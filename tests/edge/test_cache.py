@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.edge.envelope import error_of
+from tests.edge.envoy import Envoy
 from tests.edge.fake_shop import FakeShop
 from tests.support.waiting import eventually
 
@@ -144,3 +145,46 @@ def test_request_headers_do_not_control_the_cache(
     whole = client.get(path)
     for answer in (client.get(path, headers=headers), client.get(path)):
         assert (answer.status_code, answer.content) == (200, whole.content)
+
+
+def test_a_client_that_has_the_answer_gets_none(client: httpx.Client, product: str) -> None:
+    path = f"/api/products/{product}"
+    first = client.get(path)
+    tag = first.headers["etag"]
+    again = client.get(path, headers={"if-none-match": f'"another", {tag}'})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert "content-length" not in again.headers
+    assert client.get(path, headers={"if-none-match": '"another"'}).json() == first.json()
+
+
+def test_a_conditional_read_is_answered_from_the_cache(
+    client: httpx.Client, shop: FakeShop, product: str
+) -> None:
+    path = f"/api/products/{product}"
+    eventually(lambda: is_cached(client, path))
+    asked = len(shop.calls_of("GetProduct", id=product))
+    known = {"if-none-match": client.get(path).headers["etag"]}
+    assert client.get(path, headers=known).status_code == 304
+    assert len(shop.calls_of("GetProduct", id=product)) == asked
+
+
+def test_the_connection_is_used_again_after_an_answer_without_a_body(
+    edge: Envoy, client: httpx.Client, product: str
+) -> None:
+    path = f"/api/products/{product}"
+    known = {"if-none-match": client.get(path).headers["etag"]}
+    accepted = edge.statistic("http.edge.downstream_cx_total")
+    assert accepted > 0
+    for _ in range(3):
+        assert client.get(path, headers=known).status_code == 304
+        assert client.get(path).status_code == 200
+    assert edge.statistic("http.edge.downstream_cx_total") == accepted
+
+
+def test_a_change_is_never_answered_with_304(signed_in: httpx.Client) -> None:
+    answer = signed_in.post(
+        "/api/products/check-stock",
+        json={"items": [{"productId": "a", "quantity": 1}]},
+        headers={"if-none-match": "*"},
+    )
+    assert answer.status_code == 200

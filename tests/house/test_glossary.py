@@ -21,8 +21,8 @@ SKIPPED = re.compile(
 """Schema history, the contract that is kept as its owner wrote it, and the words themselves."""
 
 TECHNICAL_FOLDERS = re.compile(
-    r"^(services/(common|control_plane|orders/tracking)|scripts/(stack|edge|protos|containers)"
-    r"|tests/(edge|compose|support|house)|envoy|consul|deploy|docs/edge.md)(/|$)"
+    r"^(services/(common|control_plane|orders/tracking)|scripts/(stack|edge|protos|openapi|containers)"
+    r"|tests/(api|edge|compose|support|house)|envoy|consul|deploy|docs/edge.md)(/|$)"
 )
 """There are no customers here: a client is always a program."""
 

@@ -59,10 +59,10 @@ def test_an_anonymous_caller_is_rejected(storefront, parts):
     assert not any(part.user_ids for part in parts.values())
 
 
-def test_a_page_is_json_that_is_not_cached(storefront):
+def test_a_page_is_json_that_no_shared_cache_keeps(storefront):
     answer = get_home(storefront)
     assert answer.response.content_type == "application/json"
-    assert answer.metadata["cache-control"] == "no-store"
+    assert answer.metadata["cache-control"] == "private, no-cache"
 
 
 def test_each_part_is_as_in_its_own_method(storefront):
