@@ -124,7 +124,9 @@ class InMemoryProductSearch(ProductSearch):
 
     @override
     def search(self, query: ProductQuery) -> tuple[Sequence[Product], int]:
-        products = [p for p in self._catalog.list_all() if query.category in ("", p.category)]
+        products: Sequence[Product] = [
+            p for p in self._catalog.list_all() if query.category in ("", p.category)
+        ]
         if query.text:
             words = search_words(query.text)
             ranked = [(_rank(product, words), product) for product in products]

@@ -30,6 +30,15 @@ def cacheable(context: grpc.ServicerContext, response: Response, *, seconds: int
     return response
 
 
+def uncacheable(context: grpc.ServicerContext, response: Response) -> Response:
+    """Return `response`, which no cache may store.
+
+    Call it last, as `created`; for a response that says what was done, once.
+    """
+    context.send_initial_metadata((("cache-control", "no-store"),))
+    return response
+
+
 def revalidated(context: grpc.ServicerContext, response: Response) -> Response:
     """Return `response`, which the caller's own cache may keep, and has to ask about each time.
 
