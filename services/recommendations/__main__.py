@@ -8,7 +8,7 @@ from mamie_rosa.recommendations.v1 import recommendations_pb2_grpc
 
 from services.common import runtime
 from services.common.messaging import rabbitmq
-from services.common.messaging.consumer import Consumer
+from services.common.messaging.consumer import Batches, Consumer
 from services.common.rpc.server import ServiceBinding
 from services.recommendations import demo
 from services.recommendations.config import RecommendationsConfig, read_config
@@ -42,7 +42,14 @@ def serve(config: RecommendationsConfig) -> None:
                 )
             ],
             checks={"graph": repository.ping},
-            workers=[Consumer(queue=QUEUE, handler=handler.handle, url=config.service.bus_url)],
+            workers=[
+                Consumer(
+                    queue=QUEUE,
+                    handler=handler.handle,
+                    url=config.service.bus_url,
+                    batches=Batches(handler=handler.handle_all),
+                )
+            ],
         )
 
 

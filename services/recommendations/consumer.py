@@ -1,6 +1,6 @@
 """Converts integration events into changes of the graph."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -27,15 +27,21 @@ class InvalidEventError(ValueError):
 
 
 class EventHandler:
-    """Applies the change of each event once."""
+    """Applies the change of each event once; the changes of a batch in one transaction."""
 
     def __init__(self, *, repository: RecommendationsRepository) -> None:
         self._repository = repository
 
     def handle(self, event: CloudEvent) -> None:
         """Record an event as processed and apply its change, in one transaction."""
-        if not self._repository.apply(event.id, to_change(event)):
-            log.info("event_already_processed", event_id=event.id)
+        self.handle_all([event])
+
+    def handle_all(self, events: Sequence[CloudEvent]) -> None:
+        """Record events as processed and apply their changes, in one transaction."""
+        changes = {event.id: to_change(event) for event in events}
+        new = self._repository.apply_all(changes)
+        for event_id in changes.keys() - new:
+            log.info("event_already_processed", event_id=event_id)
 
 
 def to_change(event: CloudEvent) -> Change:

@@ -27,57 +27,56 @@ PING = "RETURN 1 AS one"
 # Events.
 
 # MERGE waits for a concurrent transaction that creates the same node; CREATE would fail after it.
-RECORD_EVENT = """
-MERGE (e:Event {event_id: $event_id}) ON CREATE SET e.remembered_by = $call
-RETURN e.remembered_by = $call AS is_new
+RECORD_EVENTS = """
+UNWIND $event_ids AS event_id
+MERGE (e:Event {event_id: event_id}) ON CREATE SET e.remembered_by = $call
+RETURN event_id, e.remembered_by = $call AS is_new
 """
 
 # Every change of a customer's purchases writes to the customer first, which serializes the
 # changes of one customer.
-LOCK_CUSTOMER = """
-MERGE (c:Client {user_id: $user_id})
-ON CREATE SET c.animal_type = '', c.version = 0, c.as_of = -1, c.bucket = $bucket
+LOCK_CUSTOMERS = """
+UNWIND $customers AS customer
+MERGE (c:Client {user_id: customer.user_id})
+ON CREATE SET c.animal_type = '', c.version = 0, c.as_of = -1, c.bucket = customer.bucket
 SET c.changed_by = $call
 """
 # The highest version is the newest; time decides among events of before versions, which have 0.
 # Customers that were stored before versions have none.
-UPDATE_CUSTOMER = """
-MATCH (c:Client {user_id: $user_id})
-WHERE coalesce(c.version, 0) < $version
-   OR (coalesce(c.version, 0) = $version AND c.as_of < $as_of)
-SET c.animal_type = $animal_type, c.version = $version, c.as_of = $as_of
+UPDATE_CUSTOMERS = """
+UNWIND $customers AS customer
+MATCH (c:Client {user_id: customer.user_id})
+WHERE coalesce(c.version, 0) < customer.version
+   OR (coalesce(c.version, 0) = customer.version AND c.as_of < customer.as_of)
+SET c.animal_type = customer.animal_type, c.version = customer.version, c.as_of = customer.as_of
 """
 
 UPSERT_PRODUCTS = """
 UNWIND $products AS product
 MERGE (p:Product {product_id: product.product_id})
 ON CREATE SET p.as_of = -1, p.buyers = 0
-WITH p, product WHERE p.as_of < $as_of
+WITH p, product WHERE p.as_of < product.as_of
 SET p.sku = product.sku, p.title = product.title, p.category = product.category,
-    p.as_of = $as_of
+    p.as_of = product.as_of
 """
 
 # Orders. A purchase holds the orders that it comes from, with their times, and when it was
 # trained (0: never).
 
-FIND_CANCELLED_ORDER = (
-    "MATCH (o:CancelledOrder {order_id: $order_id}) RETURN o.order_id AS order_id"
+FIND_CANCELLED_ORDERS = (
+    "MATCH (o:CancelledOrder) WHERE o.order_id IN $order_ids RETURN o.order_id AS order_id"
 )
 RECORD_CANCELLED_ORDER = "MERGE (:CancelledOrder {order_id: $order_id})"
 
 ENSURE_PURCHASES = """
-UNWIND $product_ids AS product_id
-MATCH (c:Client {user_id: $user_id})
-MATCH (p:Product {product_id: product_id})
+UNWIND $purchases AS purchase
+MATCH (c:Client {user_id: purchase.user_id})
+MATCH (p:Product {product_id: purchase.product_id})
 MERGE (c)-[b:BOUGHT]->(p)
 ON CREATE SET b.orders = [], b.times = [], b.trained_at = 0, b.last_at = 0,
     p.buyers = p.buyers + 1
-"""
-ADD_ORDER = """
-MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(p:Product)
-WHERE p.product_id IN $product_ids AND NOT $order_id IN b.orders
-SET b.orders = b.orders + [$order_id], b.times = b.times + [$as_of],
-    b.last_at = CASE WHEN b.last_at > $as_of THEN b.last_at ELSE $as_of END
+RETURN purchase.user_id AS user_id, purchase.product_id AS product_id,
+       b.orders AS orders, b.times AS times, b.last_at AS last_at
 """
 PURCHASES_OF_ORDER = """
 MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(p:Product) WHERE $order_id IN b.orders
@@ -86,7 +85,7 @@ RETURN p.product_id AS product_id, b.orders AS orders, b.times AS times,
 """
 REPLACE_PURCHASES = """
 UNWIND $purchases AS purchase
-MATCH (:Client {user_id: $user_id})-[b:BOUGHT]->(:Product {product_id: purchase.product_id})
+MATCH (:Client {user_id: purchase.user_id})-[b:BOUGHT]->(:Product {product_id: purchase.product_id})
 SET b.orders = purchase.orders, b.times = purchase.times, b.last_at = purchase.last_at
 """
 DELETE_EMPTY_PURCHASES = """

@@ -13,7 +13,7 @@ set of events, and a replay gives the same one.
 Moments are microseconds since 1970.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -25,7 +25,8 @@ from typing_extensions import override
 
 from services.common.clock import NewId, new_id
 from services.common.errors import StoreUnavailableError
-from services.recommendations import candidates, changes, cypher
+from services.recommendations import candidates, cypher
+from services.recommendations import changes as graph_changes
 from services.recommendations.domain import Candidates, Change, Product
 from services.recommendations.graph import Transaction, bucket, rows, run
 
@@ -57,8 +58,15 @@ Result = TypeVar("Result")
 class RecommendationsRepository(Protocol):
     """Stores purchases, customers' animals and products."""
 
+    def apply_all(self, changes: Mapping[str, Change]) -> Collection[str]:
+        """Apply the changes of events, by event id, all or none.
+
+        Returns the ids of the events that were not processed before.
+        """
+
     def apply(self, event_id: str, change: Change) -> bool:
-        """Apply the change of an event; False when the event was processed before."""
+        """Apply the change of one event; False when it was processed before."""
+        return event_id in self.apply_all({event_id: change})
 
     def upsert_products(self, products: Sequence[Product], as_of: datetime) -> None:
         """Add products, or update those whose stored data is older."""
@@ -129,27 +137,27 @@ class BoltRecommendationsRepository(RecommendationsRepository):
             pass
 
     @override
-    def apply(self, event_id: str, change: Change) -> bool:
-        def work(tx: Transaction) -> bool:
-            self._lock_customer(tx, change.user_id)
-            parameters = {"event_id": event_id, "call": self._new_id()}
-            if not rows(tx, cypher.RECORD_EVENT, **parameters)[0]["is_new"]:
-                return False
-            changes.apply(tx, change)
-            return True
+    def apply_all(self, changes: Mapping[str, Change]) -> Collection[str]:
+        def work(tx: Transaction) -> Collection[str]:
+            self._lock_customers(tx, {change.user_id for change in changes.values()})
+            call = self._new_id()
+            recorded = rows(tx, cypher.RECORD_EVENTS, event_ids=list(changes), call=call)
+            new = {row["event_id"] for row in recorded if row["is_new"]}
+            graph_changes.apply_all(tx, [changes[each] for each in changes if each in new])
+            return new
 
         return self._write(work)
 
     @override
     def upsert_products(self, products: Sequence[Product], as_of: datetime) -> None:
-        self._write(lambda tx: changes.upsert_products(tx, products, as_of))
+        self._write(lambda tx: graph_changes.upsert_products(tx, products, as_of))
 
     @override
     def train(self, user_id: str, names: Sequence[str], now: datetime) -> int:
         def work(tx: Transaction) -> int:
-            ids = changes.find_products(tx, names)
-            self._lock_customer(tx, user_id)
-            return changes.train(tx, user_id, ids, now)
+            ids = graph_changes.find_products(tx, names)
+            self._lock_customers(tx, [user_id])
+            return graph_changes.train(tx, user_id, ids, now)
 
         return self._write(work)
 
@@ -188,7 +196,10 @@ class BoltRecommendationsRepository(RecommendationsRepository):
         """Run a statement that changes a batch, and return the size of the batch."""
         return self._write(lambda tx: rows(tx, statement)[0]["changed"])
 
-    def _lock_customer(self, tx: Transaction, user_id: str) -> None:
-        """Serialize the changes of one customer; add the customer if new."""
-        parameters = {"user_id": user_id, "bucket": bucket(user_id), "call": self._new_id()}
-        run(tx, cypher.LOCK_CUSTOMER, **parameters)
+    def _lock_customers(self, tx: Transaction, user_ids: Iterable[str]) -> None:
+        """Serialize the changes of each customer; add those who are new.
+
+        Sorted: concurrent transactions lock customers in the same order.
+        """
+        customers = [{"user_id": each, "bucket": bucket(each)} for each in sorted(user_ids)]
+        run(tx, cypher.LOCK_CUSTOMERS, customers=customers, call=self._new_id())

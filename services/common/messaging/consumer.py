@@ -1,4 +1,10 @@
-"""The consumer of one queue: passes its events to a handler, at least once, one by one.
+"""The consumer of one queue: passes its events to a handler, at least once, in order.
+
+One by one, or in batches of what arrives within a window: a batch that fails is handled one by
+one. The broker counts an attempt for each message that a dying process held, so that a message
+which kills its consumer would make dead letters of its neighbours. So messages come one at a time
+until one has succeeded that was never delivered before; and what was delivered before is handled
+alone.
 
 The handler runs in a thread of its own, so that the connection's heartbeats are answered
 while it works. A message is acknowledged when the handler has returned. When the handler
@@ -18,10 +24,14 @@ that is delivered twice has one effect.
 """
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
+from itertools import takewhile
 
 import pika
 import structlog
@@ -44,6 +54,34 @@ Handler = Callable[[CloudEvent], object]
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """How events are handled in batches: up to `size`, that arrive within `window_seconds`.
+
+    For effects that do not depend on the order of events: one that fails is handled again after
+    those behind it.
+    """
+
+    handler: Callable[[Sequence[CloudEvent]], object]
+    size: int = 20
+    window_seconds: float = 0.5
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message, and the channel that it came on."""
+
+    channel: BlockingChannel
+    tag: int
+    properties: pika.BasicProperties
+    body: bytes
+
+    @property
+    def attempts(self) -> int:
+        """Return how often the message was delivered, this time included."""
+        return (self.properties.headers or {}).get(rabbitmq.DELIVERY_COUNT, 0) + 1
+
+
 class Outcome(Enum):
     """What became of a delivery."""
 
@@ -62,6 +100,7 @@ class Consumer:
         queue: rabbitmq.Queue,
         handler: Handler,
         url: str,
+        batches: Batches | None = None,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._queue = queue
@@ -70,6 +109,12 @@ class Consumer:
         self._hold_seconds = hold_seconds
         self._waiting_since: float | None = None
         self._busy = False
+        self._batches = batches
+        self._waiting: deque[Delivery] = deque()
+        self._unsettled = 0
+        """The messages that are neither acknowledged nor rejected; the connection's thread's."""
+        self._prefetch = 1
+        self._is_proven = False
         self._worker = ThreadPoolExecutor(1, f"{queue.consumer}-handler")
         self._loop = BackgroundLoop(
             name="consumer", work=self._consume, expected=rabbitmq.TRANSIENT_ERRORS
@@ -89,17 +134,32 @@ class Consumer:
         with rabbitmq.connection(self._url, self._queue.consumer) as connection:
             channel = connection.channel()
             rabbitmq.declare_queue(channel, self._queue)
-            channel.basic_qos(prefetch_count=1)
             channel.add_on_cancel_callback(_raise_cancelled)
-            channel.basic_consume(self._queue.name, self._receive)
+            self._waiting.clear()
+            self._unsettled, self._is_proven = 0, False
+            tag = self._consume_from(channel, prefetch=1)
             while not loop.stopping and not self._holds_too_long():
                 connection.process_data_events(time_limit=POLL_SECONDS)
                 self._report_progress(loop)
+                if self._batches and self._may_prefetch():
+                    channel.basic_cancel(tag)
+                    tag = self._consume_from(channel, prefetch=self._batches.size)
             if loop.stopping:
                 self._worker.shutdown(wait=True)
                 connection.process_data_events(time_limit=0)  # sends the last acknowledgement
+            self._waiting.clear()  # what was not handled goes back with the connection
         while self._waiting_since is not None and not loop.wait(POLL_SECONDS):
             pass  # the message is back in the queue, and the handler still tries it
+
+    def _may_prefetch(self) -> bool:
+        """Return whether an event has succeeded, and none is in hand that another one may get."""
+        return self._prefetch == 1 and self._is_proven and not self._unsettled
+
+    def _consume_from(self, channel: BlockingChannel, *, prefetch: int) -> str:
+        """Begin to consume, with so many messages at once; return the consumer's tag."""
+        self._prefetch = prefetch
+        channel.basic_qos(prefetch_count=prefetch)
+        return channel.basic_consume(self._queue.name, self._receive)
 
     def _holds_too_long(self) -> bool:
         since = self._waiting_since
@@ -117,78 +177,108 @@ class Consumer:
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        self._worker.submit(self._handle, channel, method.delivery_tag, properties, body)
+        self._unsettled += 1
+        self._waiting.append(Delivery(channel, method.delivery_tag, properties, body))
+        self._worker.submit(self._handle_waiting)
 
-    def _handle(
-        self,
-        channel: BlockingChannel,
-        tag: int,
-        properties: pika.BasicProperties,
-        body: bytes,
-    ) -> None:
-        """Process a message in the handler's thread, and ack or reject it in the connection's."""
+    def _handle_waiting(self) -> None:
+        """Process a batch in the handler's thread, and settle it in the connection's."""
+        batch = self._next_batch()
+        if not batch:  # it was part of the batch before
+            return
         self._busy = True
-        outcome = self._process(properties, body)
+        outcomes = self._process_batch(batch)
         self._busy = False
-        attempts = (properties.headers or {}).get(rabbitmq.DELIVERY_COUNT, 0) + 1
-        last = attempts >= rabbitmq.MAX_DELIVERY_ATTEMPTS
+        if Outcome.INTERRUPTED in outcomes:  # nor could the rest be handled
+            self._waiting.clear()
+        connection = batch[0].channel.connection
+        connection.add_callback_threadsafe(partial(self._settle, batch, outcomes))
 
-        def acknowledge() -> None:
+    def _next_batch(self) -> Sequence[Delivery]:
+        """Return the next messages; one alone without batches, or if it was delivered before."""
+        if not self._waiting:
+            return []
+        if not self._batches or self._waiting[0].attempts > 1:
+            return [self._waiting.popleft()]
+        if len(self._waiting) < self._prefetch:
+            self._loop.wait(self._batches.window_seconds)
+        arrived = list(self._waiting)[: self._batches.size]
+        batch = list(takewhile(lambda delivery: delivery.attempts == 1, arrived))
+        return [self._waiting.popleft() for _ in batch]
+
+    def _process_batch(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Process messages together; one by one if that fails, to find the one that does."""
+        if len(batch) > 1 and self._batches:
+            outcome = self._process(batch, self._batches.handler)
+            if outcome is not Outcome.FAILED:
+                return [outcome] * len(batch)
+        return [
+            self._process([delivery], lambda events: self._handler(*events)) for delivery in batch
+        ]
+
+    def _settle(self, batch: Sequence[Delivery], outcomes: Sequence[Outcome]) -> None:
+        """Acknowledge or reject messages."""
+        self._unsettled -= len(batch)
+        for delivery, outcome in zip(batch, outcomes, strict=True):
+            last = delivery.attempts >= rabbitmq.MAX_DELIVERY_ATTEMPTS
             if outcome is Outcome.DONE:
-                channel.basic_ack(tag)
+                delivery.channel.basic_ack(delivery.tag)
+                self._is_proven |= delivery.attempts == 1
             elif outcome is Outcome.FAILED:
-                channel.basic_reject(tag, requeue=not last)
+                delivery.channel.basic_reject(delivery.tag, requeue=not last)
             elif last:
-                self._replace(channel, tag, properties, body)
+                self._replace(delivery)
             # Otherwise the end of the connection returns the message to the head of the queue.
 
-        channel.connection.add_callback_threadsafe(acknowledge)
-
-    def _replace(
-        self,
-        channel: BlockingChannel,
-        tag: int,
-        properties: pika.BasicProperties,
-        body: bytes,
-    ) -> None:
+    def _replace(self, delivery: Delivery) -> None:
         """Put a copy of a message, which gets all its attempts again, in the message's place."""
-        fresh = copy(properties)
+        fresh = copy(delivery.properties)
         fresh.headers = {
             name: value
-            for name, value in (properties.headers or {}).items()
+            for name, value in (delivery.properties.headers or {}).items()
             if not name.startswith(rabbitmq.BROKER_HEADER_PREFIX)
         }
+        channel = delivery.channel
         channel.confirm_delivery()
-        channel.basic_publish("", self._queue.name, body, fresh, mandatory=True)
-        channel.basic_ack(tag)
+        channel.basic_publish("", self._queue.name, delivery.body, fresh, mandatory=True)
+        channel.basic_ack(delivery.tag)
 
-    def _process(self, properties: pika.BasicProperties, body: bytes) -> Outcome:
+    def _process(
+        self, batch: Sequence[Delivery], handle: Callable[[Sequence[CloudEvent]], object]
+    ) -> Outcome:
+        """Process messages together, in the context of the first one's event."""
         try:
-            event = rabbitmq.read_event(properties, body)
-            with use(CallContext(request_id=event.id, traceparent=event.traceparent or None)):
-                if not self._retry_while_unavailable(event):
+            events = [rabbitmq.read_event(each.properties, each.body) for each in batch]
+            with use(_context(events[0])):
+                if not self._retry_while_unavailable(partial(handle, events), events[0].id):
                     return Outcome.INTERRUPTED
         except Exception:
-            log.exception("event_failed", message_id=properties.message_id)
+            log.exception("event_failed", message_id=batch[0].properties.message_id)
             return Outcome.FAILED
-        log.info("event_processed", event_id=event.id, type=event.type)
+        for event in events:
+            with use(_context(event)):
+                log.info("event_processed", event_id=event.id, type=event.type)
         return Outcome.DONE
 
-    def _retry_while_unavailable(self, event: CloudEvent) -> bool:
-        """Call the handler until no dependency is unavailable; False when stopped before that."""
+    def _retry_while_unavailable(self, handle: Callable[[], object], event_id: str) -> bool:
+        """Call a handler until no dependency is unavailable; False when stopped before that."""
         try:
             while True:
                 try:
-                    self._handler(event)
+                    handle()
                     return True
                 except UnavailableError as error:
-                    log.warning("handler_waiting", event_id=event.id, reason=error.reason)
+                    log.warning("handler_waiting", event_id=event_id, reason=error.reason)
                     self._loop.failing(f"its handler waits: {error.reason}")
                     self._waiting_since = self._waiting_since or time.monotonic()
                     if self._loop.wait(RETRY_DELAY_SECONDS):
                         return False
         finally:
             self._waiting_since = None
+
+
+def _context(event: CloudEvent) -> CallContext:
+    return CallContext(request_id=event.id, traceparent=event.traceparent or None)
 
 
 def _raise_cancelled(_frame: object) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,10 +44,15 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
         self._cancelled: set[str] = set()
 
     @override
-    def apply(self, event_id: str, change: Change) -> bool:
-        if event_id in self._events:
-            return False
-        self._events.add(event_id)
+    def apply_all(self, changes: Mapping[str, Change]) -> Collection[str]:
+        new = changes.keys() - self._events
+        self._events |= new
+        for event_id in changes:
+            if event_id in new:
+                self._apply(changes[event_id])
+        return new
+
+    def _apply(self, change: Change) -> None:
         match change:
             case CustomerChanged():
                 new = (change.version, change.as_of, change.animal_type)
@@ -56,7 +61,6 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
                 self._place(change)
             case OrderCancelled():
                 self._cancel(change)
-        return True
 
     @override
     def upsert_products(self, products: Sequence[Product], as_of: datetime) -> None:

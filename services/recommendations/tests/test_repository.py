@@ -130,6 +130,40 @@ def test_an_order_in_two_events_counts_once(repository):
     assert purchases(repository, "alice") == [("Ball", 1, NOW)]
 
 
+def test_a_batch_has_the_effect_of_its_events(repository):
+    order = partial(OrderPlaced, as_of=NOW)
+    both = order(order_id="order-1", user_id="alice", products=[BALL, ROPE])
+    place(repository, "alice", ROPE, order_id="order-0", event_id="event-0", as_of=NOW - DAY)
+    batch = {
+        "event-0": order(order_id="order-0", user_id="alice", products=[ROPE]),
+        "event-1": both,
+        "event-2": both,
+        "event-3": order(order_id="order-3", user_id="alice", products=[BALL]),
+        "event-4": order(order_id="order-4", user_id="bob", products=[BALL]),
+        "event-5": OrderCancelled(order_id="order-6", user_id="carol"),
+        "event-6": order(order_id="order-6", user_id="carol", products=[BALL, DISC]),
+        "event-7": CustomerChanged(user_id="dave", animal_type="cat", as_of=NOW, version=2),
+        "event-8": CustomerChanged(user_id="dave", animal_type="dog", as_of=NOW, version=1),
+        "event-9": order(order_id="order-9", user_id="dave", products=[replace(DISC, title="New")]),
+    }
+    assert set(repository.apply_all(batch)) == batch.keys() - {"event-0"}
+    assert repository.apply_all(batch) == set()
+    assert purchases(repository, "alice") == [("Ball", 2, NOW), ("Rope", 2, NOW)]
+    assert purchases(repository, "bob") == [("Ball", 1, NOW)]
+    assert purchases(repository, "carol") == []
+    assert repository.load_candidates("dave", 5).history.animal_type == "cat"
+    buyers = {
+        each.product.title: each.buyers
+        for user_id in ("alice", "dave")
+        for each in repository.load_candidates(user_id, 5).history.purchases
+    }
+    assert buyers == {"Ball": 2, "Rope": 1, "New": 1} or buyers == {
+        "Ball": 2,
+        "Rope": 1,
+        "Disc": 1,
+    }
+
+
 def test_only_the_cancelled_order_is_removed(repository):
     place(repository, "alice", BALL, ROPE, order_id="order-1", as_of=NOW)
     place(repository, "alice", ROPE, order_id="order-2", as_of=NOW - DAY)
