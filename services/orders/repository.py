@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import pymongo
@@ -45,6 +46,17 @@ TRAIL_LENGTH = 200
 An order that waits for an unavailable upstream tries once a second, and a document cannot
 hold all of that.
 """
+
+
+WITH_EVENTS = {
+    "$lookup": {
+        "from": "events",
+        "localField": "_id",
+        "foreignField": "order_id",
+        "as": "events",
+    }
+}
+"""Adds the events of each order of the index, in no order."""
 
 
 class MongoOrdersRepository(OrdersRepository):
@@ -82,14 +94,23 @@ class MongoOrdersRepository(OrdersRepository):
     def list_by_user(self, user_id: str, *, page: int, limit: int) -> tuple[Sequence[Order], int]:
         by_user = {"user_id": user_id}
         with store_call():
-            total = self._database.orders.count_documents(by_user)
-            newest_first = self._database.orders.find(by_user, {"_id": 1}).sort(
-                [("created_at", pymongo.DESCENDING), ("_id", pymongo.ASCENDING)]
+            found = list(
+                self._database.orders.aggregate(
+                    [
+                        {"$match": by_user},
+                        {"$sort": {"created_at": pymongo.DESCENDING, "_id": pymongo.ASCENDING}},
+                        {"$skip": (page - 1) * limit},
+                        {"$limit": limit},
+                        WITH_EVENTS,
+                    ]
+                )
             )
-            ids = [found["_id"] for found in newest_first.skip((page - 1) * limit).limit(limit)]
-        histories = self._histories(ids)
+            if 0 < len(found) < limit:
+                total = (page - 1) * limit + len(found)
+            else:
+                total = self._database.orders.count_documents(by_user)
         # An order whose history was lost is a finding of the reconciliation, not the list's end.
-        return [fold(each, histories[each]) for each in ids if each in histories], total
+        return [_fold(each["_id"], each["events"]) for each in found if each["events"]], total
 
     @override
     def list_by_product(self, user_id: str, product_id: str) -> Sequence[Order]:
@@ -251,6 +272,11 @@ class MongoSagaRepository(SagaRepository):
                 sort=[("due_at", pymongo.ASCENDING)],
             )
         return saga and saga["_id"]
+
+
+def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+    in_order = sorted(documents, key=itemgetter("sequence"))
+    return fold(order_id, map(codec.from_document, in_order))
 
 
 def index_document(order: Order) -> dict[str, Any]:

@@ -120,6 +120,7 @@ RETURN p.product_id AS product_id
 PRODUCT = """p.product_id AS product_id, p.sku AS sku, p.title AS title, p.category AS category"""
 BUYERS = "coalesce(p.buyers, 0) AS buyers"
 
+VERSION = "MATCH (c:Client {user_id: $user_id}) RETURN c.changed_by AS version"
 ANIMAL = "MATCH (c:Client {user_id: $user_id}) RETURN c.animal_type AS animal_type"
 PURCHASES = f"""
 MATCH (:Client {{user_id: $user_id}})-[b:BOUGHT]->(p:Product)

@@ -80,6 +80,9 @@ class RecommendationsRepository(Protocol):
     def load_candidates(self, user_id: str, limit: int) -> Candidates:
         """Load the candidates for `limit` recommendations to one customer."""
 
+    def read_version(self, user_id: str) -> str:
+        """Return a text that changes with every change of a customer; "" without one."""
+
     def delete_event_data(self) -> None:
         """Delete the data of events; trained purchases stay."""
 
@@ -166,6 +169,13 @@ class BoltRecommendationsRepository(RecommendationsRepository):
         with translate_errors(), self._session() as session:
             load = neo4j.unit_of_work(timeout=READ_TIMEOUT_SECONDS)(candidates.load)
             return session.execute_read(load, user_id, limit)
+
+    @override
+    def read_version(self, user_id: str) -> str:
+        query = neo4j.Query(cypher.VERSION, timeout=READ_TIMEOUT_SECONDS)
+        with translate_errors(), self._session() as session:
+            found = session.run(query, user_id=user_id).single()
+        return (found and found["version"]) or ""
 
     @override
     def delete_event_data(self) -> None:

@@ -7,6 +7,7 @@ from typing_extensions import override
 from services.common.clock import Clock, utc_now
 from services.common.rpc import authorization
 from services.recommendations import domain
+from services.recommendations.recommender import Recommender
 from services.recommendations.repository import RecommendationsRepository
 
 DEFAULT_LIMIT = 5
@@ -17,6 +18,7 @@ class RecommendationsServicer(recommendations_pb2_grpc.RecommendationsServiceSer
 
     def __init__(self, *, repository: RecommendationsRepository, clock: Clock = utc_now) -> None:
         self._repository = repository
+        self._recommender = Recommender(repository=repository, clock=clock)
         self._clock = clock
 
     @override
@@ -27,8 +29,7 @@ class RecommendationsServicer(recommendations_pb2_grpc.RecommendationsServiceSer
     ) -> recommendations_pb2.GetRecommendationsResponse:
         authorization.require_self_or_admin(request.id)
         limit = request.limit or DEFAULT_LIMIT
-        candidates = self._repository.load_candidates(request.id, limit)
-        recommended = domain.recommend(candidates, limit, self._clock())
+        recommended = self._recommender.recommend(request.id, limit)
         return recommendations_pb2.GetRecommendationsResponse(
             recommendations=[_to_proto(recommendation) for recommendation in recommended]
         )

@@ -34,16 +34,19 @@ class HomePage:
     def compose(self, user_id: str) -> storefront_pb2.Home:
         """Return the page of one customer; parts that fail or are late are in `degraded`."""
         # Each call runs in a copy of this call's context, for its deadline, caller and trace.
+        recalled = {name: part.recall() for name, part in self._parts.items()}
+        found = {name: value for name, value in recalled.items() if value is not None}
         calls = {
             name: self._executors[name].submit(copy_context().run, part.fetch, user_id)
             for name, part in self._parts.items()
+            if name not in found
         }
         wait(calls.values(), timeout=remaining_timeout(current(), self._timeout_seconds))
         failures = {name: _failure(call) for name, call in calls.items()}
         degraded = [name for name, failure in failures.items() if failure]
         for name in degraded:
             _log_degraded(name, failures[name])
-        found = {name: calls[name].result() for name in calls if name not in degraded}
+        found |= {name: calls[name].result() for name in calls if name not in degraded}
         return storefront_pb2.Home(degraded=degraded, **found)
 
 

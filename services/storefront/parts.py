@@ -4,7 +4,8 @@ Each part is the value of one field of `Home`. A customer's own parts are fetche
 the customer; the promotions are the same for all.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ from typing_extensions import override
 
 LAST_ORDERS = 5
 RECOMMENDATIONS = 5
+PROMOTIONS_MAX_AGE_SECONDS = 1.0
+"""How long pages show the promotions that another page has fetched."""
 
 
 class PartUnavailableError(Exception):
@@ -30,6 +33,10 @@ class PartUnavailableError(Exception):
 
 class Part(Protocol):
     """One part of a customer's start page."""
+
+    def recall(self) -> Any:
+        """Return a value that is the same for all and still fresh; None without one."""
+        return None
 
     def fetch(self, user_id: str) -> Any:
         """Fetch the value of the part's field; PartUnavailableError when the call fails."""
@@ -79,18 +86,36 @@ class RecommendationsOverGrpc(Part):
 
 
 class ActivePromotionsOverGrpc(Part):
-    """The active promotions, best first, from promotions."""
+    """The active promotions, best first, from promotions; pages share them for a second."""
 
-    def __init__(self, channel: grpc.Channel, *, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        *,
+        timeout_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._stub = promotions_pb2_grpc.PromotionsServiceStub(channel)
         self._timeout_seconds = timeout_seconds
+        self._monotonic = monotonic
+        self._fetched_at = float("-inf")
+        self._fetched: Sequence[storefront_pb2.HomePromotion] = ()
+
+    @override
+    def recall(self) -> Sequence[storefront_pb2.HomePromotion] | None:
+        age = self._monotonic() - self._fetched_at
+        return self._fetched if age < PROMOTIONS_MAX_AGE_SECONDS else None
 
     @override
     def fetch(self, user_id: str) -> Sequence[storefront_pb2.HomePromotion]:
+        began = self._monotonic()
         request = promotions_pb2.ListActivePromotionsRequest()
         with translate_errors():
             response = self._stub.ListActivePromotions(request, timeout=self._timeout_seconds)
-        return [_to_home_promotion(promotion) for promotion in response.promotions]
+        # In this order: who sees the new time sees the new promotions.
+        self._fetched = [_to_home_promotion(promotion) for promotion in response.promotions]
+        self._fetched_at = began
+        return self._fetched
 
 
 @contextmanager

@@ -42,6 +42,7 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
         self._products: dict[str, tuple[datetime, Product]] = {}
         self._purchases: dict[str, dict[str, dict[str, datetime]]] = defaultdict(dict)
         self._cancelled: set[str] = set()
+        self._versions: Counter[str] = Counter()
 
     @override
     def apply_all(self, changes: Mapping[str, Change]) -> Collection[str]:
@@ -50,6 +51,7 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
         for event_id in changes:
             if event_id in new:
                 self._apply(changes[event_id])
+                self._versions[changes[event_id].user_id] += 1
         return new
 
     def _apply(self, change: Change) -> None:
@@ -72,6 +74,7 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
     @override
     def train(self, user_id: str, names: Sequence[str], now: datetime) -> int:
         ids = self._find(names)
+        self._versions[user_id] += 1
         new = ids - self._purchases[user_id].keys()
         for product_id in ids:
             self._purchases[user_id].setdefault(product_id, {}).setdefault(TRAINING, now)
@@ -92,6 +95,11 @@ class InMemoryRecommendationsRepository(RecommendationsRepository):
             ),
             overall=self._popular(history, lambda _c, _p: True),
         )
+
+    @override
+    def read_version(self, user_id: str) -> str:
+        changed = self._versions[user_id]
+        return str(changed) if changed else ""
 
     @override
     def delete_event_data(self) -> None:

@@ -52,7 +52,12 @@ class FakePart(Part):
     def __init__(self, value: Any) -> None:
         self.value = value
         self.failure: Exception | None = None
+        self.shared: Any = None
         self.user_ids: list[str] = []
+
+    @override
+    def recall(self) -> Any:
+        return self.shared
 
     @override
     def fetch(self, user_id: str) -> Any:

@@ -156,3 +156,9 @@ def test_each_degraded_part_is_logged_once(parts, block, log):
 def test_a_complete_page_is_not_logged(parts, log):
     build_home(parts).compose("alice")
     assert log == []
+
+
+def test_a_value_that_pages_share_is_not_fetched_again(parts):
+    parts["promotions"].shared = VALUES["promotions"]
+    assert build_home(parts).compose("alice") == page_without()
+    assert parts["promotions"].user_ids == []

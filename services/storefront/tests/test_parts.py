@@ -208,3 +208,19 @@ def test_after_three_failures_the_circuit_of_that_service_alone_opens(parts, ser
     for other in set(NAMES) - {name}:
         failure_code(parts[other])
     assert services.call_count == 6
+
+
+def test_pages_share_the_promotions_for_a_second(parts, services):
+    now = [100.0]
+    promotions = parts["promotions"]
+    promotions._monotonic = lambda: now[0]
+    assert promotions.recall() is None
+    assert list(promotions.fetch("alice")) == PROMOTIONS == list(promotions.recall())
+    now[0] += 1
+    assert promotions.recall() is None
+
+
+def test_what_is_a_customers_own_is_never_shared(parts, services):
+    for name in ("profile", "orders", "recommendations"):
+        parts[name].fetch("alice")
+        assert parts[name].recall() is None
