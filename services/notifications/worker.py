@@ -8,6 +8,7 @@ import structlog
 
 from services.common.background import BackgroundLoop
 from services.common.clock import Clock, utc_now
+from services.common.priority import yield_to_calls
 from services.notifications import domain
 from services.notifications.domain import (
     Audience,
@@ -138,7 +139,8 @@ class SendingWorker:
         self._loop.stop()
 
     def _run(self, loop: BackgroundLoop) -> None:
-        """Send what is due, then wait."""
+        """Send what is due, then wait. A mail may wait, calls may not."""
+        yield_to_calls()
         self._awake.clear()  # before polling: a wake-up in between is not missed
         while not loop.stopping and self._sender.process_next():
             loop.succeeded()

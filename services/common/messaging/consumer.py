@@ -7,7 +7,8 @@ until one has succeeded that was never delivered before; and what was delivered 
 alone.
 
 The handler runs in a thread of its own, so that the connection's heartbeats are answered
-while it works. A message is acknowledged when the handler has returned. When the handler
+while it works. Both have a lower priority than calls: nobody waits for what follows an event.
+A message is acknowledged when the handler has returned. When the handler
 raises, the message is redelivered, and after `rabbitmq.MAX_DELIVERY_ATTEMPTS` attempts it
 becomes a dead letter. A malformed message gets as many attempts, because the fault may be the
 consumer's.
@@ -42,6 +43,7 @@ from services.common.context import CallContext, use
 from services.common.errors import UnavailableError
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
+from services.common.priority import yield_to_calls
 
 POLL_SECONDS = 0.5
 RETRY_DELAY_SECONDS = 1.0
@@ -115,7 +117,9 @@ class Consumer:
         """The messages that are neither acknowledged nor rejected; the connection's thread's."""
         self._prefetch = 1
         self._is_proven = False
-        self._worker = ThreadPoolExecutor(1, f"{queue.consumer}-handler")
+        self._worker = ThreadPoolExecutor(
+            1, f"{queue.consumer}-handler", initializer=yield_to_calls
+        )
         self._loop = BackgroundLoop(
             name="consumer", work=self._consume, expected=rabbitmq.TRANSIENT_ERRORS
         )
@@ -131,6 +135,7 @@ class Consumer:
 
     def _consume(self, loop: BackgroundLoop) -> None:
         """Consume until the loop is stopped, or a message was kept for too long."""
+        yield_to_calls()
         with rabbitmq.connection(self._url, self._queue.consumer) as connection:
             channel = connection.channel()
             rabbitmq.declare_queue(channel, self._queue)
