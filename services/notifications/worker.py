@@ -27,6 +27,9 @@ from services.notifications.sms import SmsProvider
 CAMPAIGN_BATCH_SIZE = 100
 """Notifications of a campaign that are created at once; anything else due waits that long."""
 DELETE_BATCH_SIZE = 1_000
+WINDOW_SECONDS = 0.5
+LINGER_SECONDS = 1.0
+"""How long the connection to the mail server is kept while there is nothing to send."""
 
 log = structlog.get_logger()
 
@@ -116,11 +119,17 @@ def _log(notification: Notification) -> structlog.stdlib.BoundLogger:
 
 
 class SendingWorker:
-    """Runs a sender in a thread: at once when woken, else every `poll_seconds`."""
+    """Runs a sender in a thread: `window_seconds` after it was woken, else every `poll_seconds`.
 
-    def __init__(self, *, sender: Sender, poll_seconds: float) -> None:
+    What becomes due within a window shares a round and a connection to the mail server.
+    """
+
+    def __init__(
+        self, *, sender: Sender, poll_seconds: float, window_seconds: float = WINDOW_SECONDS
+    ) -> None:
         self._sender = sender
         self._poll_seconds = poll_seconds
+        self._window_seconds = window_seconds
         self._awake = threading.Event()
         self._loop = BackgroundLoop(name="sender", work=self._run)
 
@@ -129,7 +138,7 @@ class SendingWorker:
         self._loop.start()
 
     def wake(self) -> None:
-        """Poll now: there is something to send."""
+        """Poll soon: there is something to send."""
         self._awake.set()
 
     def stop(self) -> None:
@@ -144,9 +153,17 @@ class SendingWorker:
         self._awake.clear()  # before polling: a wake-up in between is not missed
         while not loop.stopping and self._sender.process_next():
             loop.succeeded()
-        self._sender.disconnect()
         loop.succeeded()
-        self._awake.wait(self._poll_seconds)
+        if self._wait():
+            loop.wait(self._window_seconds)
+
+    def _wait(self) -> bool:
+        """Wait for a wake-up or the next poll; return whether it was a wake-up."""
+        lingering = min(self._poll_seconds, LINGER_SECONDS)
+        if self._awake.wait(lingering):
+            return True
+        self._sender.disconnect()
+        return self._awake.wait(self._poll_seconds - lingering)
 
 
 class RetentionJob:

@@ -270,6 +270,7 @@ class CountedSender:
         self.due = 0
         self.sent = 0
         self.disconnects = 0
+        self.rounds = 0
         self.failing = 0
 
     def process_next(self):
@@ -277,6 +278,7 @@ class CountedSender:
             self.failing -= 1
             raise NotSentError("SMTP_451")
         if not self.due:
+            self.rounds += 1
             return False
         self.due -= 1
         self.sent += 1
@@ -292,12 +294,24 @@ def sender():
 
 
 def running(sender, poll_seconds):
-    worker = SendingWorker(sender=sender, poll_seconds=poll_seconds)
+    worker = SendingWorker(sender=sender, poll_seconds=poll_seconds, window_seconds=0.05)
     worker.start()
     return worker
 
 
-def test_a_worker_sends_at_once_when_woken(sender):
+def test_what_becomes_due_within_a_window_shares_a_round_and_a_connection(sender):
+    worker = SendingWorker(sender=sender, poll_seconds=3600, window_seconds=0.5)
+    worker.start()
+    eventually(lambda: sender.disconnects)
+    for _ in range(3):
+        sender.due += 1
+        worker.wake()
+    eventually(lambda: sender.rounds == 2)
+    assert (sender.sent, sender.disconnects) == (3, 1)
+    worker.stop()
+
+
+def test_a_worker_sends_soon_when_woken(sender):
     worker = running(sender, poll_seconds=3600)
     eventually(lambda: sender.disconnects)
     sender.due = 3
