@@ -5,7 +5,7 @@ import threading
 from contextlib import suppress
 
 NICENESS = 10
-"""A thread that wants a whole core gets about a tenth of it while others want it too."""
+"""On a core that calls want too, such a thread gets about a tenth."""
 
 
 def yield_to_calls() -> None:

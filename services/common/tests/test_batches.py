@@ -116,7 +116,7 @@ def test_events_of_a_batch_that_is_interrupted_are_kept(channel, queue, broker_u
     assert count(channel, queue.dead) == 0
 
 
-def test_a_message_that_kills_its_consumer_takes_no_other_along(
+def test_a_message_that_kills_its_consumer_becomes_a_dead_letter_alone(
     channel, queue, broker_url, received
 ):
     rabbitmq.publish(channel, build_event(queue.types[0], data=b"first"))

@@ -1,11 +1,11 @@
-"""What a MongoDB client sends."""
+"""The commands that a driver sends to MongoDB."""
 
 from pymongo import monitoring
 from typing_extensions import override
 
 
 class StartedCommands(monitoring.CommandListener):
-    """The names of the commands that a client has sent, handshakes apart."""
+    """The names of the commands that were sent, handshakes apart."""
 
     def __init__(self) -> None:
         self.names: list[str] = []

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import pymongo
 import pytest
 from mamie_rosa.events.v1 import events_pb2
 
@@ -20,7 +19,6 @@ from services.orders.repository import (
     MongoOrdersRepository,
     MongoSagaRepository,
 )
-from services.orders.tests.commands import StartedCommands
 from services.orders.tests.fakes import (
     KIBBLE,
     NOW,
@@ -30,8 +28,8 @@ from services.orders.tests.fakes import (
 )
 from tests.support.waiting import eventually
 
-HOUR = timedelta(hours=1)
-OVER = timedelta(0)
+HOUR, OVER = timedelta(hours=1), timedelta(0)
+TRIED = domain.Step.REDEEM_PROMO
 REFUNDED = PaymentSettled(refunded=Decimal("23.22"))
 COMPENSATION = [OrderCancelled(reason="why"), REFUNDED, PromoReleased(), StockReleased()]
 
@@ -266,8 +264,7 @@ class TestInMongo:
         self, orders, sagas, client
     ):
         order = place(orders)
-        begun = StepBegun(domain.Step.REDEEM_PROMO, "orders-1")
-        sagas.record_step(order.order_id, begun, now=NOW)
+        sagas.record_step(order.order_id, StepBegun(TRIED, "orders-1"), now=NOW)
         begins = StepBegun(domain.Step.CAPTURE_PAYMENT, "orders-1")
         orders.append(order, [events.PaymentStarted()], begins=begins)
         database = client.get_default_database()
@@ -276,45 +273,10 @@ class TestInMongo:
         stored = database.events.find_one({"order_id": order.order_id, "sequence": 2})
         assert stored["begins"] == {"step": "CAPTURE_PAYMENT", "by": "orders-1"}
 
-    def test_a_step_of_a_saga_that_goes_on_writes_one_document_in_one_command(
-        self, mongodb_url, clock
-    ):
-        commands = StartedCommands()
-        with pymongo.MongoClient(mongodb_url, tz_aware=True, event_listeners=[commands]) as client:
-            orders = MongoOrdersRepository(client, clock=clock)
-            order = place(orders)
-            commands.names.clear()
-            begins = StepBegun(domain.Step.CAPTURE_PAYMENT, "orders-1")
-            after = orders.append(order, [events.PaymentStarted()], begins=begins)
-            assert commands.names == ["insert"]
-            assert orders.load(order.order_id) == after
-
-    def test_of_many_concurrent_steps_one_succeeds(self, orders):
-        order = place(orders)
-        begins = StepBegun(domain.Step.CAPTURE_PAYMENT, "orders-1")
-
-        def start_payment(_):
-            try:
-                return bool(orders.append(order, [events.PaymentStarted()], begins=begins))
-            except errors.OrderChangedError:
-                return False
-
-        with ThreadPoolExecutor(8) as writers:
-            assert sum(writers.map(start_payment, range(20))) == 1
-
-    def test_a_step_with_two_events_is_written_whole_or_not_at_all(self, orders):
-        order = place(orders)
-        orders.append(order, COMPENSATION[:1])
-        begins = StepBegun(domain.Step.CAPTURE_PAYMENT, "orders-1")
-        with pytest.raises(errors.OrderChangedError):
-            orders.append(order, [events.PromoRedeemed(), events.PaymentStarted()], begins=begins)
-        assert len(orders.history(order.order_id)) == 2
-
     def test_the_trail_keeps_the_last_entries(self, orders, sagas, client):
         order = place(orders)
         for number in range(TRAIL_LENGTH + 1):
-            begun = StepBegun(domain.Step.EXPIRE, f"try-{number}")
-            sagas.record_step(order.order_id, begun, now=NOW)
+            sagas.record_step(order.order_id, StepBegun(TRIED, f"try-{number}"), now=NOW)
         trail = client.get_default_database().sagas.find_one({"_id": order.order_id})["trail"]
         assert (len(trail), trail[-1]["by"]) == (TRAIL_LENGTH, f"try-{TRAIL_LENGTH}")
 
