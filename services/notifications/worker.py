@@ -146,6 +146,7 @@ class SendingWorker:
         self._loop.request_stop()
         self._awake.set()
         self._loop.stop()
+        self._sender.disconnect()
 
     def _run(self, loop: BackgroundLoop) -> None:
         """Send what is due, then wait. A mail may wait, calls may not."""

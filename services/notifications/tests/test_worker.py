@@ -311,6 +311,14 @@ def test_what_becomes_due_within_a_window_shares_a_round_and_a_connection(sender
     worker.stop()
 
 
+def test_a_worker_that_stops_while_it_waits_for_more_disconnects(sender):
+    worker = SendingWorker(sender=sender, poll_seconds=3600, window_seconds=0)
+    worker.start()
+    eventually(lambda: sender.rounds)
+    worker.stop()
+    assert sender.disconnects == 1
+
+
 def test_a_worker_sends_soon_when_woken(sender):
     worker = running(sender, poll_seconds=3600)
     eventually(lambda: sender.disconnects)
