@@ -116,7 +116,11 @@ def test_no_banned_word_is_used(paths: list[str]):
 
 def violations_in(path: str) -> list[str]:
     file = ROOT / path
-    if not file.exists() or file.suffix in {".png", ".json", ".binpb", ".woff2"} or "vendor" in file.parts:
+    if (
+        not file.exists()
+        or file.suffix in {".png", ".json", ".binpb", ".woff2"}
+        or "vendor" in file.parts
+    ):
         return []
     if not ANY_BANNED.search(file.read_text()) and not ANY_BANNED.search(path):
         return []  # quick: most files have none
