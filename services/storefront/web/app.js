@@ -109,7 +109,7 @@ const at = (path) => (location.pathname === path ? "page" : nothing);
 function header() {
   const count = cart.count;
   return html`<header class="top"><div class="wide row">
-      <a class="brand" href="/" aria-label=${t("home")}>${logo} <span>Mamie Rosa</span></a>
+      <a class="brand" href="/">${logo} <span>Mamie Rosa</span></a>
       <form class="search" role="search" @submit=${search}>
         <input type="search" name="q" maxlength="100" aria-label=${t("search")} placeholder=${t("search.hint")}>
         <button class="plain" aria-label=${t("search")}>${icon("search")}</button></form>
