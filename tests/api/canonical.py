@@ -47,7 +47,8 @@ class Judge:
                     if part is not None or name not in known
                 }
             case "array", list():
-                return [self.canonical(described["items"], part) for part in value]
+                found = [part for part in value if part is not None]
+                return [self.canonical(described["items"], part) for part in found]
             case "integer", str() if NUMBER.fullmatch(value):
                 return int(float(value))
             case "string", str():
