@@ -25,7 +25,6 @@ RULES = {
     "events": {
         "$jsonSchema": {"properties": {"data": {"properties": {"address": {"type": "null"}}}}}
     },
-    "orders": {"$jsonSchema": {"properties": {"user_id": {"type": "null"}}}},
     "sagas": {"$jsonSchema": {"properties": {"payment_token": {"type": "null"}}}},
 }
 """Rules that the documents of an order break; MongoDB quotes the values in its errors."""
