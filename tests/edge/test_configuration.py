@@ -140,7 +140,7 @@ def test_services_accept_every_token_that_the_edge_lets_in(manager: Json) -> Non
 def test_filters_stand_in_the_order_that_makes_them_work(manager: Json) -> None:
     names = [each["name"].removeprefix("envoy.filters.http.") for each in manager["http_filters"]]
     assert names == [
-        *("lua", "cors", "compressor", "grpc_web", "local_ratelimit", "rbac"),
+        *("lua", "cors", "compressor", "grpc_web", "lua", "local_ratelimit", "rbac"),
         *("jwt_authn", "buffer", "cache", "grpc_json_transcoder", "lua", "router"),
     ]
 

@@ -146,7 +146,7 @@ def _is_selected(query: ProductQuery, product: Product) -> bool:
     )
 
 
-def _order(query: ProductQuery, products: Sequence[Product]) -> Sequence[Product]:
+def _order(query: ProductQuery, products: list[Product]) -> list[Product]:
     if query.order is ProductOrder.SKU:
         return sorted(products, key=lambda p: p.sku) if query.is_by_product else products
     is_dearest = query.order is ProductOrder.DEAREST
