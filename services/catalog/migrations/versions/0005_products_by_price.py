@@ -6,7 +6,7 @@ No order changes their columns, so that a new version of a row does not touch th
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 
 COLUMNS = {
