@@ -1,9 +1,7 @@
 """Compare the protos with those of the main branch: `buf breaking`, without a registry."""
 
-import io
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -36,8 +34,7 @@ def _extract(revision: str, folder: Path) -> Path:
     """Return a folder with the protos as they were at a revision."""
     command = ["git", "archive", revision, "protos"]
     archive = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+    subprocess.run(["tar", "--extract", "--directory", folder], input=archive, check=True)
     return folder / "protos"
 
 
