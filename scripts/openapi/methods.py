@@ -61,7 +61,7 @@ class Method:
     @property
     def has_body(self) -> bool:
         """Return whether its request has a body: all fields that the path does not have."""
-        return self.verb != "get"
+        return self.verb not in ("get", "delete")
 
 
 API = ("/api/", "/.well-known/")

@@ -73,7 +73,7 @@ def test_settings_that_tune_services_reach_them_but_no_secret_does():
 def test_no_setting_of_a_service_is_withheld_but_those_that_the_plan_gives():
     """A new MAMIE_ variable of a service is either tuned by a person or set by the plan."""
     text = "\n".join(file.read_text() for file in ROOT.glob("services/*/config.py"))
-    names = set(re.findall(r"env\.\w+\(\s*\"(\w+)\"", text))
+    names = set(re.findall(r"(?:env\.\w+\(|read_email\(env,)\s*\"(\w+)\"", text))
     tuned = {name.removeprefix("MAMIE_") for name in tuning({f"MAMIE_{n}": "" for n in names})}
     given = {
         *("INSTANCE", "HOST", "ADVERTISE_HOST", "PORT", "CONSUL_URL", "XDS_SERVERS"),

@@ -21,7 +21,6 @@ LONG_TESTS = {
     "services/promotions/tests/test_repository.py": "one port on a fake and on Redis",
     "services/promotions/tests/test_servicer.py": "two servicers that share their promotions",
     "services/recommendations/tests/test_repository.py": "one port on a fake and on two graphs",
-    "services/users/tests/test_servicer.py": "one servicer, with all that a password can meet",
 }
 """Test modules of more than LARGEST_MODULE lines, and why they are not split."""
 

@@ -1,12 +1,14 @@
 """What recommendations logs when an event or a statement fails: nothing about a person."""
 
+from unittest.mock import Mock
+
 import pika
 import pytest
 from mamie_rosa.events.v1 import events_pb2
 
 from services.common.clock import new_id, utc_now
 from services.common.messaging import rabbitmq
-from services.common.messaging.consumer import Consumer, Outcome
+from services.common.messaging.consumer import Consumer, Delivery, Outcome
 from services.common.messaging.events import build_event
 from services.common.tests.logs import assert_nothing_private, logged
 from services.recommendations import cypher
@@ -31,7 +33,7 @@ def message(data=None):
 def process(repository, properties, body):
     handler = EventHandler(repository=repository)
     consumer = Consumer(queue=QUEUE, handler=handler.handle, url="")
-    return consumer._process(properties, body)
+    return consumer._process([Delivery(Mock(), 1, properties, body)], handler.handle_all)
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_an_event_without_attributes_logs_nothing_about_the_customer(output):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("statement", ["RECORD_EVENT", "UPDATE_CUSTOMER"])
+@pytest.mark.parametrize("statement", ["RECORD_EVENTS", "UPDATE_CUSTOMERS"])
 def test_a_statement_that_fails_logs_nothing_about_the_customer(
     store, output, monkeypatch, statement
 ):

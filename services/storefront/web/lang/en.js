@@ -79,6 +79,7 @@ export default {
   "error.INVALID_FIELDS": "Some of this is not right. Look at the marked fields.",
   "error.INVALID_IDEMPOTENCY_KEY": "This attempt to order is damaged. Load the page again; your cart is kept.",
   "error.INVALID_LAST_EVENT_ID": "Following the order failed. Load the page again.",
+  "error.KEYS_UNAVAILABLE": "We cannot check who you are for a moment. Your cart is kept; try again soon.",
   "error.MALFORMED_HTTP": "This could not be sent. Load the page again; your cart is kept.",
   "error.MALFORMED_REQUEST": "The shop could not read this. Look at what you typed.",
   "error.METHOD_NOT_ALLOWED": "This could not be sent. Load the page again; your cart is kept.",

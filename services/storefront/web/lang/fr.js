@@ -79,6 +79,7 @@ export default {
   "error.INVALID_FIELDS": "Quelque chose ne va pas. Regardez les champs signalés.",
   "error.INVALID_IDEMPOTENCY_KEY": "Cet essai de commande est abîmé. Rechargez la page ; votre panier est gardé.",
   "error.INVALID_LAST_EVENT_ID": "Le suivi de la commande a échoué. Rechargez la page.",
+  "error.KEYS_UNAVAILABLE": "Nous ne pouvons pas vérifier votre session pour l’instant. Votre panier est gardé ; réessayez bientôt.",
   "error.MALFORMED_HTTP": "L’envoi n’a pas été possible. Rechargez la page ; votre panier est gardé.",
   "error.MALFORMED_REQUEST": "La boutique n’a pas pu lire cela. Vérifiez votre saisie.",
   "error.METHOD_NOT_ALLOWED": "L’envoi n’a pas été possible. Rechargez la page ; votre panier est gardé.",
