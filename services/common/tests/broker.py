@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from services.common.messaging.events import CloudEvent
@@ -28,6 +29,15 @@ def build_event(type_name: str, number: int = 1, **changes: Any) -> CloudEvent:
         "data": str(number).encode(),
     }
     return CloudEvent(**(values | changes))
+
+
+@contextmanager
+def patient_connection(url: str) -> Iterator[pika.BlockingConnection]:
+    """Yield a connection that the broker keeps while a test does something else for long."""
+    parameters = pika.URLParameters(url)
+    parameters.heartbeat = 0
+    with pika.BlockingConnection(parameters) as connection:
+        yield connection
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from structlog.testing import LogCapture
 
 from services.common.messaging import rabbitmq
 from services.common.storage import postgres
+from services.common.tests.broker import patient_connection
 from tests.plugin import server_url
 
 
@@ -61,7 +62,7 @@ def queue(broker_url: str) -> Iterator[rabbitmq.Queue]:
 @pytest.fixture
 def channel(broker_url: str) -> Iterator[BlockingChannel]:
     """Yield a channel with publisher confirms."""
-    with rabbitmq.connection(broker_url, "test") as connection:
+    with patient_connection(broker_url) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         yield channel

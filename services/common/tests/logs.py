@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from services.common.logging import configure_logging
+from services.common.logging import AnsweredCallLog, configure_logging
 from tests.support.log_privacy import kinds_of_private_data
 
 
@@ -15,6 +15,7 @@ from tests.support.log_privacy import kinds_of_private_data
 def logged(service: str) -> Iterator[io.StringIO]:
     """Yield what is logged inside the block, as a service writes it to its standard output."""
     before, handlers, lines = structlog.get_config(), logging.root.handlers, io.StringIO()
+    enabled = AnsweredCallLog.enabled
     configure_logging(level="debug", service=service, instance="test")
     factory = structlog.PrintLoggerFactory(lines)
     structlog.configure(logger_factory=factory, cache_logger_on_first_use=False)
@@ -22,6 +23,7 @@ def logged(service: str) -> Iterator[io.StringIO]:
         yield lines
     finally:
         structlog.configure(**before)
+        AnsweredCallLog.enabled = enabled
         logging.root.handlers = handlers
 
 

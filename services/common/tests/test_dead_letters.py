@@ -15,7 +15,7 @@ from scripts.paths import ROOT
 from services.common.messaging import dead_letters, rabbitmq
 from services.common.messaging.consumer import Consumer
 from services.common.messaging.events import CloudEvent
-from services.common.tests.broker import build_event, count, running
+from services.common.tests.broker import build_event, count, patient_connection, running
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -31,7 +31,7 @@ with rabbitmq.connection(sys.argv[1], "test") as connection:
 
 @pytest.fixture
 def connection(broker_url):
-    with rabbitmq.connection(broker_url, "test") as connection:
+    with patient_connection(broker_url) as connection:
         yield connection
 
 

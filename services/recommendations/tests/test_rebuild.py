@@ -13,6 +13,7 @@ from mamie_rosa.events.v1 import events_pb2
 from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Consumer
 from services.common.messaging.events import CloudEvent, build_event
+from services.common.tests.broker import patient_connection
 from services.recommendations.consumer import QUEUE, EventHandler
 from services.recommendations.domain import OrderPlaced
 from services.recommendations.rebuild import rebuild
@@ -82,9 +83,7 @@ def url(request):
 
 @pytest.fixture
 def channel(url):
-    parameters = pika.URLParameters(url)
-    parameters.heartbeat = 0  # nothing is done on it while a rebuild runs, however long that takes
-    with pika.BlockingConnection(parameters) as connection:
+    with patient_connection(url) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         yield channel
