@@ -147,9 +147,7 @@ def abort(context: grpc.ServicerContext, response: ErrorResponse) -> NoReturn:
 
 
 @contextmanager
-def validate_request(
-    method: str, request: message.Message, _context: grpc.ServicerContext
-) -> Iterator[None]:
+def validate_request(method: str, request: message.Message, _context: Context) -> Iterator[None]:
     """Normalise what people typed; reject a request that violates the rules of its proto."""
     if is_typed_by_people(method):
         normalize_texts(request)

@@ -29,9 +29,9 @@ from services.common.rpc.interceptors import (
     error_response,
     internal_error_response,
     set_call_context,
+    validate_request,
 )
 from services.common.rpc.server import OPTIONS, ServiceBinding, listen, require_kind
-from services.common.rpc.validation import validate
 
 Context = grpc.aio.ServicerContext
 Behavior = Callable[[Any, Context], AsyncGenerator[message.Message, None]]
@@ -222,11 +222,11 @@ async def _stream(
 ) -> ErrorResponse | None:
     """Write the messages that the servicer yields; translate the error that it raises."""
     try:
-        validate(request)
-        # Closed here explicitly: the garbage collector would close it in another context.
-        async with aclosing(behavior(request, context)) as parts:
-            async for part in parts:
-                await context.write(part)
+        with validate_request(method, request, context):
+            # Closed here explicitly: the garbage collector would close it in another context.
+            async with aclosing(behavior(request, context)) as parts:
+                async for part in parts:
+                    await context.write(part)
     except MamieRosaError as error:
         return error_response(error)
     except grpc.aio.BaseError:  # the client has disconnected
