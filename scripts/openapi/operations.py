@@ -89,7 +89,7 @@ class Operations:
         return {"required": True, "content": {"application/json": content}}
 
     def _reasons(self, method: Method) -> Sequence[reasons.Reason]:
-        names = [*method.rest.reasons, *reasons.IN_EVERY_REQUEST, *reasons.IN_EVERY_REQUEST_LATE]
+        names = [*method.rest.reasons, *reasons.IN_EVERY_REQUEST]
         if method.access != "ANYONE":
             names += reasons.OF_TOKENS
         if method.access == "ADMIN":

@@ -98,4 +98,4 @@ def check_body(response: Mapping[str, Any], body: str) -> None:
             whole = {**content["schema"], "components": DOCUMENT["components"]}
             jsonschema.Draft202012Validator(whole).validate(json.loads(body))
         else:
-            assert body.startswith("id: 1")
+            assert body.startswith("retry: 1000\n\nid: 1\nevent: status\ndata: {")

@@ -114,6 +114,18 @@ def abort(context: grpc.ServicerContext, response: ErrorResponse) -> NoReturn:
     context.abort(response.code, response.status.message)
 
 
+def request_check(method: str) -> Callable[[message.Message], None]:
+    """Return what normalises the texts that people typed, then validates a request of a method."""
+    if not is_typed_by_people(method):
+        return validate
+
+    def check(request: message.Message) -> None:
+        normalize_texts(request)
+        validate(request)
+
+    return check
+
+
 def with_interceptors(
     behavior: Behavior, method: str, tokens: TokenVerifier | None = None
 ) -> Behavior:
@@ -122,13 +134,11 @@ def with_interceptors(
     This is the only place that aborts. NoVerifierError for a guarded method without `tokens`.
     """
     log_of_calls = AnsweredCallLog(method)
-    typed_by_people = is_typed_by_people(method)
+    check = request_check(method)
     guard = AccessGuard(method, tokens) if is_guarded(method) else None
 
     def answer(request: message.Message, context: grpc.ServicerContext) -> Any:
-        if typed_by_people:
-            normalize_texts(request)
-        validate(request)
+        check(request)
         return behavior(request, context)
 
     def handle(request: message.Message, context: grpc.ServicerContext) -> Any:

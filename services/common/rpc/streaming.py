@@ -33,6 +33,7 @@ from services.common.rpc.interceptors import (
     SERVICE_PATH_PREFIX,
     ErrorResponse,
     read_call_context,
+    request_check,
     translate,
 )
 from services.common.rpc.server import (
@@ -43,7 +44,6 @@ from services.common.rpc.server import (
     require_verifier,
 )
 from services.common.rpc.tokens import TokenVerifier
-from services.common.rpc.validation import validate
 
 Context = grpc.aio.ServicerContext
 Behavior = Callable[[Any, Context], AsyncGenerator[message.Message, None]]
@@ -222,12 +222,13 @@ def with_interceptors(
     guarded method without `tokens`.
     """
     guard = AccessGuard(method, tokens) if is_guarded(method) else None
+    check = request_check(method)
 
     async def handle(request: message.Message, context: Context) -> None:
         started, outcome = time.monotonic(), "CANCELLED"
         with use(read_call_context(context, started)):
             try:
-                error = await _stream(behavior, method, guard, request, context)
+                error = await _stream(behavior, method, guard, check, request, context)
                 outcome = error.code.name if error else "OK"
             finally:
                 elapsed = round(time.monotonic() - started, 1)
@@ -242,13 +243,14 @@ async def _stream(
     behavior: Behavior,
     method: str,
     guard: AccessGuard | None,
+    check: Callable[[message.Message], None],
     request: message.Message,
     context: Context,
 ) -> ErrorResponse | None:
     """Write the messages that the servicer yields; translate the error that it raises."""
     try:
         with use(await _admit(guard, context)):
-            validate(request)
+            check(request)
             # Closed here explicitly: the garbage collector would close it in another context.
             async with aclosing(behavior(request, context)) as parts:
                 async for part in parts:

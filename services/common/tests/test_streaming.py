@@ -90,6 +90,16 @@ class TestInterceptors:
         answer, _ = run_stream(crashing, request=order_events_pb2.WatchOrderRequest(id=""))
         assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
 
+    def test_what_people_typed_is_normalised_as_in_every_public_request(self):
+        async def naming(request, _context):
+            yield part(request.id)
+
+        blanks = order_events_pb2.WatchOrderRequest(id=" e\u0301 ")
+        _, parts = run_stream(naming, request=blanks)
+        assert parts == [part("\u00e9")]
+        answer, _ = run_stream(crashing, request=order_events_pb2.WatchOrderRequest(id="\x85"))
+        assert answer.reason == "INVALID_FIELDS"
+
     def test_the_caller_is_in_the_context_until_the_last_part(self):
         async def naming(_request, _context):
             for _ in range(2):
