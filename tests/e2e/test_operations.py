@@ -1,0 +1,42 @@
+"""The scripts for operators, on a running shop."""
+
+import re
+
+import pytest
+
+from tests.support.commands import run_script
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.local]
+
+
+def test_the_story_of_an_order_goes_from_the_edge_to_the_consumers(stack, shop, customer):
+    order_id = customer.buy((shop.add_product(), 1))
+
+    def story() -> str:
+        status, shown = run_script(stack, "logs", "--order", order_id)
+        assert status == 0
+        return shown if all(part in shown for part in ("notifications-1", "envoy")) else ""
+
+    lines = eventually(story).splitlines()  # Envoy writes its log every half second
+    assert [line[:23] for line in lines] == sorted(line[:23] for line in lines)
+    created = next(line for line in lines if "CreateOrder" in line)
+    assert re.search(r"  orders-\d  ", created)
+    for part in ("VerifyStock", "ReserveStock", "ProcessPayment", "CommitStock", "event_processed"):
+        assert any(part in line for line in lines), part
+
+
+def test_the_story_of_a_request_is_found_by_the_id_that_its_answer_has(stack, customer):
+    request_id = customer.get("/api/orders").headers["x-request-id"]
+
+    def story() -> str:
+        status, shown = run_script(stack, "logs", "--request", request_id)
+        return shown if status == 0 and "GET /api/orders" in shown else ""
+
+    assert "ListOrders" in eventually(story)
+
+
+def test_an_unknown_order_has_no_story(stack, shop):
+    status, shown = run_script(stack, "logs", "--order", "no-such-order")
+    assert status == 1
+    assert shown.count("\n") == 1
