@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.faults.faults import down
 from tests.support.commands import run_script
 from tests.support.waiting import eventually
 
@@ -40,3 +41,22 @@ def test_an_unknown_order_has_no_story(stack, shop):
     status, shown = run_script(stack, "logs", "--order", "no-such-order")
     assert status == 1
     assert shown.count("\n") == 1
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_healthy_shop(stack, shop):
+    def healthy() -> str:
+        status, shown = run_script(stack, "doctor")
+        return shown if status == 0 else ""
+
+    shown = eventually(healthy, seconds=30)
+    checks = ("memory", "disk", "Python", "store of orders", "Consul", "xDS", "keys", "bus", "mail")
+    for check in checks:
+        assert re.search(rf"^(good|warning) +{check}  ", shown, re.MULTILINE), check
+
+
+def test_the_doctor_names_a_part_that_is_down_and_its_cure(stack, shop):
+    with down(stack, "control_plane"):
+        status, shown = run_script(stack, "doctor")
+    assert status == 1
+    assert re.search(r"^wrong +xDS +the control plane at .* does not serve", shown, re.MULTILINE)
+    assert "cure: scripts/logs control_plane" in shown
