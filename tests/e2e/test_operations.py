@@ -1,9 +1,12 @@
 """The scripts for operators, on a running shop."""
 
 import re
+import signal
+import subprocess
 
 import pytest
 
+from scripts.paths import ROOT
 from tests.faults.faults import down
 from tests.support.commands import run_script
 from tests.support.waiting import eventually
@@ -60,3 +63,29 @@ def test_the_doctor_names_a_part_that_is_down_and_its_cure(stack, shop):
     assert status == 1
     assert re.search(r"^wrong +xDS +the control plane at .* does not serve", shown, re.MULTILINE)
     assert "cure: scripts/logs control_plane" in shown
+
+
+def orders_placed(stack) -> int:
+    """Return how many orders the logs have."""
+    logs = (stack.data / "logs").glob("orders-*.log")
+    return sum(log.read_text().count("OrdersService/CreateOrder") for log in logs)
+
+
+def test_the_demo_places_orders_until_its_time_is_over(stack, shop):
+    status, shown = run_script(stack, "demo", "--rate", "2", "--seconds", "5")
+    assert status == 0
+    counts = {name: int(count) for count, name in re.findall(r"^ *(\d+)  (\D+?) *$", shown, re.M)}
+    assert counts["orders placed"] >= 5
+    assert counts["confirmed"] >= 1
+    assert "failed" not in counts
+
+
+def test_the_demo_stops_at_ctrl_c_with_its_summary(stack, shop):
+    command = [str(ROOT / "scripts" / "demo"), "--rate", "5", "--data", str(stack.data)]
+    before = orders_placed(stack)
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as demo:
+        eventually(lambda: orders_placed(stack) > before, seconds=30)
+        demo.send_signal(signal.SIGINT)
+        shown, _ = demo.communicate(timeout=30)
+    assert demo.returncode == 0
+    assert "orders placed" in shown
