@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -13,6 +14,7 @@ from rich.console import Console
 from scripts.edge.certificate import LIFE, ensure_certificate
 from scripts.operations import doctor, machine_checks, mesh_checks, store_checks
 from scripts.operations.findings import Finding, Level, good, run_checks, warning, wrong
+from scripts.paths import ROOT
 from scripts.stack.folder import take_folder
 from services.common.messaging import rabbitmq
 
@@ -215,6 +217,22 @@ def test_every_kind_of_store_has_a_check():
     }
     checks = store_checks.store_checks(stores, {"rabbitmq": "", "smtp": ""})
     assert len(checks) == len(stores) + 2
+
+
+def cures():
+    """Return the texts of the modules of scripts/doctor, where all cures are."""
+    modules = (doctor, machine_checks, mesh_checks, store_checks)
+    return "".join(Path(module.__file__).read_text() for module in modules)
+
+
+def test_cures_name_commands_and_sections_of_the_runbook_that_exist():
+    runbook = (ROOT / "docs" / "runbook.md").read_text().lower()
+    commands = set(re.findall(r"scripts/[a-z]+", cures()))
+    sections = set(re.findall(r"docs/runbook\.md, ([a-z ]+)", cures()))
+    assert {"scripts/up", "scripts/redrive"} <= commands
+    assert [name for name in commands if not (ROOT / name).exists()] == []
+    assert len(sections) >= 4
+    assert [name for name in sections if f"\n## {name}\n" not in runbook] == []
 
 
 def report(*findings):

@@ -1,5 +1,6 @@
 """The scripts for operators, on a running shop."""
 
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,10 @@ from tests.support.commands import run_script
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local]
+
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+EDGE_LINES = re.findall(r"^curl .*\$ADMIN.*$", RUNBOOK, re.MULTILINE)
+"""The commands of the runbook that ask Envoy's admin pages."""
 
 
 def test_the_story_of_an_order_goes_from_the_edge_to_the_consumers(stack, shop, customer):
@@ -89,3 +94,18 @@ def test_the_demo_stops_at_ctrl_c_with_its_summary(stack, shop):
         shown, _ = demo.communicate(timeout=30)
     assert demo.returncode == 0
     assert "orders placed" in shown
+
+
+def test_the_runbook_has_commands_for_the_edge():
+    assert len(EDGE_LINES) > 10
+
+
+@pytest.mark.parametrize("line", EDGE_LINES)
+def test_the_runbook_asks_the_edge_what_it_answers(stack, shop, line):
+    shop.visitor.get("/api/products")
+    environment = {"PATH": os.environ["PATH"], "ADMIN": stack.url("envoy_admin")}
+    asked = subprocess.run(
+        ["bash", "-c", line], env=environment, text=True, capture_output=True, check=True
+    )
+    assert asked.stdout.strip()
+    assert "403" not in asked.stdout[:100]
