@@ -1,4 +1,4 @@
-"""The commands behind scripts/up, down, status, logs, scale, topology and reload."""
+"""The commands behind scripts/up, down, status, scale, topology and reload."""
 
 import argparse
 import json
@@ -55,7 +55,6 @@ def _parser() -> argparse.ArgumentParser:
         ("up", up, "start the whole shop"),
         ("down", down, "stop it"),
         ("status", status, "the processes, their ports and their memory"),
-        ("logs", logs, "the logs of the processes"),
         ("scale", scale, "run another number of instances: catalog=6"),
         ("topology", topology, "what each service needs and offers"),
         ("reload", reload, "adopt services that were added or removed, and changed protos"),
@@ -69,9 +68,6 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--lock", type=int, help=argparse.SUPPRESS)
         if name == "status":
             command.add_argument("--json", action="store_true")
-        if name == "logs":
-            command.add_argument("service", nargs="?", default="")
-            command.add_argument("-f", "--follow", action="store_true")
         if name == "scale":
             command.add_argument("wanted", nargs="+", metavar="SERVICE=N")
     return parser
@@ -203,20 +199,6 @@ def status(options: argparse.Namespace) -> int:
     else:
         view.print_status(console, state)
     return 0
-
-
-def logs(options: argparse.Namespace) -> int:
-    """Print the logs of all processes, or of one service."""
-    folder = log_folder(options.data.resolve())
-    files = sorted(folder.glob(f"{options.service}*.log"))
-    if not files:
-        console.print(f"There are no logs of {options.service or 'anything'} in {folder}.")
-        return 1
-    command = ["tail", "-n", "200", *(["-F"] if options.follow else []), *map(str, files)]
-    try:
-        return subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
 
 
 def scale(options: argparse.Namespace) -> int:

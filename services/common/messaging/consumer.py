@@ -262,7 +262,8 @@ class Consumer:
             return Outcome.FAILED
         for event in events:
             with use(_context(event)):
-                log.info("event_processed", event_id=event.id, type=event.type)
+                subject = event.subject  # the id of an order, for one
+                log.info("event_processed", event_id=event.id, type=event.type, subject=subject)
         return Outcome.DONE
 
     def _retry_while_unavailable(self, handle: Callable[[], object], event_id: str) -> bool:
