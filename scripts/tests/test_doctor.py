@@ -222,7 +222,7 @@ def test_every_kind_of_store_has_a_check():
 def cures():
     """Return the texts of the modules of scripts/doctor, where all cures are."""
     modules = (doctor, machine_checks, mesh_checks, store_checks)
-    return "".join(Path(module.__file__).read_text() for module in modules)
+    return "".join(Path(str(module.__file__)).read_text() for module in modules)
 
 
 def test_cures_name_commands_and_sections_of_the_runbook_that_exist():

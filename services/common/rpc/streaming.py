@@ -228,7 +228,9 @@ def with_interceptors(
         started, outcome = time.monotonic(), "CANCELLED"
         with use(read_call_context(context, started)):
             try:
-                error = await _stream(behavior, method, guard, check, request, context)
+                error = await _stream(
+                    behavior, request, context, method=method, guard=guard, check=check
+                )
                 outcome = error.code.name if error else "OK"
             finally:
                 elapsed = round(time.monotonic() - started, 1)
@@ -241,11 +243,12 @@ def with_interceptors(
 
 async def _stream(
     behavior: Behavior,
+    request: message.Message,
+    context: Context,
+    *,
     method: str,
     guard: AccessGuard | None,
     check: Callable[[message.Message], None],
-    request: message.Message,
-    context: Context,
 ) -> ErrorResponse | None:
     """Write the messages that the servicer yields; translate the error that it raises."""
     try:
