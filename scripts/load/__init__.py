@@ -1,1 +1,1 @@
-"""Load: a catalog of many made-up products, and what its use costs."""
+"""Load: a catalog of many made-up products, what its use costs, and customers who order."""

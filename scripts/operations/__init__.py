@@ -1,1 +1,1 @@
-"""Commands for operators: read mail, reconcile, redrive, replay."""
+"""Commands for operators: logs, doctor, mail, reconcile, redrive, replay."""

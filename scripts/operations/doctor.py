@@ -4,6 +4,7 @@ It changes nothing, and works also when no shop runs.
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/doctor", description=__doc__)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data directory")
     options = parser.parse_args(arguments)
+    for library in ("pika", "neo4j"):  # what fails is printed below, once
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     return report(find(options.data.resolve()), Console(soft_wrap=True))
 
 

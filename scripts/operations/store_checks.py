@@ -35,18 +35,23 @@ def store_checks(stores: Mapping[str, str], urls: Mapping[str, str]) -> list[Che
 
     `stores` are URLs by service, `urls` those of the servers by name.
     """
-    probes: dict[str, Clock] = {
-        "postgresql": _postgres_time,
-        "mongodb": _mongodb_time,
-        "redis": _redis_time,
-        "bolt": _ask_graph,
-    }
 
     def check(service: str, url: str) -> Check:
-        return lambda: check_store(f"store of {service}", url, probes[urlsplit(url).scheme])
+        return lambda: check_store(f"store of {service}", url, _clock_of(url))
 
     checks = [check(service, url) for service, url in stores.items()]
     return [*checks, lambda: check_bus(urls["rabbitmq"]), lambda: check_mail(urls["smtp"])]
+
+
+def _clock_of(url: str) -> Clock:
+    """Return what asks a store; a URL may be of a server of one's own, such as rediss://."""
+    clocks: dict[str, Clock] = {
+        "postgres": _postgres_time,
+        "mongodb": _mongodb_time,
+        "redis": _redis_time,
+    }
+    scheme = urlsplit(url).scheme
+    return next((ask for kind, ask in clocks.items() if scheme.startswith(kind)), _ask_graph)
 
 
 def check_store(
@@ -77,7 +82,8 @@ def address(url: str) -> str:
 def _server_of(url: str) -> str:
     """Return the name of the unit that serves a URL."""
     scheme = urlsplit(url).scheme
-    return {"postgresql": "postgres", "bolt": "neo4j"}.get(scheme, scheme)
+    servers = ("postgres", "mongodb", "redis")
+    return next((name for name in servers if scheme.startswith(name)), "neo4j")
 
 
 def _postgres_time(url: str) -> float:

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from scripts.operations import journeys
-from scripts.operations.demo import Summary, main, pace
-from scripts.operations.journeys import Answer, Customers, Journey, Outcome, Tally
+from scripts.load import journeys
+from scripts.load.demo import Summary, main, pace
+from scripts.load.journeys import Answer, Customers, Journey, Outcome, Tally
 
 
 class FakeShop:

@@ -235,6 +235,25 @@ def test_cures_name_commands_and_sections_of_the_runbook_that_exist():
     assert [name for name in sections if f"\n## {name}\n" not in runbook] == []
 
 
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("postgresql://h:1/users", "postgres"),
+        ("postgres://h:1/users", "postgres"),
+        ("mongodb+srv://h/orders", "mongodb"),
+        ("rediss://h:1/0", "redis"),
+        ("neo4j+s://h:1/shop", "neo4j"),
+        ("bolt://h:1/shop", "neo4j"),
+    ],
+)
+def test_a_store_of_ones_own_is_known_by_its_url(url, server):
+    def fail(_url):
+        raise TimeoutError
+
+    assert f"scripts/logs {server};" in next(store_checks.check_store("store", url, fail)).cure
+    assert (store_checks._clock_of(url) is store_checks._ask_graph) == (server == "neo4j")
+
+
 def report(*findings):
     shown = StringIO()
     status = doctor.report(findings, Console(file=shown, soft_wrap=True))

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from scripts.operations.journeys import Answer, Customers, Journey, Outcome, Send, Tally
+from scripts.load.journeys import Answer, Customers, Journey, Outcome, Send, Tally
 from scripts.stack.client import NoStackError, Stack
 from scripts.stack.runner import stop_on_signals
 from scripts.stack.settings import DEFAULT_DATA
