@@ -11,7 +11,6 @@ local PASSED = {
   ["grpc-encoding"] = true,
   ["grpc-timeout"] = true,
   ["idempotency-key"] = true,
-  ["if-none-match"] = true,
   ["last-event-id"] = true,
   ["te"] = true,
   ["traceparent"] = true,

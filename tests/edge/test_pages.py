@@ -41,12 +41,6 @@ def test_a_page_takes_no_other_method(client: httpx.Client) -> None:
     assert client.post("/", json={}).status_code in (404, 405)
 
 
-def test_the_service_hears_which_page_the_browser_has(client: httpx.Client, shop: FakeShop) -> None:
-    client.get("/shop/known", headers={"if-none-match": '"abc"'})
-    (call,) = shop.calls_of("GetPage", path="known")
-    assert call.metadata["if-none-match"] == '"abc"'
-
-
 def test_a_file_is_compressed_and_then_served_by_the_edge_alone(
     client: httpx.Client, shop: FakeShop
 ) -> None:

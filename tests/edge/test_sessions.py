@@ -9,7 +9,7 @@ from joserfc import jwk
 from tests.edge import tokens
 from tests.edge.envelope import error_of
 from tests.edge.envoy import Envoy
-from tests.edge.fake_shop import FakeShop
+from tests.edge.fake_shop import Call, FakeShop
 
 pytestmark = pytest.mark.integration
 
@@ -72,11 +72,15 @@ def test_a_rejected_sign_in_begins_no_session(client: httpx.Client) -> None:
     assert "set-cookie" not in answer.headers
 
 
+def calls_with(shop: FakeShop, token: str) -> list[Call]:
+    return [each for each in shop.calls if each.metadata.get("authorization") == f"Bearer {token}"]
+
+
 def test_the_session_is_the_callers_identity(
     client: httpx.Client, shop: FakeShop, token: str
 ) -> None:
     assert client.get("/api/orders", headers=with_cookie(token, **SESSION)).status_code == 200
-    (call,) = [call for call in shop.calls if call.metadata.get("x-user-id") == "browser"]
+    (call,) = calls_with(shop, token)
     assert "cookie" not in call.metadata
 
 
@@ -99,10 +103,10 @@ def test_a_forged_session_is_no_session(client: httpx.Client, token: str) -> Non
 def test_the_bearer_token_of_a_request_is_worth_more_than_its_cookie(
     client: httpx.Client, shop: FakeShop, key: jwk.ECKey, token: str
 ) -> None:
-    bearer = tokens.bearer(tokens.sign(key, sub="program"))
-    headers = with_cookie(token, **SESSION, **bearer)
+    program = tokens.sign(key, sub="program")
+    headers = with_cookie(token, **SESSION, **tokens.bearer(program))
     assert client.get("/api/orders", headers=headers).status_code == 200
-    assert [call for call in shop.calls if call.metadata.get("x-user-id") == "program"]
+    assert calls_with(shop, program)
 
 
 def test_the_end_of_a_session_deletes_the_cookie(client: httpx.Client, token: str) -> None:
