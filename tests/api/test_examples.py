@@ -39,6 +39,7 @@ class Reader:
 IDS: Mapping[str, Callable[[Reader], str]] = {
     "GetUser": lambda reader: reader.customer.user_id,
     "UpdateUser": lambda reader: reader.customer.user_id,
+    "ChangePassword": lambda reader: reader.customer.user_id,
     "GetRecommendations": lambda reader: reader.customer.user_id,
     "GetProduct": lambda reader: "prod_001",
     "RateProduct": lambda reader: "prod_001",
@@ -62,6 +63,8 @@ def own_values(source: str, customer: Customer) -> str:
     if "/login" in source:
         replaced = source.replace("rosa@customers.example", customer.email)
         return replaced.replace("croquettes pour tous", PASSWORD)
+    if "/password" in source:
+        return source.replace('"croquettes pour tous"', f'"{PASSWORD}"')
     for example in ("rosa@customers.example", "new_001", "SPRING26"):
         source = source.replace(f'"{example}"', f'"{unique}{example.replace("_", "")}"')
     return source
