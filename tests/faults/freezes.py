@@ -43,7 +43,7 @@ class Frozen:
 
     def answer_seconds(self, call: str) -> float:
         """Return the most that an answer to a call may take."""
-        waits = call == "order" and "orders" in self.parts
+        waits = call == "order" and any(part.startswith("orders") for part in self.parts)
         return (CHANGE_SECONDS if waits else ANSWER_SECONDS) + OVERHEAD_SECONDS
 
 
