@@ -14,9 +14,9 @@ from typing import Any
 
 from scripts.openapi.schema_changes import Changes
 from scripts.paths import ROOT
+from scripts.protos.breaking import BASES
 
 DOCUMENT = "services/storefront/reference/openapi.json"
-BASES = ("origin/main", "main")
 ACCESSES = ("ANYONE", "SIGNED_IN", "ADMIN")
 """From what anyone may do to what few may."""
 

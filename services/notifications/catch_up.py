@@ -6,26 +6,19 @@ The inbox goes back 91 days, and events of before 90 days cause no notification 
 earlier moment is rejected. The service may run meanwhile; its sender finds what is due.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import datetime
 
-import pika
 import structlog
 from google.protobuf.message import DecodeError
 from pika.exceptions import AMQPError
 
 from services.common.clock import Clock, utc_now
 from services.common.messaging import event_log, rabbitmq
-from services.common.messaging.events import CloudEvent
 from services.notifications import domain
 from services.notifications.consumer import QUEUE, EventHandler, InvalidEventError
 from services.notifications.repository import NotificationsRepository
 
 NAME = "notifications-catch-up"
-
-Connect = Callable[[str, str], AbstractContextManager[pika.BlockingConnection]]
-"""Connects to the bus of a URL, under a name."""
 
 log = structlog.get_logger()
 
@@ -36,7 +29,7 @@ def catch_up(
     repository: NotificationsRepository,
     since: datetime,
     clock: Clock = utc_now,
-    connect: Connect = rabbitmq.connection,
+    connect: event_log.Connect = rabbitmq.connection,
 ) -> int:
     """Apply the events since a moment, and return how many had no effect before.
 
@@ -57,7 +50,7 @@ def catch_up(
     return len(applied)
 
 
-def _catch_up(url: str, handler: EventHandler, since: datetime, connect: Connect) -> int:
+def _catch_up(url: str, handler: EventHandler, since: datetime, connect: event_log.Connect) -> int:
     with connect(url, NAME) as connection:
         channel = connection.channel()
         rabbitmq.declare_log(channel)
@@ -67,14 +60,4 @@ def _catch_up(url: str, handler: EventHandler, since: datetime, connect: Connect
             log.warning("log_truncated", offset=error.offset, since=since.isoformat())
     with connect(url, NAME) as connection:
         events = event_log.read_until_now(connection.channel(), QUEUE.types, since=since)
-        return sum(_handle(handler, event) for event in events)
-
-
-def _handle(handler: EventHandler, event: CloudEvent) -> bool:
-    """Apply an event; False when it is invalid."""
-    try:
-        event_log.retry_while_unavailable(lambda: handler.handle(event))
-    except (InvalidEventError, DecodeError) as error:
-        log.warning("event_skipped", event_id=event.id, error=repr(error))
-        return False
-    return True
+        return event_log.apply_all(events, handler.handle, invalid=(InvalidEventError, DecodeError))

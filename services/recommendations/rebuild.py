@@ -12,23 +12,15 @@ The rebuild waits while the graph is unavailable. When the bus becomes unavailab
 process is killed, data is missing until the next rebuild.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-
-import pika
 import structlog
 from google.protobuf.message import DecodeError
 from pika.exceptions import AMQPError
 
 from services.common.messaging import event_log, rabbitmq
-from services.common.messaging.events import CloudEvent
 from services.recommendations.consumer import QUEUE, EventHandler, InvalidEventError
 from services.recommendations.repository import RecommendationsRepository
 
 NAME = "recommendations-rebuild"
-
-Connect = Callable[[str, str], AbstractContextManager[pika.BlockingConnection]]
-"""Connects to the bus of a URL, under a name."""
 
 log = structlog.get_logger()
 
@@ -38,7 +30,7 @@ def rebuild(
     url: str,
     repository: RecommendationsRepository,
     partial: bool = False,
-    connect: Connect = rabbitmq.connection,
+    connect: event_log.Connect = rabbitmq.connection,
 ) -> int:
     """Delete the data of events, apply all events of the log, and return their number.
 
@@ -59,7 +51,7 @@ def rebuild(
 
 
 def _rebuild(
-    url: str, repository: RecommendationsRepository, *, partial: bool, connect: Connect
+    url: str, repository: RecommendationsRepository, *, partial: bool, connect: event_log.Connect
 ) -> int:
     with connect(url, NAME) as connection:  # nothing is deleted without the bus
         channel = connection.channel()
@@ -70,14 +62,4 @@ def _rebuild(
     handler = EventHandler(repository=repository)
     with connect(url, NAME) as connection:
         events = event_log.read_until_now(connection.channel(), QUEUE.types)
-        return sum(_handle(handler, event) for event in events)
-
-
-def _handle(handler: EventHandler, event: CloudEvent) -> bool:
-    """Apply an event; False when it is invalid."""
-    try:
-        event_log.retry_while_unavailable(lambda: handler.handle(event))
-    except (InvalidEventError, DecodeError) as error:
-        log.warning("event_skipped", event_id=event.id, error=repr(error))
-        return False
-    return True
+        return event_log.apply_all(events, handler.handle, invalid=(InvalidEventError, DecodeError))

@@ -5,12 +5,12 @@ consumers themselves.
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 
 import structlog
-from pika import BasicProperties
+from pika import BasicProperties, BlockingConnection
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ConnectionClosedByBroker
 
@@ -24,6 +24,9 @@ PREFETCH_COUNT = 500
 OFFSET = "x-stream-offset"
 FIRST = "first"
 RETRY_DELAY_SECONDS = 1.0
+
+Connect = Callable[[str, str], AbstractContextManager[BlockingConnection]]
+"""Connects to the bus of a URL, under a name."""
 
 log = structlog.get_logger()
 
@@ -73,6 +76,32 @@ def read_until_now(
         # The broker begins with the chunk in which a moment is.
         if event.type in types and (since is None or event.time >= since):
             yield event
+
+
+def apply_all(
+    events: Iterable[CloudEvent],
+    handle: Callable[[CloudEvent], object],
+    *,
+    invalid: tuple[type[Exception], ...],
+) -> int:
+    """Handle events, and return their number without the invalid ones, which are skipped.
+
+    `invalid` are the errors of the handler for those: a consumer has them as dead letters.
+    """
+    return sum(_is_applied(event, handle, invalid) for event in events)
+
+
+def _is_applied(
+    event: CloudEvent,
+    handle: Callable[[CloudEvent], object],
+    invalid: tuple[type[Exception], ...],
+) -> bool:
+    try:
+        retry_while_unavailable(lambda: handle(event))
+    except invalid as error:
+        log.warning("event_skipped", event_id=event.id, error=repr(error))
+        return False
+    return True
 
 
 def retry_while_unavailable(change: Callable[[], object]) -> None:
