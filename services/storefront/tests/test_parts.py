@@ -225,6 +225,6 @@ def test_pages_share_the_promotions_for_a_second(parts, services):
 
 
 def test_what_is_a_customers_own_is_never_shared(parts, services):
+    fetch_all(parts, CallContext(caller=ALICE, token=TOKEN))
     for name in ("profile", "orders", "recommendations"):
-        parts[name].fetch("alice")
         assert parts[name].recall() is None

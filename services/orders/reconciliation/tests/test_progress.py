@@ -158,7 +158,8 @@ def test_a_fresh_discrepancy_among_very_many_orders_is_found_in_one_short_run(
     client, commands, progress, say
 ):
     fill(client, MANY)
-    orders = MongoOrdersRepository(client, clock=Clock(NOW - timedelta(minutes=5)))
+    minutes_ago = datetime.now(UTC) - timedelta(minutes=5)  # NOW may be long ago
+    orders = MongoOrdersRepository(client, clock=Clock(minutes_ago))
     order_id = "ffffffff-ffff-4fff-bfff-ffffffffffff"  # the last one of a round
     order = orders.place(order_id, build_placed(promo_code=""), payment_token="t")
     orders.append(order, [events.PaymentStarted(), events.PaymentCaptured(payment_id="p")])
