@@ -26,6 +26,7 @@ from services.common.rpc.public_keys import FetchKeys
 from services.common.rpc.server import CannotListenError, GrpcServer, ServiceBinding
 from services.common.rpc.streaming import Source, StreamingServer
 from services.common.rpc.tokens import TokenVerifier
+from services.common.tracing.export import SpanExporter
 
 TASK_TIMEOUT_SECONDS = 30.0
 """How long a task waits for a store that does not answer."""
@@ -162,6 +163,11 @@ def serve(
     stopping = _stop_on_signals()
     keys = open_keys([*bindings, *(streaming.bindings if streaming else ())], mesh, fetch_keys)
     workers = [*workers, keys.worker()] if keys else workers
+    if config.traces_url:  # the last one, so that it exports the spans of what stops before it
+        workers = [
+            *workers,
+            SpanExporter(url=config.traces_url, service=name, instance=config.instance),
+        ]
     tokens = TokenVerifier(keys=keys) if keys else None
     details = mesh.health_details() if mesh else {}
     servers = _endpoints(name, config, bindings, checks, streaming, tokens=tokens, details=details)
