@@ -6,7 +6,7 @@ first), how long it took, which process, what it did. A bar shows both times.
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,19 +112,22 @@ def rows(trace: Trace) -> Iterator[Row]:
     known = {span.span_id for span in trace}
     children: dict[str, list[StoredSpan]] = {}
     for span in trace:
-        parent = span.parent_id if span.parent_id in known - {span.span_id} else ""
-        children.setdefault(parent, []).append(span)
-    return _below(children, "", 0, set())
+        children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
+    shown: set[str] = set()
+    # Parents may be forged into a circle: what is not below the top comes after it.
+    for begin in (children.get("", []), trace):
+        waiting = [Row(span, 0) for span in _newest_first(begin)]
+        while waiting:
+            row = waiting.pop()
+            if row.span.span_id not in shown:
+                shown.add(row.span.span_id)
+                yield row
+                below = _newest_first(children.get(row.span.span_id, []))
+                waiting += [Row(span, row.depth + 1) for span in below]
 
 
-def _below(
-    children: Mapping[str, Sequence[StoredSpan]], parent: str, depth: int, shown: set[str]
-) -> Iterator[Row]:
-    for span in sorted(children.get(parent, ()), key=lambda each: each.start_ns):
-        if span.span_id not in shown:  # parents may be forged into a circle
-            shown.add(span.span_id)
-            yield Row(span, depth)
-            yield from _below(children, span.span_id, depth + 1, shown)
+def _newest_first(spans: Trace) -> Trace:
+    return sorted(spans, key=lambda span: span.start_ns, reverse=True)
 
 
 def _length(trace: Trace) -> int:

@@ -1,0 +1,322 @@
+"""Spans of calls, stores and messages; what is recorded, and what never is."""
+
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import grpc
+import pytest
+from mamie_rosa.catalog.internal.v1 import catalog_pb2
+from mamie_rosa.events.v1 import events_pb2
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from services.common import errors
+from services.common.context import CallContext, current, use
+from services.common.mesh.channels import InheritingMethod
+from services.common.messaging.events import build_event
+from services.common.messaging.relay import Outbox, publish_batch
+from services.common.rpc.testing import InMemoryServer
+from services.common.tests.fakes import ASK, DESCRIPTOR, ScriptedServicer, available
+from services.common.tracing import otlp, spans, stores
+from services.common.tracing.calls import ServedMethod
+from services.common.tracing.messages import begin_message
+from services.common.tracing.spans import ORDER_ID, REQUEST_ID, Kind, span
+from services.common.tracing.trace_context import accept
+from tests.support.waiting import eventually
+
+TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED, UNSAMPLED = f"00-{TRACE_ID}-{SPAN_ID}-01", f"00-{TRACE_ID}-{SPAN_ID}-00"
+CALL = CallContext(traceparent=SAMPLED)
+REQUEST_ID_SENT = "3f0c7a52-8f0e-4b2e-9d39-0f6c1b0a7d11"
+ORDER = "56c40643-6f58-4a5e-b410-8895247364b9"
+
+
+@pytest.fixture
+def recorded():
+    """Yield the spans of the test, in the order in which they ended."""
+    spans.waiting.clear()
+    spans.enable()
+    yield spans.waiting
+    spans.enable(enabled=False)
+    spans.waiting.clear()
+
+
+def serve(behavior, request=ASK, **metadata):
+    sent = {name.replace("_", "-"): value for name, value in metadata.items()}
+    return InMemoryServer(DESCRIPTOR, ScriptedServicer(behavior)).call("VerifyStock", request, sent)
+
+
+# The trace context -----------------------------------------------------------------------
+
+
+def test_a_valid_trace_context_is_accepted_without_other_flags_than_sampled():
+    assert accept(SAMPLED) == SAMPLED
+    assert accept(UNSAMPLED) == UNSAMPLED
+    assert accept(SAMPLED[:-2] + "03") == SAMPLED
+    assert accept(SAMPLED[:-2] + "02") == UNSAMPLED
+
+
+def test_a_forced_trace_is_sampled():
+    assert accept(UNSAMPLED, forced=True) == SAMPLED
+    assert accept(None, forced=True) is None
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "",
+        "00-0af7-b7ad-01",
+        SAMPLED + "\n",
+        SAMPLED + "-extra",
+        SAMPLED.upper(),
+        SAMPLED.replace("00-", "ff-", 1),
+        f"00-{'0' * 32}-{SPAN_ID}-01",
+        f"00-{TRACE_ID}-{'0' * 16}-01",
+        f"00-{TRACE_ID}-{SPAN_ID}-" + "1" * 10_000,
+    ],
+)
+def test_a_forged_trace_context_is_dropped(forged, recorded):
+    seen = []
+    serve(lambda _request: seen.append(current().traceparent) or available(1), traceparent=forged)
+    assert seen == [None]
+    assert not recorded
+
+
+# Calls -----------------------------------------------------------------------------------
+
+
+def test_a_sampled_call_has_a_span_and_what_it_calls_is_a_part_of_it(recorded):
+    seen = []
+
+    def behavior(_request):
+        seen.append(current().traceparent)
+        return available(1)
+
+    serve(behavior, traceparent=SAMPLED, x_request_id=REQUEST_ID_SENT)
+    (begun,) = recorded
+    assert (begun.trace_id, begun.parent_id, begun.kind) == (TRACE_ID, SPAN_ID, Kind.SERVER)
+    assert seen == [begun.traceparent] == [f"00-{TRACE_ID}-{begun.span_id}-01"]
+    assert begun.name == "mamie_rosa.CatalogService/VerifyStock"
+    assert begun.attributes == {
+        "rpc.system.name": "grpc",
+        "rpc.method": begun.name,
+        "rpc.response.status_code": "OK",
+        REQUEST_ID: REQUEST_ID_SENT,
+    }
+    assert begun.start_ns <= begun.end_ns
+
+
+def test_a_call_that_is_not_sampled_passes_its_trace_on_without_a_span(recorded):
+    seen = []
+    serve(
+        lambda _request: seen.append(current().traceparent) or available(1), traceparent=UNSAMPLED
+    )
+    assert seen == [UNSAMPLED]
+    assert not recorded
+
+
+def test_a_call_that_the_edge_forces_is_recorded(recorded):
+    serve(lambda _request: available(1), traceparent=UNSAMPLED, x_trace="always")
+    assert [each.trace_id for each in recorded] == [TRACE_ID]
+
+
+def test_a_process_without_a_collector_records_nothing():
+    spans.waiting.clear()
+    serve(lambda _request: available(1), traceparent=SAMPLED)
+    assert not spans.waiting
+
+
+def failing(error):
+    def behavior(_request):
+        raise error
+
+    return behavior
+
+
+@pytest.mark.parametrize("traceparent", [SAMPLED, UNSAMPLED])
+def test_a_call_that_fails_is_always_recorded(recorded, traceparent):
+    serve(failing(errors.StoreUnavailableError()), traceparent=traceparent)
+    eventually(lambda: recorded)  # the call ends before what is written about it
+    (begun,) = recorded
+    assert (begun.error, begun.trace_id, begun.parent_id) == ("UNAVAILABLE", TRACE_ID, SPAN_ID)
+    assert begun.start_ns < begun.end_ns
+
+
+def test_a_rejection_is_an_answer_and_no_error(recorded):
+    serve(failing(errors.NotFoundError("Nothing.")), traceparent=UNSAMPLED)
+    serve(failing(errors.NotFoundError("Nothing.")), traceparent=SAMPLED)
+    eventually(lambda: recorded)
+    (begun,) = recorded
+    assert (begun.error, begun.attributes["rpc.response.status_code"]) == ("", "NOT_FOUND")
+
+
+class Method:
+    """A method of a stub that records the metadata of its calls, and fails with `error`."""
+
+    def __init__(self, error=None):
+        self.sent = []
+        self._error = error
+
+    def __call__(self, _request, _timeout, metadata):
+        self.sent.append(dict(metadata))
+        if self._error:
+            raise self._error
+        return "answer"
+
+
+class UnavailableError(grpc.RpcError):
+    def code(self):
+        return grpc.StatusCode.UNAVAILABLE
+
+
+def test_the_upstream_continues_from_the_span_of_its_client(recorded):
+    method = Method()
+    with use(CALL):
+        assert InheritingMethod(method, "/a.B/C")("request") == "answer"
+    (begun,) = recorded
+    assert method.sent == [{"traceparent": begun.traceparent}]
+    assert (begun.name, begun.kind, begun.parent_id) == ("a.B/C", Kind.CLIENT, SPAN_ID)
+    assert begun.attributes["rpc.response.status_code"] == "OK"
+
+
+def test_a_failed_call_to_an_upstream_ends_its_span_with_the_code(recorded):
+    with use(CALL), pytest.raises(UnavailableError):
+        InheritingMethod(Method(UnavailableError()), "/a.B/C")("request")
+    (begun,) = recorded
+    assert begun.error == begun.attributes["rpc.response.status_code"] == "UNAVAILABLE"
+
+
+def test_a_call_to_an_upstream_that_is_not_sampled_has_no_span(recorded):
+    method = Method()
+    with use(replace(CALL, traceparent=UNSAMPLED)):
+        InheritingMethod(method, "/a.B/C")("request")
+    assert method.sent == [{"traceparent": UNSAMPLED}]
+    assert not recorded
+
+
+# Stores and messages ---------------------------------------------------------------------
+
+
+def test_a_block_is_a_part_of_the_call_and_what_it_does_is_a_part_of_it(recorded):
+    with use(CALL), span("saga CAPTURE_PAYMENT"), stores.operation("neo4j", "READ"):
+        pass
+    inner, outer = recorded
+    assert (outer.parent_id, inner.parent_id) == (SPAN_ID, outer.span_id)
+    assert inner.attributes["db.system.name"] == "neo4j"
+
+
+def test_a_block_that_raises_has_the_type_of_the_error(recorded):
+    with use(CALL), pytest.raises(KeyError), span("x"):
+        raise KeyError("4242 4242 4242 4242")
+    assert [each.error for each in recorded] == ["KeyError"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "summary"),
+    [
+        ("SELECT id FROM products WHERE id = %(id)s", ("SELECT", "products")),
+        ("INSERT INTO outbox (id) VALUES (%(id)s)", ("INSERT", "outbox")),
+        ("UPDATE notifications SET status='PENDING'", ("UPDATE", "notifications")),
+        ("WITH claimed AS (UPDATE notifications SET x=1) SELECT 1", ("WITH", "notifications")),
+        ("SELECT pg_advisory_xact_lock(1)", ("SELECT", "")),
+        ("rosa@example.org", ("STATEMENT", "")),
+    ],
+)
+def test_a_statement_is_summarized_by_its_operation_and_table(statement, summary):
+    assert stores.summarize(statement) == summary
+
+
+class ListOutbox(Outbox):
+    def __init__(self, events):
+        self._events = events
+
+    @contextmanager
+    def take(self, limit):
+        yield self._events[:limit]
+
+
+def order_created():
+    data = events_pb2.OrderCreated(order_id=ORDER)
+    return build_event(
+        data,
+        source="orders",
+        subject=ORDER,
+        now=datetime(2026, 11, 24, tzinfo=UTC),
+        new_id=lambda: REQUEST_ID_SENT,
+    )
+
+
+def test_consumers_continue_from_the_span_in_which_an_event_was_published(recorded):
+    with use(CALL):
+        event = order_created()
+    published = []
+    publish_batch(ListOutbox([event]), published.append)
+    (begun,) = recorded
+    assert (begun.name, begun.kind) == ("send OrderCreated", Kind.PRODUCER)
+    assert begun.attributes[ORDER_ID] == ORDER
+    assert published == [replace(event, traceparent=begun.traceparent)]
+
+
+def test_an_event_whose_trace_is_not_sampled_is_published_as_it_is(recorded):
+    with use(replace(CALL, traceparent=UNSAMPLED)):
+        event = order_created()
+    published = []
+    publish_batch(ListOutbox([event]), published.append)
+    assert published == [event]
+    assert not recorded
+
+
+def test_the_forged_trace_of_an_event_is_dropped(recorded):
+    about = {"event_id": "1", "event_type": "a.B", "subject": "s"}
+    assert begin_message("process", "queue", **about, parent="00-x-y-01") is None
+
+
+# What never leaves the process -----------------------------------------------------------
+
+PLANTED = (
+    "marie.petit@example.org",
+    "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+    "4242424242424242",
+    "1 rue des Lilas",
+    "+33612345678",
+)
+
+
+@pytest.mark.parametrize("private", PLANTED)
+def test_nothing_private_is_in_an_exported_span(recorded, private):
+    request = catalog_pb2.ReserveStockRequest(order_id=private)
+    method = ServedMethod("/mamie_rosa.catalog.internal.v1.CatalogService/ReserveStock")
+    with use(CallContext(traceparent=SAMPLED, request_id=private, token=private)):
+        call, begun = method.begin(current())
+        with (
+            use(call),
+            pytest.raises(ValueError, match=re.escape(private)),
+            span("x", attributes={"y": private}),
+        ):
+            raise ValueError(private)
+        method.end(begun, call, request, None, outcome="INTERNAL", seconds=1)
+        statement = f"UPDATE clients SET email='{private}'"  # noqa: S608 - what no repository does
+        stores.begin_statement("postgresql", statement).end()
+    about = {"event_id": private, "event_type": "a.OrderCreated", "subject": private}
+    message = begin_message("send", "exchange", **about, parent=SAMPLED)
+    assert message
+    message.end()
+    sent = otlp.encode(list(recorded), service="orders", instance="orders-1")
+    assert len(recorded) == 4
+    assert private.encode() not in sent
+
+
+def test_only_known_attributes_are_exported(recorded):
+    with use(CALL), span("x", attributes={"user.email": "a", ORDER_ID: ORDER}):
+        pass
+    request = ExportTraceServiceRequest.FromString(
+        otlp.encode(list(recorded), service="orders", instance="orders-1")
+    )
+    (exported,) = request.resource_spans[0].scope_spans[0].spans
+    assert {each.key: each.value.string_value for each in exported.attributes} == {ORDER_ID: ORDER}
+    assert (exported.trace_id.hex(), exported.parent_span_id.hex()) == (TRACE_ID, SPAN_ID)
+    resource = {
+        each.key: each.value.string_value for each in request.resource_spans[0].resource.attributes
+    }
+    assert (resource["service.name"], resource["service.instance.id"]) == ("orders", "orders-1")

@@ -1,0 +1,85 @@
+"""One trace from the edge to the consumers, and the command that shows it."""
+
+import re
+
+import pytest
+
+from tests.support.commands import run_script
+from tests.support.shop import ADDRESS
+from tests.support.traces import await_spans, parts_of, sampled_traceparent
+
+pytestmark = [pytest.mark.e2e, pytest.mark.local]
+
+PARTS = {
+    ("envoy", "POST"),
+    ("orders", "CreateOrder"),
+    ("orders", "mongodb"),
+    ("orders", "saga REDEEM_PROMO"),
+    ("orders", "saga CAPTURE_PAYMENT"),
+    ("orders", "saga COMMIT_STOCK"),
+    ("orders", "send OrderCreated"),
+    ("catalog", "VerifyStock"),
+    ("catalog", "ReserveStock"),
+    ("catalog", "CommitStock"),
+    ("catalog", "postgresql"),
+    ("promotions", "ValidatePromo"),
+    ("promotions", "RedeemPromo"),
+    ("promotions", "redis"),
+    ("payments", "ProcessPayment"),
+    ("payments", "postgresql"),
+    ("notifications", "process OrderCreated"),
+    ("notifications", "postgresql"),
+    ("notifications", "send order_summary"),
+    ("recommendations", "process OrderCreated"),
+    ("recommendations", "neo4j"),
+}
+
+
+def order_with_promo(shop, customer, traceparent):
+    body = {
+        "items": [{"productId": shop.add_product()["productId"], "quantity": 1}],
+        "promoCode": shop.add_promotion(),
+        "shippingAddress": ADDRESS,
+    }
+    answer = customer.post("/api/orders", body, traceparent=traceparent)
+    assert answer.status_code == 201
+    return answer.json()["orderId"], answer.headers["x-request-id"]
+
+
+def test_an_order_with_a_promotion_code_is_one_trace_through_all_its_parts(stack, shop, customer):
+    traceparent = sampled_traceparent()
+    order_id, request_id = order_with_promo(shop, customer, traceparent)
+    spans = await_spans(stack, order_id, lambda spans: parts_of(spans) >= PARTS)
+    assert {span.trace_id for span in spans} == {traceparent.split("-")[1]}
+    ids = {span.span_id for span in spans}
+    assert {span.parent_id for span in spans} - ids == {traceparent.split("-")[2]}
+    assert not [span for span in spans if span.error]
+    by_request = await_spans(stack, request_id, bool)
+    assert len(by_request) >= len(spans)
+    for name in (order_id, request_id, spans[0].trace_id):
+        status, shown = run_script(stack, "trace", name)
+        assert status == 0
+        assert re.search(r"orders-\d +  *saga CAPTURE_PAYMENT", shown)
+    assert order_id in run_script(stack, "logs", "--trace", spans[0].trace_id)[1]
+
+
+def test_an_unknown_id_has_no_trace(stack, shop):
+    status, shown = run_script(stack, "trace", "no-such-order")
+    assert (status, shown.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("is_admin", [True, False])
+def test_only_an_administrator_can_have_a_request_traced(stack, shop, customer, is_admin):
+    caller = shop.admin if is_admin else customer
+    unlucky = f"00-{'ef' * 16}-{'ef' * 8}-01"  # within no share of ids that is below 90 %
+    answer = caller.call("GET", "/api/orders", x_trace="always", traceparent=unlucky)
+    assert answer.status_code == 200
+    request_id = answer.headers["x-request-id"]
+    if is_admin:
+        spans = await_spans(stack, request_id, bool)
+        assert ("orders", "ListOrders") in parts_of(spans)
+        return
+    later = sampled_traceparent()
+    customer.call("GET", "/api/orders", traceparent=later)
+    await_spans(stack, later.split("-")[1], lambda spans: ("orders", "mongodb") in parts_of(spans))
+    assert run_script(stack, "trace", request_id)[0] == 1

@@ -1,0 +1,38 @@
+"""The traces that the local trace store has."""
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from scripts.stack.client import Stack
+from scripts.traces.store import StoredSpan, TraceReader
+from tests.support.waiting import eventually
+
+
+def sampled_traceparent() -> str:
+    """Return a new trace context whose id is within any share of ids that the edge records."""
+    halves = (f"0000{secrets.token_hex(4)}0000" for _ in range(2))
+    return f"00-{''.join(halves)}-{secrets.token_hex(8)}-00"
+
+
+def await_spans(
+    stack: Stack, name: str, wanted: Callable[[Sequence[StoredSpan]], object]
+) -> Sequence[StoredSpan]:
+    """Return the spans of the only trace that a name finds, as soon as they are as wanted."""
+
+    def found() -> Sequence[StoredSpan] | None:
+        traces = TraceReader(stack.data / "traces").find(name)
+        assert len(traces) <= 1, [trace[0].trace_id for trace in traces]
+        return traces[0] if traces and wanted(traces[0]) else None
+
+    return eventually(found, seconds=20)
+
+
+def parts_of(spans: Sequence[StoredSpan]) -> set[tuple[str, str]]:
+    """Return each (service, what it did): a system for stores and the bus, else the name."""
+    return {
+        (
+            span.service,
+            span.attributes.get("db.system.name") or span.name.rpartition("/")[2],
+        )
+        for span in spans
+    }
