@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import edge, orders, report, verify_stock
+from scripts.benchmarks import edge, orders, report, traces, verify_stock
 from scripts.benchmarks.contenders import Contender, Measurement, measure, running
 from scripts.paths import ROOT
 from scripts.stack.client import Stack
@@ -30,6 +30,10 @@ def main() -> int:
     """Measure, print, and write unless it was a quick look."""
     options = _parse()
     with _stack(options.data) as stack:
+        if options.traces:
+            rounds = measure_rounds(traces.contenders(stack), options.rounds, options.seconds)
+            print(traces.table(rounds))
+            return 0
         rounds = measure_rounds(verify_stock.contenders(stack), options.rounds, options.seconds)
         through_edge = measure_rounds(edge.contenders(stack), options.rounds, options.seconds)
         costs, monolith = measure_orders(stack, options.seconds)
@@ -61,6 +65,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round, nothing is written")
+    parser.add_argument("--traces", action="store_true", help="what traces cost, and nothing else")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--data", type=Path, help="a running stack without rate limits to use")

@@ -1,6 +1,8 @@
 """One trace from the edge to the consumers, and the command that shows it."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -61,6 +63,15 @@ def test_an_order_with_a_promotion_code_is_one_trace_through_all_its_parts(stack
         assert status == 0
         assert re.search(r"orders-\d +  *saga CAPTURE_PAYMENT", shown)
     assert order_id in run_script(stack, "logs", "--trace", spans[0].trace_id)[1]
+
+
+def test_the_benchmark_reports_what_traces_cost(stack):
+    command = [sys.executable, "-m", "scripts.benchmarks", "--quick", "--traces"]
+    ran = subprocess.run(
+        [*command, "--data", str(stack.data)], capture_output=True, text=True, check=True
+    )
+    for name in ("without traces", "1 % of the calls", "all calls, the collector is down"):
+        assert re.search(rf"^\| {name} \| \d+\.\d+ \|", ran.stdout, re.MULTILINE), name
 
 
 def test_an_unknown_id_has_no_trace(stack, shop):

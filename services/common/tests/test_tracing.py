@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from services.common import errors
 from services.common.context import CallContext, current, use
 from services.common.mesh.channels import InheritingMethod
-from services.common.messaging.events import build_event
+from services.common.messaging.events import CloudEvent, build_event
 from services.common.messaging.relay import Outbox, publish_batch
 from services.common.rpc.testing import InMemoryServer
 from services.common.tests.fakes import ASK, DESCRIPTOR, ScriptedServicer, available
@@ -47,6 +47,16 @@ def serve(behavior, request=ASK, **metadata):
     return InMemoryServer(DESCRIPTOR, ScriptedServicer(behavior)).call("VerifyStock", request, sent)
 
 
+def seeing(seen):
+    """Return a behavior that adds the trace context of its call to a list."""
+
+    def behavior(_request):
+        seen.append(current().traceparent)
+        return available(1)
+
+    return behavior
+
+
 # The trace context -----------------------------------------------------------------------
 
 
@@ -77,8 +87,8 @@ def test_a_forced_trace_is_sampled():
     ],
 )
 def test_a_forged_trace_context_is_dropped(forged, recorded):
-    seen = []
-    serve(lambda _request: seen.append(current().traceparent) or available(1), traceparent=forged)
+    seen: list[str | None] = []
+    serve(seeing(seen), traceparent=forged)
     assert seen == [None]
     assert not recorded
 
@@ -87,13 +97,8 @@ def test_a_forged_trace_context_is_dropped(forged, recorded):
 
 
 def test_a_sampled_call_has_a_span_and_what_it_calls_is_a_part_of_it(recorded):
-    seen = []
-
-    def behavior(_request):
-        seen.append(current().traceparent)
-        return available(1)
-
-    serve(behavior, traceparent=SAMPLED, x_request_id=REQUEST_ID_SENT)
+    seen: list[str | None] = []
+    serve(seeing(seen), traceparent=SAMPLED, x_request_id=REQUEST_ID_SENT)
     (begun,) = recorded
     assert (begun.trace_id, begun.parent_id, begun.kind) == (TRACE_ID, SPAN_ID, Kind.SERVER)
     assert seen == [begun.traceparent] == [f"00-{TRACE_ID}-{begun.span_id}-01"]
@@ -108,10 +113,8 @@ def test_a_sampled_call_has_a_span_and_what_it_calls_is_a_part_of_it(recorded):
 
 
 def test_a_call_that_is_not_sampled_passes_its_trace_on_without_a_span(recorded):
-    seen = []
-    serve(
-        lambda _request: seen.append(current().traceparent) or available(1), traceparent=UNSAMPLED
-    )
+    seen: list[str | None] = []
+    serve(seeing(seen), traceparent=UNSAMPLED)
     assert seen == [UNSAMPLED]
     assert not recorded
 
@@ -151,18 +154,24 @@ def test_a_rejection_is_an_answer_and_no_error(recorded):
     assert (begun.error, begun.attributes["rpc.response.status_code"]) == ("", "NOT_FOUND")
 
 
-class Method:
+class Method(grpc.UnaryUnaryMultiCallable):
     """A method of a stub that records the metadata of its calls, and fails with `error`."""
 
     def __init__(self, error=None):
         self.sent = []
         self._error = error
 
-    def __call__(self, _request, _timeout, metadata):
-        self.sent.append(dict(metadata))
+    def __call__(self, request, timeout=None, metadata=None, *_options, **_more):
+        self.sent.append(dict(metadata or ()))
         if self._error:
             raise self._error
         return "answer"
+
+    def with_call(self, *arguments, **more):
+        raise NotImplementedError
+
+    def future(self, *arguments, **more):
+        raise NotImplementedError
 
 
 class UnavailableError(grpc.RpcError):
@@ -250,7 +259,7 @@ def order_created():
 def test_consumers_continue_from_the_span_in_which_an_event_was_published(recorded):
     with use(CALL):
         event = order_created()
-    published = []
+    published: list[CloudEvent] = []
     publish_batch(ListOutbox([event]), published.append)
     (begun,) = recorded
     assert (begun.name, begun.kind) == ("send OrderCreated", Kind.PRODUCER)
@@ -261,7 +270,7 @@ def test_consumers_continue_from_the_span_in_which_an_event_was_published(record
 def test_an_event_whose_trace_is_not_sampled_is_published_as_it_is(recorded):
     with use(replace(CALL, traceparent=UNSAMPLED)):
         event = order_created()
-    published = []
+    published: list[CloudEvent] = []
     publish_batch(ListOutbox([event]), published.append)
     assert published == [event]
     assert not recorded
