@@ -30,7 +30,7 @@ local DECISIVE = {["idempotency-key"] = true, ["last-event-id"] = true}
 local COMPLETED = $SERVICE_ERRORS
 local OTHER = COMPLETED[#COMPLETED]
 
--- An administrator may ask that a request is traced, whatever share of the others is.
+-- An administrator may ask that a request is traced, whatever share is traced else.
 local function may_force_trace(request)
   local verified = request:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn")
   local claims = verified and verified["claims"]

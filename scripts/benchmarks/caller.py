@@ -109,7 +109,7 @@ def _grpc_caller(load: Load) -> Call:
 
 def _trace_context(percent: float) -> tuple[tuple[str, str], ...]:
     flag = "01" if random.random() * 100 < percent else "00"  # noqa: S311 - no secret
-    ids = f"{random.getrandbits(128) | 1:032x}-{random.getrandbits(64) | 1:016x}"  # noqa: S311
+    ids = f"{random.getrandbits(128) | 1:032x}-{random.getrandbits(64) | 1:016x}"
     return (("traceparent", f"00-{ids}-{flag}"),)
 
 

@@ -33,7 +33,7 @@ Trace = Sequence[StoredSpan]
 
 @dataclass(frozen=True)
 class Row:
-    """A span, and how many others it is a part of."""
+    """A span, and how deep it is below the top."""
 
     span: StoredSpan
     depth: int

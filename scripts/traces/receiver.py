@@ -41,8 +41,8 @@ class Receiver(ThreadingHTTPServer):
         self.store = store
 
     @override
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a client that hangs up."""
+    def handle_error(self, *_: Any) -> None:
+        """Ignore a sender that hangs up."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The last traces, in SQLite: one process writes them, others read.
+"""The last traces, in SQLite: one process writes them, any may read them.
 
 A trace is found by its id, and by the ids of the requests and the orders that its spans name.
 """

@@ -11,7 +11,7 @@ from services.common.background import BackgroundLoop
 from services.common.clock import Clock, utc_now
 from services.common.context import CallContext, use
 from services.common.threads.priority import yield_to_calls
-from services.common.tracing.spans import ORDER_ID, Kind, span, valid_id
+from services.common.tracing.spans import ORDER_ID, outgoing, valid_id
 from services.common.tracing.trace_context import accept
 from services.notifications import domain
 from services.notifications.domain import (
@@ -91,7 +91,7 @@ class Sender:
         try:
             content = self._renderer.render(notification, recipient)
             notification = domain.record_content(notification, content)
-            with span(f"send {notification.template}", Kind.CLIENT, _attributes(notification)):
+            with outgoing(f"send {notification.template}", _attributes(notification)):
                 self._deliver(notification, content, recipient)
         except NotSentError as error:
             _log(notification).warning("notification_not_sent", cause=error.cause)

@@ -7,11 +7,27 @@ from scripts.stack.client import Stack
 from scripts.traces.store import StoredSpan, TraceReader
 from tests.support.waiting import eventually
 
+MILLION = 1_000_000
+
 
 def sampled_traceparent() -> str:
     """Return a new trace context whose id is within any share of ids that the edge records."""
-    halves = (f"0000{secrets.token_hex(4)}0000" for _ in range(2))
-    return f"00-{''.join(halves)}-{secrets.token_hex(8)}-00"
+    return _traceparent(0)
+
+
+def unsampled_traceparent() -> str:
+    """Return one whose id is within no share but all; its flag says the contrary."""
+    return _traceparent(MILLION - 1)
+
+
+def _traceparent(position: int) -> str:
+    """Return a trace context; the edge records it if `position` is below its share of a million.
+
+    Envoy takes the first half of the id as a little-endian number, modulo a million.
+    """
+    number = secrets.randbelow(2**40) * MILLION + position
+    trace_id = number.to_bytes(8, "little").hex() + secrets.token_hex(8)
+    return f"00-{trace_id}-{secrets.token_hex(8)}-{'01' if position else '00'}"
 
 
 def await_spans(

@@ -39,14 +39,12 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 
 from services.common.background import BackgroundLoop
-from services.common.context import CallContext, use
+from services.common.context import use
 from services.common.errors import UnavailableError
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
+from services.common.messaging.spans import processing
 from services.common.threads.priority import yield_to_calls
-from services.common.tracing.messages import begin_message
-from services.common.tracing.spans import Span
-from services.common.tracing.trace_context import accept
 
 POLL_SECONDS = 0.5
 RETRY_DELAY_SECONDS = 1.0
@@ -255,37 +253,19 @@ class Consumer:
         self, batch: Sequence[Delivery], handle: Callable[[Sequence[CloudEvent]], object]
     ) -> Outcome:
         """Process messages together, in the context of the first one's event."""
-        spans: Sequence[Span | None] = []
-        error = ""
         try:
             events = [rabbitmq.read_event(each.properties, each.body) for each in batch]
-            spans = [self._begin_span(event) for event in events]
-            with use(_context(events[0], spans[0])):
+            with processing(events, self._queue.name) as contexts, use(contexts[0]):
                 if not self._retry_while_unavailable(partial(handle, events), events[0].id):
-                    error = Outcome.INTERRUPTED.name
                     return Outcome.INTERRUPTED
-        except Exception as raised:
-            error = type(raised).__name__
+        except Exception:
             log.exception("event_failed", message_id=batch[0].properties.message_id)
             return Outcome.FAILED
-        finally:
-            for begun in filter(None, spans):
-                begun.end(error)
-        for event, span in zip(events, spans, strict=True):
-            with use(_context(event, span)):
+        for event, context in zip(events, contexts, strict=True):
+            with use(context):
                 subject = event.subject  # the id of an order, for one
                 log.info("event_processed", event_id=event.id, type=event.type, subject=subject)
         return Outcome.DONE
-
-    def _begin_span(self, event: CloudEvent) -> Span | None:
-        return begin_message(
-            "process",
-            self._queue.name,
-            event_id=event.id,
-            event_type=event.type,
-            subject=event.subject,
-            parent=event.traceparent,
-        )
 
     def _retry_while_unavailable(self, handle: Callable[[], object], event_id: str) -> bool:
         """Call a handler until no dependency is unavailable; False when stopped before that."""
@@ -302,11 +282,6 @@ class Consumer:
                         return False
         finally:
             self._waiting_since = None
-
-
-def _context(event: CloudEvent, span: Span | None) -> CallContext:
-    traceparent = span.traceparent if span else accept(event.traceparent)
-    return CallContext(request_id=event.id, traceparent=traceparent)
 
 
 def _raise_cancelled(_frame: object) -> None:

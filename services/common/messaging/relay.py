@@ -7,7 +7,6 @@ deliveries of a subject's events are in order, and consumers skip the second del
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
 from typing import Protocol
 
 import pika
@@ -18,8 +17,7 @@ from pika.exceptions import ConnectionWrongStateError
 from services.common.background import BackgroundLoop
 from services.common.messaging import queues, rabbitmq
 from services.common.messaging.events import CloudEvent
-from services.common.tracing.messages import begin_message
-from services.common.tracing.spans import ending
+from services.common.messaging.spans import publishing
 
 BATCH_SIZE = 100
 POLL_SECONDS = 0.2
@@ -110,24 +108,8 @@ def publish_batch(outbox: Outbox, publish: Callable[[CloudEvent], None]) -> int:
     """Publish the oldest events of an outbox; return their number."""
     with outbox.take(BATCH_SIZE) as events:
         for event in events:
-            _publish(event, publish)
+            with publishing(event, rabbitmq.EXCHANGE) as outgoing:
+                publish(outgoing)
     if events:
         log.info("events_published", count=len(events))
     return len(events)
-
-
-def _publish(event: CloudEvent, publish: Callable[[CloudEvent], None]) -> None:
-    """Publish an event; if its trace is recorded, its consumers continue from this span."""
-    span = begin_message(
-        "send",
-        rabbitmq.EXCHANGE,
-        event_id=event.id,
-        event_type=event.type,
-        subject=event.subject,
-        parent=event.traceparent,
-    )
-    if span is None:
-        publish(event)
-        return
-    with ending(span):
-        publish(replace(event, traceparent=span.traceparent))

@@ -13,7 +13,7 @@ from services.common.tracing.spans import ORDER_ID, REQUEST_ID, Kind, Span, vali
 SERVER_ERRORS = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
-"""The codes that are errors of a server; all others are answers."""
+"""The codes that are errors of a server; the rest are answers."""
 
 
 class ServedMethod:

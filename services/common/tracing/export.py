@@ -96,6 +96,14 @@ class SpanExporter:
         self._delay_seconds = 0.0
 
 
+def exporters(url: str, service: str, instance: str) -> Sequence[SpanExporter]:
+    """Return what exports the spans of this process; nothing without the URL of a collector.
+
+    It is the last worker to stop, so that it exports the spans of what stops before it.
+    """
+    return [SpanExporter(url=url, service=service, instance=instance)] if url else []
+
+
 def _take(limit: int) -> Sequence[Span]:
     """Remove the oldest spans from the queue."""
     taken: list[Span] = []

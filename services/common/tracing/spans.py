@@ -148,6 +148,13 @@ def span(
 
 
 @contextmanager
+def outgoing(name: str, attributes: Mapping[str, str]) -> Iterator[None]:
+    """Run a block that calls something outside of the mesh, as a part of the current call."""
+    with span(name, Kind.CLIENT, attributes):
+        yield
+
+
+@contextmanager
 def ending(begun: Span) -> Iterator[None]:
     """End a span after a block, with the type of the error that the block raises."""
     try:
