@@ -8,6 +8,7 @@ MAMIE_TEST_REDIS_URL name servers to use instead.
 import os
 import subprocess
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -21,6 +22,8 @@ import structlog
 from scripts.paths import ROOT
 from scripts.stack.client import Stack
 from scripts.stack.consul_package import find_consul
+from services.common.tracing import spans
+from services.common.tracing.spans import Span
 from tests.support import hostile
 from tests.support.compose_stack import ComposeStack
 from tests.support.running_stack import RunningStack
@@ -79,6 +82,16 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
             print(f"\n    {figure}", flush=True)
 
     return print_now
+
+
+@pytest.fixture
+def recorded() -> Iterator[deque[Span]]:
+    """Yield the spans of the test, in the order in which they ended."""
+    spans.waiting.clear()
+    spans.enable()
+    yield spans.waiting
+    spans.enable(enabled=False)
+    spans.waiting.clear()
 
 
 @pytest.fixture(scope="session")

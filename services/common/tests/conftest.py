@@ -1,7 +1,6 @@
 """Fixtures of the tests of the shared code: captured logs, Consul, RabbitMQ and PostgreSQL."""
 
 import uuid
-from collections import deque
 from collections.abc import Iterator
 
 import pytest
@@ -13,8 +12,6 @@ from structlog.testing import LogCapture
 from services.common.messaging import rabbitmq
 from services.common.storage import postgres
 from services.common.tests.broker import patient_connection
-from services.common.tracing import spans
-from services.common.tracing.spans import Span
 from tests.plugin import server_url
 
 
@@ -27,16 +24,6 @@ def log() -> Iterator[list]:
     structlog.configure(processors=[capture], wrapper_class=filtering)
     yield capture.entries
     structlog.configure(**before)
-
-
-@pytest.fixture
-def recorded() -> Iterator[deque[Span]]:
-    """Yield the spans of the test, in the order in which they ended."""
-    spans.waiting.clear()
-    spans.enable()
-    yield spans.waiting
-    spans.enable(enabled=False)
-    spans.waiting.clear()
 
 
 @pytest.fixture
