@@ -8,7 +8,6 @@ MAMIE_TEST_REDIS_URL name servers to use instead.
 import os
 import subprocess
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -22,8 +21,6 @@ import structlog
 from scripts.paths import ROOT
 from scripts.stack.client import Stack
 from scripts.stack.consul_package import find_consul
-from services.common.tracing import spans
-from services.common.tracing.spans import Span
 from tests.support import hostile
 from tests.support.compose_stack import ComposeStack
 from tests.support.running_stack import RunningStack
@@ -46,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",
         action="store_true",
-        help="send 10,000 generated requests (minutes), not some hundreds",
+        help="10,000 generated requests, 200 keyed orders sent 20 times at once (minutes each)",
     )
     parser.addoption(
         "--freeze",
@@ -69,8 +66,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_rank)
 
 
-def _rank(item: pytest.Item) -> int:
-    return max((n for n, mark in enumerate(MARKS, 1) if item.get_closest_marker(mark)), default=0)
+def _rank(item: pytest.Item) -> tuple[int, bool]:
+    kind = max((n for n, mark in enumerate(MARKS, 1) if item.get_closest_marker(mark)), default=0)
+    return kind, item.get_closest_marker("early") is None
 
 
 @pytest.fixture
@@ -82,16 +80,6 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
             print(f"\n    {figure}", flush=True)
 
     return print_now
-
-
-@pytest.fixture
-def recorded() -> Iterator[deque[Span]]:
-    """Yield the spans of the test, in the order in which they ended."""
-    spans.waiting.clear()
-    spans.enable()
-    yield spans.waiting
-    spans.enable(enabled=False)
-    spans.waiting.clear()
 
 
 @pytest.fixture(scope="session")
