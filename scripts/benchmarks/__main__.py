@@ -1,35 +1,25 @@
 """Measure the shop beside its peers, and write docs/results/performance.md: scripts/bench."""
 
 import argparse
-import os
-import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 
 from scripts.benchmarks import edge, orders, report, verify_stock
 from scripts.benchmarks.contenders import Contender, Measurement, measure, running
-from scripts.paths import ROOT
+from scripts.benchmarks.stacks import RESULTS, running_stack
 from scripts.stack.client import Stack
 
-RESULTS = ROOT / "docs" / "results"
 CALLERS = 16
 ORDER_CALLERS = (1, 8)
-NO_LIMITS = {
-    "MAMIE_RATE_LIMIT_PER_MINUTE": "1000000",
-    "MAMIE_LOGIN_RATE_LIMIT_PER_MINUTE": "1000000",
-}
-
 console = Console(stderr=True)
 
 
 def main() -> int:
     """Measure, print, and write unless it was a quick look."""
     options = _parse()
-    with _stack(options.data) as stack:
+    with running_stack(options.data) as stack:
         rounds = measure_rounds(verify_stock.contenders(stack), options.rounds, options.seconds)
         through_edge = measure_rounds(edge.contenders(stack), options.rounds, options.seconds)
         costs, monolith = measure_orders(stack, options.seconds)
@@ -69,21 +59,6 @@ def _parse() -> argparse.Namespace:
     if options.quick:
         options.rounds, options.seconds = 1, 0.2
     return options
-
-
-@contextmanager
-def _stack(data: Path | None) -> Iterator[Stack]:
-    """Yield a running stack, one of its own unless it is named."""
-    if data:
-        yield Stack(data)
-        return
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        up = [str(ROOT / "scripts" / "up"), "--detach", "--data", folder]
-        try:
-            subprocess.run(up, check=True, env=os.environ | NO_LIMITS, stdout=subprocess.DEVNULL)
-            yield Stack(Path(folder))
-        finally:
-            subprocess.run([ROOT / "scripts" / "down", "--data", folder], check=True)
 
 
 def measure_rounds(
