@@ -1,12 +1,12 @@
 """Measure the shop beside its peers, and write docs/results/performance.md: scripts/bench."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import edge, orders, report, verify_stock
+from scripts.benchmarks import edge, orders, report, steady, verify_stock, wire
 from scripts.benchmarks.contenders import Contender, Measurement, measure, running
 from scripts.benchmarks.stacks import RESULTS, running_stack
 from scripts.stack.client import Stack
@@ -20,8 +20,11 @@ def main() -> int:
     """Measure, print, and write unless it was a quick look."""
     options = _parse()
     with running_stack(options.data) as stack:
-        rounds = measure_rounds(verify_stock.contenders(stack), options.rounds, options.seconds)
-        through_edge = measure_rounds(edge.contenders(stack), options.rounds, options.seconds)
+        with running(list(verify_stock.contenders(stack))) as contenders:
+            rounds = measure_rounds(contenders, options.rounds, options.seconds)
+            on_wire = wire.bytes_per_call(contenders, min(1.0, options.seconds))
+        through_edge = measure_rounds(list(edge.contenders(stack)), options.rounds, options.seconds)
+        at_rate = steady.measure_steady(stack, options.seconds)
         costs, monolith = measure_orders(stack, options.seconds)
     page = "\n".join(
         [
@@ -29,14 +32,17 @@ def main() -> int:
             "`scripts/bench` makes this page again.\n",
             report.header(),
             "## VerifyStock\n",
-            f"{CALLERS} callers, each with one call in flight.\n",
-            report.verify_stock_table(rounds),
+            f"{CALLERS} callers, each with one call in flight; bytes in both directions.\n",
+            report.verify_stock_table(rounds, on_wire),
             "![CPU per call](performance-verify-stock.svg)\n",
             "How many times as much CPU the peer spends:\n",
             report.ratios(rounds),
             "## Through Envoy\n",
             f"{CALLERS} callers; CPU by process.\n",
             report.edge_table(through_edge),
+            "## At a steady rate\n",
+            f"{steady.CALLERS} callers; a latency counts from when the call was due.\n",
+            report.steady_table(at_rate),
             "## An order\n",
             report.orders_table(costs, monolith),
         ]
@@ -62,16 +68,15 @@ def _parse() -> argparse.Namespace:
 
 
 def measure_rounds(
-    taking_part: Iterable[Contender], rounds: int, seconds: float
+    contenders: Sequence[Contender], rounds: int, seconds: float
 ) -> dict[str, list[Measurement]]:
     """Return the rounds of every contender; they alternate."""
     measured: dict[str, list[Measurement]] = {}
-    with running(list(taking_part)) as contenders:
-        for number in range(1, rounds + 1):
-            for contender in contenders:
-                console.print(f"round {number} of {rounds}: {contender.name}")
-                found = measure(contender, seconds, CALLERS)
-                measured.setdefault(contender.name, []).append(found)
+    for number in range(1, rounds + 1):
+        for contender in contenders:
+            console.print(f"round {number} of {rounds}: {contender.name}")
+            found = measure(contender, seconds, CALLERS)
+            measured.setdefault(contender.name, []).append(found)
     return measured
 
 

@@ -13,6 +13,7 @@ from statistics import median
 
 from scripts.benchmarks.contenders import Measurement
 from scripts.benchmarks.orders import OrderCost
+from scripts.benchmarks.steady import Steady
 from scripts.benchmarks.verify_stock import (
     ECHOES,
     FAIR_PEER,
@@ -57,17 +58,19 @@ def median_of(rounds: Sequence[Measurement]) -> dict[str, float]:
     return {group: median(each.cpu_ms[group] for each in rounds) for group in groups}
 
 
-def verify_stock_table(rounds: Mapping[str, Sequence[Measurement]]) -> str:
+def verify_stock_table(
+    rounds: Mapping[str, Sequence[Measurement]], bytes_per_call: Mapping[str, float]
+) -> str:
     """Return the comparison of VerifyStock with its peers."""
     lines = [
-        "| | server | store | caller | server and caller | calls/s | p50 ms | p99 ms |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | server | store | caller | server and caller | bytes | calls/s | p50 ms | p99 ms |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, measured in rounds.items():
         cpu = median_of(measured)
         lines.append(
             f"| {name} | {cpu['server']:.3f} | {cpu.get('postgres', 0):.3f} | {cpu['caller']:.3f} "
-            f"| {cpu['server'] + cpu['caller']:.3f} "
+            f"| {cpu['server'] + cpu['caller']:.3f} | {bytes_per_call[name]:.0f} "
             f"| {_rates(measured)} |"
         )
     return "\n".join(lines) + "\n"
@@ -139,6 +142,17 @@ def orders_table(costs: Sequence[OrderCost], monolith: Sequence[Measurement]) ->
         "mail, no graph and no history.\n"
     )
     return "\n".join(lines)
+
+
+def steady_table(found: Sequence[Steady]) -> str:
+    """Return latencies at a steady rate."""
+    lines = ["| | calls/s | p50 ms | p99 ms |", "|---|---|---|---|"]
+    for each in found:
+        result = each.result
+        lines.append(
+            f"| {each.name} | {each.rate:.0f} | {result.p50_ms:.1f} | {result.p99_ms:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def service_of(unit: str) -> str:
