@@ -153,3 +153,24 @@ def test_a_collector_that_is_not_there_holds_up_no_call():
         assert time.monotonic() - began < 1.0
         eventually(lambda: exporting._delay_seconds > 0)
         exporting.stop()
+
+
+def test_a_collector_that_does_not_answer_holds_up_no_call_and_no_stop(monkeypatch):
+    monkeypatch.setattr(export, "TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        exporting = SpanExporter(
+            url=f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces",
+            service="orders",
+            instance="orders-1",
+            interval_seconds=0.01,
+        )
+        exporting.start()
+        record()
+        connection, _ = silent.accept()
+        with connection:
+            began = time.monotonic()
+            record(1_000)
+            assert time.monotonic() - began < 1.0
+            eventually(lambda: exporting._delay_seconds > 0)
+            exporting.stop()
+            assert time.monotonic() - began < 3.0
