@@ -22,7 +22,7 @@ BAR_WIDTH = 30
 PIPED_WIDTH = 160
 NEWEST = 20
 MAX_SHOWN = 10
-"""How many traces of one order are shown, the last ones."""
+"""How many traces of one order are shown; the first one is that in which it was placed."""
 HINT = (
     "By default 1 % of the requests are traced, and those that fail:"
     " MAMIE_TRACE_PERCENT=100 scripts/up traces all."
@@ -54,8 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not traces:
         print(f"There is no trace of {printable(options.id)}. {HINT}")
         return 1
-    for trace in traces[-MAX_SHOWN:]:
+    for trace in traces[:MAX_SHOWN]:
         print_trace(console, trace)
+    if len(traces) > MAX_SHOWN:
+        print(f"{len(traces) - MAX_SHOWN} later traces are left out.")
     return 0
 
 

@@ -26,8 +26,9 @@ ENVOY_OPTIONS = {
     "--concurrency": "2",
     "--log-level": "warning",
     "--file-flush-interval-msec": "500",
-    # It warns when two responses compete for one entry, which is harmless.
-    "--component-log-level": "cache_filter:error",
+    # It warns when two responses compete for one entry, which is harmless; and it reports each time
+    # that the collector of traces takes nothing.
+    "--component-log-level": "cache_filter:error,tracing:critical",
 }
 """The same as in compose.yaml (scripts/check compares)."""
 

@@ -1,6 +1,7 @@
 """The local trace store, and the command that shows what it has."""
 
 import gzip
+import socket
 import threading
 from dataclasses import replace
 
@@ -137,6 +138,33 @@ def test_what_a_service_exports_is_stored(url, reader, encoding):
     assert (span.service, span.instance, span.name) == ("orders", "orders-1", "a.B/C")
     assert (span.parent_id, span.error) == (ROOT.span_id, "INTERNAL")
     assert span.start_ns <= span.end_ns
+
+
+def test_a_body_in_chunks_is_read_as_envoy_sends_it(url, reader):
+    body = exported()
+    for _ in range(2):  # on one connection
+        chunks = iter([body[:7], body[7:]])
+        assert requests.post(url, data=chunks, timeout=5).status_code == 200
+    assert len(reader.newest(10)) == 1
+
+
+@pytest.mark.parametrize(
+    ("chunks", "status"),
+    [
+        (b"xyz\r\n", 400),
+        (b"-5\r\n", 413),
+        (b"7fffffffffffffff\r\n", 413),
+        (b"", 400),
+    ],
+)
+def test_malformed_chunks_are_rejected(url, reader, chunks, status):
+    port = int(url.split(":")[2].split("/")[0])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode() + chunks)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.makefile().readline().split()[1] == str(status)
+    assert reader.newest(10) == []
 
 
 @pytest.mark.parametrize(

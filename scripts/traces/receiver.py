@@ -20,6 +20,7 @@ from scripts.traces.store import TraceStore
 
 PATH = "/v1/traces"
 MAX_BYTES = 8 * 1024 * 1024
+MAX_LINE_BYTES = 1024
 CONNECTION_TIMEOUT_SECONDS = 60
 
 
@@ -63,12 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read(self) -> bytes:
         """Return the body of a request, decompressed; RejectedError."""
-        length = self.headers.get("content-length", "")
-        if not length.isdecimal():
-            raise RejectedError(HTTPStatus.LENGTH_REQUIRED)
-        if int(length) > MAX_BYTES:
-            raise RejectedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        body = self.rfile.read(int(length))
+        is_chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        body = self._read_chunks() if is_chunked else self._read_whole()
         if self.path != PATH:
             raise RejectedError(HTTPStatus.NOT_FOUND)
         if self.headers.get("content-encoding") != "gzip":
@@ -77,6 +74,34 @@ class _Handler(BaseHTTPRequestHandler):
             return gzip.decompress(body)
         except (OSError, EOFError, zlib.error) as error:
             raise RejectedError(HTTPStatus.BAD_REQUEST) from error
+
+    def _read_whole(self) -> bytes:
+        length = self.headers.get("content-length", "")
+        if not length.isdecimal():
+            raise RejectedError(HTTPStatus.LENGTH_REQUIRED)
+        return self._read_bytes(int(length))
+
+    def _read_chunks(self) -> bytes:
+        """Read a body in chunks (RFC 9112, 7.1), as Envoy sends them."""
+        body = b""
+        while size := self._read_chunk_size():
+            body += self._read_bytes(size, MAX_BYTES - len(body))
+            self.rfile.readline(MAX_LINE_BYTES)
+        while self.rfile.readline(MAX_LINE_BYTES).strip():
+            pass  # trailers
+        return body
+
+    def _read_chunk_size(self) -> int:
+        line = self.rfile.readline(MAX_LINE_BYTES).partition(b";")[0].strip()
+        try:
+            return int(line, 16)
+        except ValueError as error:
+            raise RejectedError(HTTPStatus.BAD_REQUEST) from error
+
+    def _read_bytes(self, size: int, limit: int = MAX_BYTES) -> bytes:
+        if not 0 <= size <= limit:
+            raise RejectedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return self.rfile.read(size)
 
     def _answer(self, status: HTTPStatus) -> None:
         """Answer; an empty body is an ExportTraceServiceResponse without a complaint."""

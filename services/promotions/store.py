@@ -18,6 +18,8 @@ TIMEOUT_SECONDS = 2.0
 MIN_TIMEOUT_SECONDS = 0.001
 """A socket's timeout of zero would mean not to wait at all."""
 
+UNLOADED_SCRIPT = (redis_errors.NoScriptError,)
+"""What the first call of a script is answered; the driver then loads it."""
 PIPELINE = "PIPELINE"
 """What several commands at once are called in a span."""
 
@@ -77,7 +79,7 @@ class BoundedConnection(redis.connection.AbstractConnection):
         span, self._span = self._span, None
         if span is None:
             return super().read_response(*args, **kwargs)
-        with ending(span):
+        with ending(span, expected=UNLOADED_SCRIPT):
             return super().read_response(*args, **kwargs)
 
 

@@ -30,14 +30,18 @@ def _traceparent(position: int) -> str:
     return f"00-{trace_id}-{secrets.token_hex(8)}-{'01' if position else '00'}"
 
 
+def trace_id_of(traceparent: str) -> str:
+    """Return the trace id of a trace context."""
+    return traceparent.split("-")[1]
+
+
 def await_spans(
-    stack: Stack, name: str, wanted: Callable[[Sequence[StoredSpan]], object]
+    stack: Stack, trace_id: str, wanted: Callable[[Sequence[StoredSpan]], object]
 ) -> Sequence[StoredSpan]:
-    """Return the spans of the only trace that a name finds, as soon as they are as wanted."""
+    """Return the spans of a trace, as soon as they are as wanted."""
 
     def found() -> Sequence[StoredSpan] | None:
-        traces = TraceReader(stack.data / "traces").find(name)
-        assert len(traces) <= 1, [trace[0].trace_id for trace in traces]
+        traces = TraceReader(stack.data / "traces").find(trace_id)
         return traces[0] if traces and wanted(traces[0]) else None
 
     return eventually(found, seconds=20)

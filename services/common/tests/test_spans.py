@@ -49,6 +49,7 @@ def test_a_block_that_raises_has_the_type_of_the_error(recorded):
         ("INSERT INTO outbox (id) VALUES (%(id)s)", ("INSERT", "outbox")),
         ("UPDATE notifications SET status='PENDING'", ("UPDATE", "notifications")),
         ("WITH claimed AS (UPDATE notifications SET x=1) SELECT 1", ("WITH", "notifications")),
+        ("WITH x AS (SELECT * FROM unnest(%(a)s)) UPDATE stock SET y=1", ("WITH", "stock")),
         ("SELECT pg_advisory_xact_lock(1)", ("SELECT", "")),
         ("rosa@example.org", ("STATEMENT", "")),
     ],

@@ -155,10 +155,13 @@ def outgoing(name: str, attributes: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def ending(begun: Span) -> Iterator[None]:
-    """End a span after a block, with the type of the error that the block raises."""
+def ending(begun: Span, expected: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """End a span after a block, with the type of an error that is not `expected`."""
     try:
         yield
+    except expected:
+        begun.end()
+        raise
     except BaseException as error:
         begun.end(type(error).__name__)
         raise

@@ -10,7 +10,10 @@ from services.common.tracing import spans
 from services.common.tracing.spans import Kind, Span, ending
 
 _OPERATION = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|WITH|SET|LOCK)\b", re.IGNORECASE)
-_TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+([a-z_]{1,40})\b", re.IGNORECASE)
+# Behind FROM there may be a function.
+_TABLE = re.compile(
+    r"\b(?:(?:INTO|UPDATE)\s+([a-z_]{1,40})|FROM\s+([a-z_]{1,40})\b(?!\s*\())", re.IGNORECASE
+)
 
 
 def begin_operation(system: str, name: str, collection: str = "") -> Span | None:
@@ -47,5 +50,5 @@ def summarize(statement: str) -> tuple[str, str]:
     verb, table = _OPERATION.search(statement), _TABLE.search(statement)
     return (
         verb[0].upper() if verb else "STATEMENT",
-        table[1].lower() if table else "",
+        (table[1] or table[2]).lower() if table else "",
     )
