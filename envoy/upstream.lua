@@ -46,7 +46,7 @@ function envoy_on_request(request)
   local dropped = {}
   for name, value in pairs(headers) do
     if name:sub(1, 1) ~= ":" then
-      if name == "x-trace" and may_force_trace(request) then
+      if name == "x-trace" and value == "always" and may_force_trace(request) then
         -- passed
       elseif not PASSED[name] then
         dropped[#dropped + 1] = name
