@@ -1,4 +1,4 @@
-"""Many shoppers at once, each with time to think: python -m scripts.benchmarks.shoppers.
+"""Many shoppers at once, each with time to think: python -m scripts.load.shoppers.
 
 A visit is home, a category, a search, two products, an order, and two looks at the order; then the
 next visit begins. Who waits longer for an answer thinks no less. All shoppers are one process on
