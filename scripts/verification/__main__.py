@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import neo4j.exceptions
 import pika.exceptions
@@ -21,10 +22,11 @@ import structlog
 from rich.console import Console
 from rich.text import Text
 
+from scripts.manifests import read_services
 from scripts.stack.client import NoStackError, Stack
 from scripts.stack.settings import DEFAULT_DATA
 from scripts.verification.facts import Facts
-from scripts.verification.invariants import Invariant, Violation
+from scripts.verification.invariants import Invariant
 from scripts.verification.judge import Verdict, judge, seen_twice
 from scripts.verification.published import AnswersError
 from scripts.verification.stores import StoredFacts, Urls
@@ -87,20 +89,49 @@ def _name(error: Exception) -> str:
     return next(name for name, errors in SILENT.items() if isinstance(error, errors))
 
 
-def read_urls(stack: Stack) -> Urls:
+class Located(Protocol):
+    """A stack whose parts have URLs."""
+
+    def url(self, name: str) -> str:
+        """Return the URL of a server."""
+
+    def store_url(self, service: str) -> str:
+        """Return the URL of a service's store."""
+
+
+def read_urls(stack: Located) -> Urls:
     """Return where the stores of a running stack are; NoStackError."""
-    state = stack.describe()
-    return Urls(stores=state["stores"], bus=state["urls"]["rabbitmq"])
+    bus = stack.url("rabbitmq")
+    services = [each.name for each in read_services() if each.store]
+    return Urls(stores={name: stack.store_url(name) for name in services}, bus=bus)
 
 
 def verify(urls: Urls, console: Console, *, answers: Path | None, within: timedelta) -> int:
     """Judge the invariants, print a line for each and return the exit status."""
     with StoredFacts(urls, answers) as facts:
-        verdict = judge_twice(facts, within=within)
-    for invariant in Invariant:
-        _print_invariant(console, verdict, invariant)
+        return print_verdict(console, judge_twice(facts, within=within))
+
+
+def print_verdict(console: Console, verdict: Verdict) -> int:
+    """Print a line for each invariant and what breaks it; return the exit status."""
+    for number, invariant in enumerate(Invariant, 1):
+        title = Text(f"{number}  {invariant}: ")
+        console.print(title.append_text(_outcome(verdict, invariant)))
+        found = verdict.of(invariant)
+        for each in found[:MAX_SHOWN]:
+            console.print(Text(f"     {each.subject}: {each.problem}"))
+        if len(found) > MAX_SHOWN:
+            console.print(Text(f"     and {verdict.totals[invariant] - MAX_SHOWN} more"))
     console.print(", ".join(f"{count} {name}" for name, count in verdict.counts.items() if count))
     return int(not verdict.holds)
+
+
+def _outcome(verdict: Verdict, invariant: Invariant) -> Text:
+    if count := verdict.totals[invariant]:
+        return Text(f"{count} times broken", "red")
+    if invariant is Invariant.KEYS and not verdict.counts["answers"]:
+        return Text("not judged (no --answers)", "yellow")
+    return Text("holds", "green")
 
 
 def judge_twice(
@@ -112,26 +143,6 @@ def judge_twice(
         return first
     threading.Event().wait(pause_seconds)
     return seen_twice(first, judge(facts, datetime.now(UTC), within=within))
-
-
-def _print_invariant(console: Console, verdict: Verdict, invariant: Invariant) -> None:
-    number = list(Invariant).index(invariant) + 1
-    if not verdict.totals[invariant]:
-        unseen = invariant is Invariant.KEYS and not verdict.counts["answers"]
-        remark = Text("not judged (no --answers)", "yellow") if unseen else Text("holds", "green")
-        console.print(Text(f"{number}  {invariant}: ").append_text(remark))
-        return
-    broken = Text(f"{verdict.totals[invariant]} times broken", "red")
-    console.print(Text(f"{number}  {invariant}: ").append_text(broken))
-    found = verdict.of(invariant)
-    for violation in found[:MAX_SHOWN]:
-        console.print(Text(f"     {_describe(violation)}"))
-    if len(found) > MAX_SHOWN:
-        console.print(Text(f"     and {verdict.totals[invariant] - MAX_SHOWN} more"))
-
-
-def _describe(violation: Violation) -> str:
-    return f"{violation.subject}: {violation.problem}"
 
 
 if __name__ == "__main__":

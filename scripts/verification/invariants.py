@@ -36,7 +36,8 @@ JUDGED_FOR = timedelta(days=90)
 MAX_WAIT_SECONDS = 10.0
 REFUSAL_SECONDS = 30.0
 """How long a rejected cart gets the same answer again (services.orders.placing.attempts)."""
-UNKNOWN_REASONS = frozenset({"REQUEST_IN_PROGRESS", "OVERLOADED", "RATE_LIMITED"})
+UNKNOWN_REASONS = frozenset({"REQUEST_IN_PROGRESS", "ORDER_CHANGED"})
+"""The reasons of conflicts after which the same request is sent again."""
 
 
 class Invariant(StrEnum):
@@ -191,7 +192,7 @@ def _graph_problems(facts: OrderFacts, order: Order, *, is_cancelled: bool) -> I
 
 
 def _answer_problems(facts: OrderFacts) -> Iterator[Problem]:
-    finals = [each for each in facts.answers if is_final(each)]
+    finals = [each for each in facts.answers if is_final(each.status, each.reason)]
     placed = [each for each in finals if each.status == 201]
     order = facts.records.order
     if placed and order is None:
@@ -207,10 +208,10 @@ def _answer_problems(facts: OrderFacts) -> Iterator[Problem]:
         yield Invariant.TIMEOUTS, f"answered {finals[-1].status}, and {order.status}"
 
 
-def is_final(answer: KeyedAnswer) -> bool:
-    """Return whether an answer says what became of the request."""
-    is_answer = answer.status == 201 or 400 <= answer.status < 500
-    return is_answer and answer.status != 429 and answer.reason not in UNKNOWN_REASONS
+def is_final(status: int, reason: str = "") -> bool:
+    """Return whether an answer says what became of the request; 0 is no answer."""
+    is_answer = 200 <= status < 500 and status != 429
+    return is_answer and reason not in UNKNOWN_REASONS
 
 
 def _contradiction(answers: Sequence[KeyedAnswer]) -> str:
@@ -225,7 +226,7 @@ def _contradiction(answers: Sequence[KeyedAnswer]) -> str:
 
 def _was_rejected(answers: Sequence[KeyedAnswer]) -> bool:
     """Return whether the sender knows that there is no order: all it heard is that."""
-    return all(is_final(each) and each.status != 201 for each in answers)
+    return all(is_final(each.status, each.reason) and each.status != 201 for each in answers)
 
 
 def check_charge(charge: Charge) -> Iterator[Violation]:

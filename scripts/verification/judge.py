@@ -1,7 +1,7 @@
 """Judges the facts of a shop in one pass, with the memory of a few orders."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -88,8 +88,3 @@ def seen_twice(first: Verdict, second: Verdict) -> Verdict:
             if is_sample or violation.subject in before:
                 verdict.add(violation)
     return verdict
-
-
-def summarize(verdict: Verdict) -> Mapping[Invariant, int]:
-    """Return the number of violations of each invariant, also of those that hold."""
-    return {invariant: verdict.totals[invariant] for invariant in Invariant}

@@ -1,7 +1,7 @@
 """A shop as an attacker sees it: one URL, an administrator's account, and the public API."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +14,15 @@ AT_REST = frozenset({"CONFIRMED", "PROCESSING", "SHIPPED", "DELIVERED", "CANCELL
 
 @dataclass(frozen=True)
 class Target:
-    """The shop behind a URL; everything that it answers comes over HTTP/2."""
+    """The shop behind a URL; everything that it answers comes over HTTP/2.
+
+    `made` are the ids of the products, codes and orders that were attacked.
+    """
 
     url: str
     admin_email: str
     admin_password: str
+    made: set[str] = field(default_factory=set)
 
     def at_once(self, *requests: Request) -> list[Answer]:
         """Send requests that end in one packet."""
@@ -57,7 +61,8 @@ class Target:
             "stock": stock,
         }
         path = "/api/products"
-        return str(self.call("POST", path, product, token=self.admin, status=201)["productId"])
+        added = self.call("POST", path, product, token=self.admin, status=201)
+        return self._remember(str(added["productId"]))
 
     def add_promotion(self, **rules: Any) -> str:
         """Add a promotion and return its code."""
@@ -69,7 +74,11 @@ class Target:
             "validUntil": "2099-01-01T00:00:00Z",
         } | rules
         self.call("POST", "/api/promotions", promotion, token=self.admin, status=201)
-        return str(promotion["code"])
+        return self._remember(str(promotion["code"]))
+
+    def _remember(self, made: str) -> str:
+        self.made.add(made)
+        return made
 
     def order(self, product: str, *, quantity: int = 1, by: int = 0, **more: Any) -> Request:
         """Build the request of an order; `key` is its Idempotency-Key."""
@@ -98,6 +107,7 @@ class Target:
 
     def await_rest(self, order_id: str) -> str:
         """Return the status of an order once its saga has ended."""
+        self._remember(order_id)
 
         def status() -> str | None:
             history = self.history(order_id)
