@@ -51,10 +51,9 @@ class PublishedEvents:
 
     def __init__(self, url: str) -> None:
         self.begins = EARLIEST
+        is_whole = _is_whole(url)
         with rabbitmq.connection(url, "verify") as connection:
-            is_whole = _is_whole(connection.channel())
-            with connection.channel() as channel:
-                self._sorted = Sorted(self._read(channel, is_whole=is_whole))
+            self._sorted = Sorted(self._read(connection.channel(), is_whole=is_whole))
 
     def close(self) -> None:
         """Delete the copy."""
@@ -74,9 +73,11 @@ class PublishedEvents:
             yield Published(order_id=order_id, event_id=event_id, name=name, time=moment)
 
 
-def _is_whole(channel: BlockingChannel) -> bool:
+def _is_whole(url: str) -> bool:
+    """Return whether the log has all events; on a connection that is broken afterwards."""
     try:
-        event_log.require_whole(channel)
+        with rabbitmq.connection(url, "verify") as connection:
+            event_log.require_whole(connection.channel())
     except event_log.LogTruncatedError:
         return False
     return True
