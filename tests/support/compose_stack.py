@@ -87,7 +87,7 @@ class ComposeStack:
         return {"name": name, "state": _state(state), "pid": _process(state["Pid"])}
 
     def address(self, instance: str, endpoint: str = "") -> str:
-        """Return "host:port" of an instance, from Consul; or of its further endpoint."""
+        """Return "host:port" of an instance, or of its further endpoint, from Consul."""
         hostname = self._inspect(instance)["Config"]["Hostname"]
         consul_id = f"{hostname}-{endpoint}" if endpoint else hostname
         answer = requests.get(f"{self.url('consul')}/v1/agent/service/{consul_id}", timeout=5)
