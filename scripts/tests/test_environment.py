@@ -78,5 +78,6 @@ def test_no_setting_of_a_service_is_withheld_but_those_that_the_plan_gives():
     given = {
         *("INSTANCE", "HOST", "ADVERTISE_HOST", "PORT", "CONSUL_URL", "XDS_SERVERS"),
         *("BUS_URL", "STORE_URL", "ADMIN_EMAIL", "ADMIN_PASSWORD", "SMTP_URL"),
+        "TRACES_URL",
     }
     assert names - tuned == given

@@ -78,6 +78,7 @@ class ServiceConfig:
     drain_seconds: float
     stop_grace_seconds: float
     log_level: str
+    traces_url: str
 
     @classmethod
     def read(cls, env: Env) -> "ServiceConfig":
@@ -99,7 +100,13 @@ class ServiceConfig:
                 "STOP_GRACE_SECONDS", 10.0, validate=validate.Range(0, 60)
             ),
             log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(LOG_LEVELS)),
+            traces_url=env.str("TRACES_URL", "", validate=parsed_by(_require_http)),
         )
+
+
+def _require_http(url: str) -> None:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("must be http://host:port/path, or empty")
 
 
 RPC_SERVERS = ("grpcio", "native")

@@ -1,6 +1,7 @@
 """Sends notifications that are due, and deletes expired records."""
 
 import threading
+from collections.abc import Mapping
 from datetime import timedelta
 from email.headerregistry import Address
 
@@ -8,7 +9,10 @@ import structlog
 
 from services.common.background import BackgroundLoop
 from services.common.clock import Clock, utc_now
+from services.common.context import CallContext, use
 from services.common.threads.priority import yield_to_calls
+from services.common.tracing.spans import ORDER_ID, outgoing, valid_id
+from services.common.tracing.trace_context import accept
 from services.notifications import domain
 from services.notifications.domain import (
     Audience,
@@ -66,11 +70,12 @@ class Sender:
         claim = self._repository.claim(now, until=now + self._lease)
         if claim is None:
             return self._repository.expand_campaign(now, CAMPAIGN_BATCH_SIZE)
-        if domain.should_send(claim.notification, claim.customer):
-            self._repository.save(self._attempt(claim))
-        else:
-            self._repository.delete(claim.notification)
-            _log(claim.notification).info("notification_declined")
+        with use(CallContext(traceparent=accept(claim.notification.traceparent))):
+            if domain.should_send(claim.notification, claim.customer):
+                self._repository.save(self._attempt(claim))
+            else:
+                self._repository.delete(claim.notification)
+                _log(claim.notification).info("notification_declined")
         return True
 
     def disconnect(self) -> None:
@@ -86,7 +91,8 @@ class Sender:
         try:
             content = self._renderer.render(notification, recipient)
             notification = domain.record_content(notification, content)
-            self._deliver(notification, content, recipient)
+            with outgoing(f"send {notification.template}", _attributes(notification)):
+                self._deliver(notification, content, recipient)
         except NotSentError as error:
             _log(notification).warning("notification_not_sent", cause=error.cause)
             return domain.record_failure(notification, error.cause, self._policy, self._clock())
@@ -107,6 +113,15 @@ class Sender:
             content, key=key, sender=self._mail_from, recipient=recipient, now=self._clock()
         )
         self._mailer.send(mail)
+
+
+def _attributes(notification: Notification) -> Mapping[str, str]:
+    """Return the attributes of the span in which a notification is sent."""
+    return {
+        "mamie_rosa.notification.channel": notification.channel,
+        "mamie_rosa.notification.template": notification.template,
+        ORDER_ID: valid_id(notification.variables.get("order_id")),
+    }
 
 
 def _log(notification: Notification) -> structlog.stdlib.BoundLogger:

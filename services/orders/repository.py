@@ -2,10 +2,9 @@
 
 Four collections. `events` is the source of truth: (order_id, sequence) is unique, so of two
 writers who decided on the same state one fails; the times of their ids are the store's, so that
-the newest changes are found by them. `orders` is an index for lists. `sagas` has
-a lease, `due_at`, for each order whose saga is not complete. `outbox` holds integration
-events for the relay. What belongs together is written in one transaction; most steps of a saga
-write one event and nothing else (docs/decisions/0023-one-write-a-step.md).
+the newest changes are found by them. `orders` is an index for lists. `sagas` has a lease, `due_at`,
+for each order whose saga is not complete. `outbox` holds integration events for the relay. What
+belongs together is written in one transaction; most steps write one event and nothing else (0023).
 """
 
 import threading
@@ -21,6 +20,7 @@ from pymongo.client_session import ClientSession
 from typing_extensions import override
 
 from services.common.clock import Clock, NewId, new_id
+from services.common.context import current
 from services.common.messaging.events import build_event
 from services.orders import codec
 from services.orders.domain import Order, apply, fold, next_step, record
@@ -41,6 +41,7 @@ from services.orders.store import (
     build_id,
     open_database,
     run_transaction,
+    saga_change,
     store_call,
 )
 
@@ -54,7 +55,6 @@ TRAIL_LENGTH = 200
 An order that waits for an unavailable upstream tries once a second, and a document cannot
 hold all of that.
 """
-
 
 WITH_EVENTS = {
     "$lookup": {
@@ -144,6 +144,7 @@ class MongoOrdersRepository(OrdersRepository):
         recorded = RecordedEvent(sequence=1, time=self._clock(), event=placed)
         order = fold(order_id, [recorded])
         saga = {"due_at": after(lease), "payment_token": {"$literal": payment_token}, "trail": []}
+        saga |= {"traceparent": current().traceparent or ""}
 
         def write(session: ClientSession) -> None:
             if attempt:
@@ -180,7 +181,7 @@ class MongoOrdersRepository(OrdersRepository):
             self._insert(order.order_id, documents[0])
             return after
         is_complete = next_step(after, now) is None
-        change = _saga_change(None if is_complete else lease)
+        change = saga_change(None if is_complete else lease)
 
         def write(session: ClientSession) -> Order:
             for document in documents:
@@ -254,9 +255,16 @@ class MongoSagaRepository(SagaRepository):
 
     @override
     def payment_token(self, order_id: str) -> str:
+        return self._read(order_id, "payment_token")
+
+    @override
+    def traceparent(self, order_id: str) -> str:
+        return self._read(order_id, "traceparent")
+
+    def _read(self, order_id: str, field: str) -> str:
         with store_call():
-            saga = self._sagas.find_one({"_id": order_id}, {"payment_token": 1})
-        return (saga or {}).get("payment_token", "")
+            saga = self._sagas.find_one({"_id": order_id}, {field: 1})
+        return (saga or {}).get(field, "")
 
     @override
     def postpone(self, order_id: str, *, delay: timedelta, cause: str) -> None:
@@ -290,10 +298,3 @@ def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
 def _event_document(order_id: str, recorded: RecordedEvent) -> dict[str, Any]:
     """Build the document of an event; its id has the event's time."""
     return {"_id": build_id(recorded.time)} | codec.to_document(order_id, recorded)
-
-
-def _saga_change(lease: timedelta | None) -> list[dict[str, Any]] | dict[str, Any]:
-    """Build the update of a saga after events; a complete one has no lease nor payment token."""
-    if lease is None:
-        return {"$set": {"due_at": None}, "$unset": {"waits_for": "", "payment_token": ""}}
-    return [{"$set": {"due_at": after(lease)}}, {"$unset": "waits_for"}]

@@ -22,6 +22,8 @@ from services.common.background import PeriodicWorker
 from services.common.clock import Clock, utc_now
 from services.common.context import CallContext, current, use
 from services.common.threads.fair_executor import FairExecutor
+from services.common.tracing.spans import ORDER_ID, span
+from services.common.tracing.trace_context import accept
 from services.orders.domain import LOCAL_STEPS, Order, Step, apply, next_step, record
 from services.orders.errors import OrderChangedError, OverloadedError
 from services.orders.events import Event
@@ -46,6 +48,7 @@ MAX_CONCURRENT_PAYMENTS = 64
 MAX_PAYMENTS_PER_CUSTOMER = 8
 MAX_DRIVEN = 128
 """How many orders an instance drives; the heartbeat extends the leases of all of them."""
+SAGA_STEP = "mamie_rosa.saga.step"
 TAKEOVERS = ""
 """The lane of orders that are taken over, whoever their customers are."""
 MAX_DRIVEN_PER_LANE = 32
@@ -151,7 +154,8 @@ class SagaOrchestrator(Orchestrator):
             if step is None or step in before:
                 return step is not None
             try:
-                self._advance(drive, step, skipped)
+                with span(f"saga {step}", attributes={ORDER_ID: order_id, SAGA_STEP: step}):
+                    self._advance(drive, step, skipped)
             except OrderChangedError:  # whoever changed it drives it on
                 log.info("saga_superseded", order_id=order_id, step=step)
                 break
@@ -272,7 +276,9 @@ class SagaOrchestrator(Orchestrator):
             order_id = self._sagas.claim_due()
             if order_id is None:
                 return
-            call = CallContext(request_id=order_id)
+            # A takeover is a part of the trace in which the order was placed.
+            traceparent = accept(self._sagas.traceparent(order_id))
+            call = CallContext(request_id=order_id, traceparent=traceparent)
             self._schedule(order_id, TAKEOVERS, partial(self._load, order_id), call)
 
     def _load(self, order_id: str) -> Drive:

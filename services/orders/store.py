@@ -10,14 +10,19 @@ from typing import Any, TypeVar
 import pymongo
 from bson import ObjectId
 from pymongo import errors as mongo_errors
+from pymongo import monitoring
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
+from typing_extensions import override
 
 from services.common.clock import NewId, new_id
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
+from services.common.tracing import spans
+from services.common.tracing.spans import Span
+from services.common.tracing.stores import begin_operation
 from services.orders.events import OrderPlaced
 
 Result = TypeVar("Result")
@@ -33,7 +38,7 @@ ATTEMPTS_RETENTION_SECONDS = 60
 
 def connect(url: str) -> pymongo.MongoClient:
     """Build a client, which connects when it is first used. Calls time out after 3 s."""
-    return pymongo.MongoClient(url, **_options())
+    return pymongo.MongoClient(url, event_listeners=[CommandSpans()], **_options())
 
 
 def connect_async(url: str) -> pymongo.AsyncMongoClient:
@@ -51,6 +56,32 @@ def _options() -> dict[str, Any]:
     }
 
 
+class CommandSpans(monitoring.CommandListener):
+    """Records the commands of the calls that are recorded: their names and collections alone."""
+
+    def __init__(self) -> None:
+        self._begun: dict[int, Span] = {}
+
+    @override
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if not spans.is_recording():
+            return
+        collection = event.command.get(event.command_name)
+        named = collection if isinstance(collection, str) else ""
+        if span := begin_operation("mongodb", event.command_name, named):
+            self._begun[event.request_id] = span
+
+    @override
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        if self._begun and (span := self._begun.pop(event.request_id, None)):
+            span.end()
+
+    @override
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        if span := self._begun.pop(event.request_id, None):
+            span.end(str(event.failure.get("codeName", "CommandFailed")))
+
+
 def open_database(client: pymongo.MongoClient) -> Database[dict[str, Any]]:
     """Return the database; what is written is durable when it is acknowledged, as is what is read.
 
@@ -65,6 +96,13 @@ def after(duration: timedelta) -> dict[str, Any]:
     Leases and locks use it in pipeline updates: the clocks of instances may differ.
     """
     return {"$add": ["$$NOW", duration // timedelta(milliseconds=1)]}
+
+
+def saga_change(lease: timedelta | None) -> list[dict[str, Any]] | dict[str, Any]:
+    """Build the update of a saga after events; a complete one has no lease nor payment token."""
+    if lease is None:
+        return {"$set": {"due_at": None}, "$unset": {"waits_for": "", "payment_token": ""}}
+    return [{"$set": {"due_at": after(lease)}}, {"$unset": "waits_for"}]
 
 
 def build_id(moment: datetime) -> ObjectId:

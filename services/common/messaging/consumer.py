@@ -39,10 +39,11 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 
 from services.common.background import BackgroundLoop
-from services.common.context import CallContext, use
+from services.common.context import use
 from services.common.errors import UnavailableError
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
+from services.common.messaging.spans import processing
 from services.common.threads.priority import yield_to_calls
 
 POLL_SECONDS = 0.5
@@ -254,14 +255,14 @@ class Consumer:
         """Process messages together, in the context of the first one's event."""
         try:
             events = [rabbitmq.read_event(each.properties, each.body) for each in batch]
-            with use(_context(events[0])):
+            with processing(events, self._queue.name) as contexts, use(contexts[0]):
                 if not self._retry_while_unavailable(partial(handle, events), events[0].id):
                     return Outcome.INTERRUPTED
         except Exception:
             log.exception("event_failed", message_id=batch[0].properties.message_id)
             return Outcome.FAILED
-        for event in events:
-            with use(_context(event)):
+        for event, context in zip(events, contexts, strict=True):
+            with use(context):
                 subject = event.subject  # the id of an order, for one
                 log.info("event_processed", event_id=event.id, type=event.type, subject=subject)
         return Outcome.DONE
@@ -281,10 +282,6 @@ class Consumer:
                         return False
         finally:
             self._waiting_since = None
-
-
-def _context(event: CloudEvent) -> CallContext:
-    return CallContext(request_id=event.id, traceparent=event.traceparent or None)
 
 
 def _raise_cancelled(_frame: object) -> None:

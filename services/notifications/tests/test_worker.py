@@ -5,6 +5,7 @@ from email.headerregistry import Address
 
 import pytest
 
+from services.common.context import CallContext, use
 from services.common.errors import StoreUnavailableError
 from services.common.languages import Language
 from services.notifications.domain import (
@@ -368,3 +369,24 @@ def test_a_sent_notification_is_kept_for_its_retention(harness, age, count):
 def test_disconnecting_closes_the_connection_to_the_mail_server(harness):
     harness.sender.disconnect()
     assert harness.mailer.close_count == 1
+
+
+def test_a_mail_is_a_part_of_the_trace_of_its_event_and_has_no_address(harness, recorded):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with use(CallContext(traceparent=trace)):
+        harness.notify()
+    harness.send()
+    (begun,) = recorded
+    assert (begun.name, f"00-{begun.trace_id}-{begun.parent_id}-01") == (
+        "send order_shipped",
+        trace,
+    )
+    assert "@" not in str(begun.attributes)
+
+
+def test_a_mail_that_is_not_accepted_is_a_failed_span(harness, recorded):
+    harness.mailer.failure = "SMTP_451"
+    with use(CallContext(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")):
+        harness.notify()
+    harness.send()
+    assert [each.error for each in recorded] == ["NotSentError"]
