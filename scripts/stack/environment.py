@@ -15,7 +15,15 @@ _OF_THE_STACK = frozenset(
     {
         *("HTTP_PORT", "HTTPS_PORT", "ENVOY_ADMIN_PORT", "CONSUL_PORT", "NEO4J"),
         *("RATE_LIMIT_PER_MINUTE", "LOGIN_RATE_LIMIT_PER_MINUTE", "TRUSTED_PROXY_HOPS"),
-        *("INSTANCE", "HOST", "PORT", "ADVERTISE_HOST", "XDS_SERVERS", "ADMIN_EMAIL"),
+        *(
+            "INSTANCE",
+            "HOST",
+            "PORT",
+            "METRICS_PORT",
+            "ADVERTISE_HOST",
+            "XDS_SERVERS",
+            "ADMIN_EMAIL",
+        ),
     }
 )
 """Settings of the stack as a whole; the plan gives each process those that it needs."""

@@ -21,6 +21,7 @@ from typing_extensions import override
 from services.common import errors
 from services.common.context import CallContext, current, use
 from services.common.logging import AnsweredCallLog
+from services.common.metrics.calls import CallMeter
 from services.common.rpc import status
 from services.common.rpc.access import AccessGuard, is_guarded
 from services.common.rpc.normalization import is_typed_by_people, normalize_texts
@@ -133,7 +134,7 @@ def with_interceptors(
 
     This is the only place that aborts. NoVerifierError for a guarded method without `tokens`.
     """
-    log_of_calls = AnsweredCallLog(method)
+    log_of_calls, meter = AnsweredCallLog(method), CallMeter(method)
     check = request_check(method)
     guard = AccessGuard(method, tokens) if is_guarded(method) else None
 
@@ -155,7 +156,9 @@ def with_interceptors(
                 outcome = response.code.name
                 return abort(context, response)
             finally:
-                log_of_calls.write(outcome, time.monotonic() - started)
+                elapsed_seconds = time.monotonic() - started
+                log_of_calls.write(outcome, elapsed_seconds)
+                meter.observe(outcome, elapsed_seconds)
 
     return handle
 

@@ -16,6 +16,7 @@ from sqlalchemy import exc
 from services.common.config import ignore_foreign_environment
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
+from services.common.metrics.process import measure_pool
 from services.common.storage.pool import DeadlineQueuePool, check_connection, record_checkin
 from services.common.storage.waiting import BoundedConnection, NoAnswerError
 
@@ -92,6 +93,7 @@ def _create_engine(
             "connection_factory": connection,
         },
     )
+    measure_pool(engine.pool)
     sa.event.listen(engine, "before_cursor_execute", _extend_statement, retval=True)
     sa.event.listen(engine, "checkin", record_checkin)
     sa.event.listen(engine, "checkout", check_connection)

@@ -156,7 +156,7 @@ class FakeConsul:
     def __init__(self):
         self.known = {}
 
-    def register_reporter(self, *, name, instance_id):
+    def register_reporter(self, *, name, instance_id, address, port, tags):
         self.known[instance_id] = (name, None, None)
 
     def report(self, instance_id, *, healthy, text):
@@ -179,7 +179,14 @@ def consul(monkeypatch):
 def test_the_trouble_of_a_loop_is_in_consul_until_it_is_over(consul):
     script = Script(*[OddError()] * 12)
     loop = run(script)
-    status = WorkerStatus(consul=consul, name="users", instance="users-1", report_seconds=0.01)
+    status = WorkerStatus(
+        consul=consul,
+        name="users",
+        instance="users-1",
+        address="127.0.0.1",
+        metrics_port=9_000,
+        report_seconds=0.01,
+    )
     status.start()
     eventually(lambda: consul.known.get("users-1-workers", ("", True))[1] is False)
     name, _, text = consul.known["users-1-workers"]
