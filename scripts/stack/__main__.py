@@ -24,6 +24,7 @@ from scripts.stack.folder import DataFolderError, is_taken, take_folder
 from scripts.stack.neo4j import Neo4jMissingError
 from scripts.stack.plan import PYTHONPATH, Plan, log_folder, make_plan
 from scripts.stack.ports import PortTakenError
+from scripts.stack.prometheus_package import PrometheusMissingError
 from scripts.stack.readiness import list_troubles
 from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
 from scripts.stack.settings import DEFAULT_DATA, read_settings
@@ -31,7 +32,8 @@ from scripts.stack.units import UnitFailedError
 
 EXPECTED_ERRORS = (
     *(PortTakenError, UnitFailedError, NoStackError, CommandFailedError),
-    *(ConsulMissingError, Neo4jMissingError, ManifestError, DataFolderError),
+    *(ConsulMissingError, Neo4jMissingError, PrometheusMissingError),
+    *(ManifestError, DataFolderError),
 )
 """Errors that end a command with their message alone."""
 

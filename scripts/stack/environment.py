@@ -14,6 +14,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OF_THE_STACK = frozenset(
     {
         *("HTTP_PORT", "HTTPS_PORT", "ENVOY_ADMIN_PORT", "CONSUL_PORT", "NEO4J"),
+        *("MONITORING", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"),
         *("RATE_LIMIT_PER_MINUTE", "LOGIN_RATE_LIMIT_PER_MINUTE", "TRUSTED_PROXY_HOPS"),
         *(
             "INSTANCE",

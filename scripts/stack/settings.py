@@ -34,6 +34,9 @@ class Settings:
     login_rate_limit_per_minute: int
     trusted_proxy_hops: int
     neo4j: str
+    monitoring: bool
+    prometheus_port: int
+    alertmanager_port: int
     urls: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,6 +61,9 @@ def read_settings(data: Path = DEFAULT_DATA) -> Settings:
             login_rate_limit_per_minute=env.int("LOGIN_RATE_LIMIT_PER_MINUTE", 10, validate=RATE),
             trusted_proxy_hops=env.int("TRUSTED_PROXY_HOPS", 0, validate=validate.Range(0, 10)),
             neo4j=env.str("NEO4J", "embedded", validate=validate.OneOf(GRAPHS)),
+            monitoring=env.bool("MONITORING", True),
+            prometheus_port=env.int("PROMETHEUS_PORT", 9090, validate=PORT),
+            alertmanager_port=env.int("ALERTMANAGER_PORT", 9093, validate=PORT),
             urls={
                 name: os.environ[f"MAMIE_{name.upper()}_URL"]
                 for name in REPLACEABLE

@@ -54,6 +54,7 @@ def print_urls(console: Console, state: dict[str, Any], seconds: float) -> None:
         ("shop, HTTPS", urls["https"]),
         ("Envoy admin", urls["envoy_admin"]),
         ("Consul", f"{urls['consul']}/ui"),
+        ("Prometheus", urls.get("prometheus", "left out")),
         ("administrator", f"{state['admin']['email']} / {state['admin']['password']}"),
     ):
         table.add_row(name, url)

@@ -12,7 +12,7 @@ from scripts.stack.settings import read_settings
 from tests.support import hostile
 
 OURS = re.compile(
-    r"PATH|HOME|LANG|TZ|TMPDIR|PYTHONPATH|MAMIE_\w+|ERL_EPMD_\w+"
+    r"PATH|HOME|LANG|TZ|TMPDIR|PYTHONPATH|MAMIE_\w+|ERL_EPMD_\w+|GOMEMLIMIT"
     r"|RABBITMQ_(NODENAME|\w+_PORT|\w+_BASE|\w+_FILE|SERVER_ADDITIONAL_ERL_ARGS)"
 )
 
