@@ -16,6 +16,7 @@ from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, Promotion
 from services.orders.config import OrdersConfig, read_config
 from services.orders.decisions import Decisions
 from services.orders.manifest import MANIFEST
+from services.orders.metrics.unfinished import UnfinishedOrders
 from services.orders.outbox import MongoOutbox
 from services.orders.placing.attempts import MongoAttempts
 from services.orders.placing.checkout import Checkout
@@ -48,7 +49,7 @@ class Upstreams:
     def __init__(self, mesh: Mesh) -> None:
         self.catalog = CatalogOverGrpc(mesh.channel("catalog"))
         self.promotions = PromotionsOverGrpc(mesh.channel("promotions"))
-        breaker = CircuitBreaker(ignored_reasons=IGNORED_REASONS)
+        breaker = CircuitBreaker(upstream="payments", ignored_reasons=IGNORED_REASONS)
         self.payments = PaymentsOverGrpc(mesh.channel("payments", breaker))
 
 
@@ -86,6 +87,7 @@ def serve(config: OrdersConfig) -> None:
             orchestrator,
             OutboxRelay(outbox=outbox, url=config.service.bus_url, name="orders"),
             build_reconciliation_worker(job),
+            UnfinishedOrders(client).worker(),
         ],
         streaming=build_streaming(config),
         mesh=mesh,

@@ -29,6 +29,8 @@ SNAPSHOT = ReadConcern("snapshot")
 TIMEOUT_MS = 3_000
 TRANSIENT_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult")
 ATTEMPTS_RETENTION_SECONDS = 60
+NOT_COMPLETE = {"due_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
+"""Matches sagas with a lease, running or over."""
 
 
 def connect(url: str) -> pymongo.MongoClient:

@@ -8,7 +8,7 @@ prints what is not passing. This is also the way of the alarm about an outbox th
 which cannot be published.
 
 There is one such entry for each process, also for the control plane, which is no instance of the
-mesh. So its address is that of the process's metrics, and the tag `metrics` lets Prometheus find it.
+mesh. So its address is that of the process's metrics; the tag `metrics` lets Prometheus find it.
 """
 
 import structlog

@@ -17,6 +17,7 @@ from pika.exceptions import ConnectionWrongStateError
 from services.common.background import BackgroundLoop
 from services.common.messaging import queues, rabbitmq
 from services.common.messaging.events import CloudEvent
+from services.common.metrics import bus
 
 BATCH_SIZE = 100
 POLL_SECONDS = 0.2
@@ -110,4 +111,6 @@ def publish_batch(outbox: Outbox, publish: Callable[[CloudEvent], None]) -> int:
             publish(event)
     if events:
         log.info("events_published", count=len(events))
+    for event in events:
+        bus.PUBLISH_DELAY.observe(bus.age_seconds(event.time))
     return len(events)

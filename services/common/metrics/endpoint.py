@@ -7,7 +7,7 @@ slowly, or not at all, occupies a thread of the endpoint and delays no call.
 from prometheus_client import disable_created_metrics, start_http_server
 
 # What every process has is registered by the import.
-from services.common.metrics import process as process
+from services.common.metrics import process  # noqa: F401
 
 TAG = "metrics"
 """Marks an endpoint in Consul: what Prometheus looks for."""

@@ -25,7 +25,6 @@ class SampledGauge(Collector):
             family.add_metric(values, value)
         yield family
 
-    @override
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Name the metric, without its series."""
         yield GaugeMetricFamily(self._name, self._about, labels=self._labels)

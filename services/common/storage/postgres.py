@@ -7,7 +7,7 @@ vanishes is noticed by the client, and a client that does so by the server.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -93,7 +93,7 @@ def _create_engine(
             "connection_factory": connection,
         },
     )
-    measure_pool(engine.pool)
+    measure_pool(cast(DeadlineQueuePool, engine.pool))
     sa.event.listen(engine, "before_cursor_execute", _extend_statement, retval=True)
     sa.event.listen(engine, "checkin", record_checkin)
     sa.event.listen(engine, "checkout", check_connection)

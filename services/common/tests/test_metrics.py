@@ -2,10 +2,9 @@
 
 import configparser
 import socket
-import urllib.error
-import urllib.request
 
 import pytest
+import requests
 from prometheus_client import REGISTRY
 
 from scripts.paths import ROOT
@@ -53,11 +52,8 @@ def test_the_endpoint_has_the_release_and_exemplars():
     with use(CallContext(traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")):
         CallMeter("/a.B/Shown").observe("OK", 0.1)
     port = serve_metrics("127.0.0.1", 0)
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/metrics", headers={"accept": "application/openmetrics-text"}
-    )
-    with urllib.request.urlopen(request) as answer:
-        text = answer.read().decode()
+    url, headers = f"http://127.0.0.1:{port}/metrics", {"accept": "application/openmetrics-text"}
+    text = requests.get(url, headers=headers, timeout=5).text
     assert f'mamie_build_info{{version="{VERSION}"}} 1.0' in text
     assert f'trace_id="{TRACE}"' in text
     assert "_created" not in text
