@@ -27,7 +27,7 @@ OPTIONS = {
     "--storage.tsdb.retention.time": "7d",
     "--storage.tsdb.retention.size": "500MB",
 }
-"""The same as in compose.yaml (scripts/check compares)."""
+"""The same as in compose.yaml (scripts/tests compare)."""
 MEMORY_LIMITS = {"prometheus": "160MiB", "alertmanager": "48MiB"}
 """What Go's garbage collector aims at."""
 

@@ -13,6 +13,8 @@ REFUNDS = Counter("mamie_order_refunds", "Amounts that were refunded.", ("curren
 
 for _status in OrderStatus:
     ORDERS.labels(_status)
+for _counter in (REVENUE, REFUNDS):
+    _counter.labels("EUR")  # the currency of the shop
 
 
 def count_change(before: Order | None, after: Order) -> None:
