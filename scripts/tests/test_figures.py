@@ -86,7 +86,7 @@ def consul():
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            port = self.server.server_address[1]
+            port = server.server_port
             entry = {"Address": "127.0.0.1", "Port": port, "Tags": ["metrics"]}
             services = {
                 "catalog-1-workers": entry,
