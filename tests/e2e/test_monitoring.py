@@ -1,6 +1,7 @@
 """Prometheus and Alertmanager watch the stack of the tests, which was started without them."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
@@ -10,16 +11,19 @@ import requests
 from scripts.monitoring.queries import all_queries, names_in
 from scripts.stack import monitoring
 from scripts.stack.environment import private_environment
+from scripts.stack.figures import find_endpoints
 from scripts.stack.monitoring import monitoring_units
 from scripts.stack.ports import Ports
 from scripts.stack.units import RunningUnit
 from tests.faults.faults import down
 from tests.support.commands import run_script
+from tests.support.log_privacy import kinds_of_private_data
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local]
 
 NEW_INSTANCE_SECONDS = 10
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
 
 
 class Monitoring:
@@ -106,6 +110,19 @@ def test_every_metric_that_a_dashboard_or_a_rule_names_exists(shop, customer, wa
     assert missing() == {}
     for _, query in all_queries():
         watching.query(query)
+
+
+def test_no_metric_has_personal_data_or_an_id(stack, shop, customer):
+    order_id = customer.buy((shop.add_product(), 1))
+    endpoints = find_endpoints(stack.url("consul"))
+    assert endpoints.keys() == processes(stack)
+    texts = {name: requests.get(url, timeout=5).text for name, url in endpoints.items()}
+    assert 'mamie_orders_total{status="CONFIRMED"}' in texts["orders-1"]
+    for name, text in texts.items():
+        assert kinds_of_private_data(text) == set(), name
+        assert not UUID.search(text), name
+        assert order_id not in text
+        assert customer.user_id not in text
 
 
 def test_an_alert_fires_when_a_service_is_down_and_ends_when_it_is_back(stack, watching):

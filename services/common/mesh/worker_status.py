@@ -66,6 +66,7 @@ class WorkerStatus:
         self._name = f"{name}-workers"
         self._id = f"{instance}-workers"
         self._report_seconds = report_seconds
+        self._is_registered = False
         self._loop = BackgroundLoop(
             name=OWN_NAME, work=self._run, expected=(ConsulUnavailableError,)
         )
@@ -90,6 +91,9 @@ class WorkerStatus:
             loop.wait(self._report_seconds)
 
     def _report(self, healthy: bool, text: str) -> None:
+        # An instance that was killed may have left an entry, with the port that it had.
+        if not self._is_registered:
+            self._register()
         try:
             self._consul.report(self._id, healthy=healthy, text=text)
         except ConsulUnavailableError:  # not registered yet, or lost
@@ -104,6 +108,7 @@ class WorkerStatus:
             port=self._metrics_port,
             tags=[TAG],
         )
+        self._is_registered = True
 
 
 def describe(reports: list[LoopReport]) -> str:
