@@ -16,6 +16,7 @@ from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, Promotion
 from services.orders.config import OrdersConfig, read_config
 from services.orders.decisions import Decisions
 from services.orders.manifest import MANIFEST
+from services.orders.metrics.pool import PoolMeter
 from services.orders.metrics.unfinished import UnfinishedOrders
 from services.orders.outbox import MongoOutbox
 from services.orders.placing.attempts import MongoAttempts
@@ -30,7 +31,7 @@ from services.orders.repository import MongoOrdersRepository, MongoSagaRepositor
 from services.orders.saga import SagaOrchestrator
 from services.orders.servicer import InternalOrdersServicer, OrdersServicer
 from services.orders.steps import SagaSteps
-from services.orders.store import connect, connect_async
+from services.orders.store import POOL_SIZE, connect, connect_async
 from services.orders.store import migrate as create_indexes
 from services.orders.tracking.feed import OrderFeed
 from services.orders.tracking.quota import StreamQuota
@@ -55,7 +56,7 @@ class Upstreams:
 
 def serve(config: OrdersConfig) -> None:
     """Wire the service and serve until it is stopped."""
-    client = connect(config.store_url)
+    client = connect(config.store_url, PoolMeter(POOL_SIZE))
     orders = MongoOrdersRepository(client)
     outbox = MongoOutbox(client, written=orders.outbox_written)
     reconciliation = MongoReconciliationRepository(client, clock=orders.store_clock.now)
