@@ -54,6 +54,7 @@ def print_urls(console: Console, state: dict[str, Any], seconds: float) -> None:
         ("shop, HTTPS", urls["https"]),
         ("Envoy admin", urls["envoy_admin"]),
         ("Consul", f"{urls['consul']}/ui"),
+        ("Prometheus", urls.get("prometheus", "left out")),
         ("administrator", f"{state['admin']['email']} / {state['admin']['password']}"),
     ):
         table.add_row(name, url)
@@ -63,13 +64,7 @@ def print_urls(console: Console, state: dict[str, Any], seconds: float) -> None:
 
 def print_status(console: Console, state: dict[str, Any]) -> None:
     """Print every process, the memory of all of them, and what does not pass in Consul."""
-    table = Table(box=None, padding=(0, 2))
-    for title in ("name", "state", "pid", "port", "MB", "restarts"):
-        table.add_column(title, justify="left" if title in ("name", "state") else "right")
-    for unit in state["units"]:
-        if not unit["task"]:
-            table.add_row(*map(str, _row(unit)))
-    console.print(table, highlight=False)
+    console.print(status_table(state), highlight=False)
     console.print(
         f"memory of all processes: {state['memory'] / 1e6:.0f} MB "
         "(pages that several processes share are counted once)"
@@ -79,6 +74,25 @@ def print_status(console: Console, state: dict[str, Any]) -> None:
     for name, url in sorted(state["urls"].items()):
         if "@" not in url:  # URLs with "@" contain passwords
             console.print(f"{name:14} {url}", highlight=False)
+
+
+def status_table(state: dict[str, Any]) -> Table:
+    """Return a table of the processes; those that answer calls have figures."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("name", "state", "pid", "port", "MB", "restarts"):
+        table.add_column(title, justify="left" if title in ("name", "state") else "right")
+    for title in ("version", "req/s", "p95 ms", "errors/s", "queue"):
+        table.add_column(title, justify="right")
+    for unit in state["units"]:
+        if not unit["task"]:
+            table.add_row(*map(str, (*_row(unit), *_figures(unit.get("figures")))))
+    return table
+
+
+def _figures(figures: dict[str, Any] | None) -> tuple:
+    if figures is None:
+        return ("",) * 5
+    return tuple("-" if value is None else value for value in figures.values())
 
 
 def print_topology(services: Sequence[Manifest]) -> None:

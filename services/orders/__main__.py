@@ -16,6 +16,8 @@ from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, Promotion
 from services.orders.config import OrdersConfig, read_config
 from services.orders.decisions import Decisions
 from services.orders.manifest import MANIFEST
+from services.orders.metrics.pool import PoolMeter
+from services.orders.metrics.unfinished import UnfinishedOrders
 from services.orders.outbox import MongoOutbox
 from services.orders.placing.attempts import MongoAttempts
 from services.orders.placing.checkout import Checkout
@@ -29,7 +31,7 @@ from services.orders.repository import MongoOrdersRepository, MongoSagaRepositor
 from services.orders.saga import SagaOrchestrator
 from services.orders.servicer import InternalOrdersServicer, OrdersServicer
 from services.orders.steps import SagaSteps
-from services.orders.store import connect, connect_async
+from services.orders.store import POOL_SIZE, connect, connect_async
 from services.orders.store import migrate as create_indexes
 from services.orders.tracking.feed import OrderFeed
 from services.orders.tracking.quota import StreamQuota
@@ -48,13 +50,13 @@ class Upstreams:
     def __init__(self, mesh: Mesh) -> None:
         self.catalog = CatalogOverGrpc(mesh.channel("catalog"))
         self.promotions = PromotionsOverGrpc(mesh.channel("promotions"))
-        breaker = CircuitBreaker(ignored_reasons=IGNORED_REASONS)
+        breaker = CircuitBreaker(upstream="payments", ignored_reasons=IGNORED_REASONS)
         self.payments = PaymentsOverGrpc(mesh.channel("payments", breaker))
 
 
 def serve(config: OrdersConfig) -> None:
     """Wire the service and serve until it is stopped."""
-    client = connect(config.store_url)
+    client = connect(config.store_url, PoolMeter(POOL_SIZE))
     orders = MongoOrdersRepository(client)
     outbox = MongoOutbox(client, written=orders.outbox_written)
     reconciliation = MongoReconciliationRepository(client, clock=orders.store_clock.now)
@@ -86,6 +88,7 @@ def serve(config: OrdersConfig) -> None:
             orchestrator,
             OutboxRelay(outbox=outbox, url=config.service.bus_url, name="orders"),
             build_reconciliation_worker(job),
+            UnfinishedOrders(client).worker(),
         ],
         streaming=build_streaming(config),
         mesh=mesh,

@@ -10,7 +10,7 @@ belongs together is written in one transaction; most steps write one event and n
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from services.orders.domain import Order, apply, fold, next_step, record
 from services.orders.errors import OrderChangedError, OrderNotFoundError
 from services.orders.events import Event, OrderPlaced, RecordedEvent
 from services.orders.integration_events import to_integration_event
+from services.orders.metrics.orders import count_change
 from services.orders.placing.attempts import end_attempt
 from services.orders.ports import (
     LEASE_DURATION,
@@ -36,6 +37,7 @@ from services.orders.ports import (
     StepBegun,
 )
 from services.orders.store import (
+    NOT_COMPLETE,
     StoreClock,
     after,
     build_id,
@@ -47,8 +49,6 @@ from services.orders.store import (
 
 Result = TypeVar("Result")
 
-NOT_COMPLETE = {"due_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
-"""Matches sagas with a lease, running or over."""
 TRAIL_LENGTH = 200
 """How many of its last tries a saga keeps: many times what an order needs.
 
@@ -149,14 +149,14 @@ class MongoOrdersRepository(OrdersRepository):
         def write(session: ClientSession) -> None:
             if attempt:
                 end_attempt(self._database, attempt, session)
-            document = _event_document(order_id, recorded)
-            self._database.events.insert_one(document, session=session)
+            self._database.events.insert_one(_event_document(order_id, recorded), session=session)
             self._database.orders.insert_one(codec.index_document(order), session=session)
             self._database.sagas.update_one(
                 {"_id": order_id}, [{"$set": saga}], upsert=True, session=session
             )
 
         self._transact(order_id, write)
+        count_change(None, order)
         return order
 
     @override
@@ -179,6 +179,7 @@ class MongoOrdersRepository(OrdersRepository):
             outgoing += self._integration_event(after, each)
         if begins and len(documents) == 1 and not outgoing:
             self._insert(order.order_id, documents[0])
+            count_change(order, after)
             return after
         is_complete = next_step(after, now) is None
         change = saga_change(None if is_complete else lease)
@@ -194,6 +195,7 @@ class MongoOrdersRepository(OrdersRepository):
         after = self._transact(order.order_id, write)
         if outgoing:
             self.outbox_written.set()
+        count_change(order, after)
         return after
 
     def _insert(self, order_id: str, document: dict[str, Any]) -> None:
@@ -214,8 +216,8 @@ class MongoOrdersRepository(OrdersRepository):
         with store_call():
             found = self._database.events.find(wanted).sort([("order_id", 1), ("sequence", 1)])
             for document in found:
-                recorded = codec.from_document(document)
-                histories.setdefault(document["order_id"], []).append(recorded)
+                known = histories.setdefault(document["order_id"], [])
+                known.append(codec.from_document(document))
         return histories
 
     def _transact(self, order_id: str, write: Callable[[ClientSession], Result]) -> Result:

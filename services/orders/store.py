@@ -13,6 +13,7 @@ from pymongo import errors as mongo_errors
 from pymongo import monitoring
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.monitoring import ConnectionPoolListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 from typing_extensions import override
@@ -32,13 +33,19 @@ DURABLE = ReadConcern("majority")
 """Reads nothing that a crash or a failover can undo; what follows from it cannot be undone."""
 SNAPSHOT = ReadConcern("snapshot")
 TIMEOUT_MS = 3_000
+POOL_SIZE = 32
 TRANSIENT_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult")
 ATTEMPTS_RETENTION_SECONDS = 60
+NOT_COMPLETE = {"due_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
+"""Matches sagas with a lease, running or over."""
 
 
-def connect(url: str) -> pymongo.MongoClient:
-    """Build a client, which connects when it is first used. Calls time out after 3 s."""
-    return pymongo.MongoClient(url, event_listeners=[CommandSpans()], **_options())
+def connect(url: str, *listeners: ConnectionPoolListener) -> pymongo.MongoClient:
+    """Build a client, which connects when it is first used. Calls time out after 3 s.
+
+    It calls the listeners, if there are any.
+    """
+    return pymongo.MongoClient(url, event_listeners=[CommandSpans(), *listeners], **_options())
 
 
 def connect_async(url: str) -> pymongo.AsyncMongoClient:
@@ -52,7 +59,7 @@ def _options() -> dict[str, Any]:
         "connect": False,
         "serverSelectionTimeoutMS": TIMEOUT_MS,
         "timeoutMS": TIMEOUT_MS,
-        "maxPoolSize": 32,
+        "maxPoolSize": POOL_SIZE,
     }
 
 
