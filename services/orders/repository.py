@@ -118,7 +118,7 @@ class MongoOrdersRepository(OrdersRepository):
             else:
                 total = self._database.orders.count_documents(by_user)
         # An order whose history was lost is a finding of the reconciliation, not the list's end.
-        return [_fold(each["_id"], each["events"]) for each in found if each["events"]], total
+        return [to_order(each["_id"], each["events"]) for each in found if each["events"]], total
 
     @override
     def list_by_product(self, user_id: str, product_id: str) -> Sequence[Order]:
@@ -172,15 +172,16 @@ class MongoOrdersRepository(OrdersRepository):
         documents = [_event_document(order.order_id, each) for each in appended]
         if begins:
             documents[-1]["begins"] = {"step": begins.step, "by": begins.instance}
-        after, outgoing = order, []
+        changed, outgoing, marks = order, list[dict[str, Any]](), dict[str, Any]()
         for each in appended:
-            after = apply(after, each)
-            outgoing += self._integration_event(after, each)
+            changed = apply(changed, each)
+            outgoing += self._integration_event(changed, each)
+            marks |= codec.saga_marks(changed, each)
         if begins and len(documents) == 1 and not outgoing:
             self._insert(order.order_id, documents[0])
-            return after
-        is_complete = next_step(after, now) is None
-        change = _saga_change(None if is_complete else lease)
+            return changed
+        due_at = None if next_step(changed, now) is None else after(lease)
+        change = codec.saga_change(due_at, marks)
 
         def write(session: ClientSession) -> Order:
             for document in documents:
@@ -188,12 +189,12 @@ class MongoOrdersRepository(OrdersRepository):
             for message in outgoing:
                 self._database.outbox.insert_one(message, session=session)
             self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
-            return after
+            return changed
 
-        after = self._transact(order.order_id, write)
+        self._transact(order.order_id, write)
         if outgoing:
             self.outbox_written.set()
-        return after
+        return changed
 
     def _insert(self, order_id: str, document: dict[str, Any]) -> None:
         """Insert the only event of a step; OrderChangedError when another writer was faster."""
@@ -282,7 +283,8 @@ class MongoSagaRepository(SagaRepository):
         return saga and saga["_id"]
 
 
-def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+def to_order(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+    """Compute an order from the documents of its events, in any order."""
     in_order = sorted(documents, key=itemgetter("sequence"))
     return fold(order_id, map(codec.from_document, in_order))
 
@@ -290,10 +292,3 @@ def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
 def _event_document(order_id: str, recorded: RecordedEvent) -> dict[str, Any]:
     """Build the document of an event; its id has the event's time."""
     return {"_id": build_id(recorded.time)} | codec.to_document(order_id, recorded)
-
-
-def _saga_change(lease: timedelta | None) -> list[dict[str, Any]] | dict[str, Any]:
-    """Build the update of a saga after events; a complete one has no lease nor payment token."""
-    if lease is None:
-        return {"$set": {"due_at": None}, "$unset": {"waits_for": "", "payment_token": ""}}
-    return [{"$set": {"due_at": after(lease)}}, {"$unset": "waits_for"}]
