@@ -68,7 +68,7 @@ def serve(config: NotificationsConfig) -> None:
 def _build_sender(config: NotificationsConfig, repository: NotificationsRepository) -> Sender:
     return Sender(
         repository=repository,
-        renderer=Renderer(),
+        renderer=Renderer(shop_url=config.shop_url),
         mailer=SmtpMailer(server=config.smtp, timeout_seconds=config.smtp_timeout_seconds),
         sms=SendLogSms(),
         mail_from=config.sender,
