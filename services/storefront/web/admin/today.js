@@ -40,7 +40,7 @@ class AdminToday extends AdminPart {
           ${this.waiting.total > 5 ? html`<p class="more"><a href="/admin/orders">${t("admin.all-of", {count: number(this.waiting.total)})}</a></p>` : nothing}</section>
         <section><h2>${icon("circle-alert")} ${t("admin.low")}</h2>
           ${this.low.products.length ? html`<ul class="panel rows">${this.low.products.map(lowRow)}</ul>` : empty(t("admin.nothing-low"))}
-          ${this.low.total > this.low.products.length ? html`<p class="faint more">${t("admin.more-low", {count: number(this.low.total - this.low.products.length)})}</p>` : nothing}</section></div>`;
+          ${this.low.total > this.low.products.length ? html`<p class="faint more">${t("admin.more", {count: number(this.low.total - this.low.products.length)})}</p>` : nothing}</section></div>`;
   }
 }
 
