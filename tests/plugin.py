@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",
         action="store_true",
-        help="send 10,000 generated requests (minutes), not some hundreds",
+        help="10,000 generated requests, 200 keyed orders sent 20 times at once (minutes each)",
     )
     parser.addoption(
         "--freeze",
@@ -66,8 +66,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_rank)
 
 
-def _rank(item: pytest.Item) -> int:
-    return max((n for n, mark in enumerate(MARKS, 1) if item.get_closest_marker(mark)), default=0)
+def _rank(item: pytest.Item) -> tuple[int, bool]:
+    kind = max((n for n, mark in enumerate(MARKS, 1) if item.get_closest_marker(mark)), default=0)
+    return kind, item.get_closest_marker("early") is None
 
 
 @pytest.fixture

@@ -1,37 +1,30 @@
 """Measure the shop beside its peers, and write docs/results/performance.md: scripts/bench."""
 
 import argparse
-import os
-import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import edge, orders, report, verify_stock
+from scripts.benchmarks import edge, orders, report, steady, verify_stock, wire
 from scripts.benchmarks.contenders import Contender, Measurement, measure, running
-from scripts.paths import ROOT
+from scripts.benchmarks.stacks import RESULTS, running_stack
 from scripts.stack.client import Stack
 
-RESULTS = ROOT / "docs" / "results"
 CALLERS = 16
 ORDER_CALLERS = (1, 8)
-NO_LIMITS = {
-    "MAMIE_RATE_LIMIT_PER_MINUTE": "1000000",
-    "MAMIE_LOGIN_RATE_LIMIT_PER_MINUTE": "1000000",
-}
-
 console = Console(stderr=True)
 
 
 def main() -> int:
     """Measure, print, and write unless it was a quick look."""
     options = _parse()
-    with _stack(options.data) as stack:
-        rounds = measure_rounds(verify_stock.contenders(stack), options.rounds, options.seconds)
-        through_edge = measure_rounds(edge.contenders(stack), options.rounds, options.seconds)
+    with running_stack(options.data) as stack:
+        with running(list(verify_stock.contenders(stack))) as contenders:
+            rounds = measure_rounds(contenders, options.rounds, options.seconds)
+            on_wire = wire.bytes_per_call(contenders, min(1.0, options.seconds))
+        through_edge = measure_rounds(list(edge.contenders(stack)), options.rounds, options.seconds)
+        at_rate = steady.measure_steady(stack, options.seconds)
         costs, monolith = measure_orders(stack, options.seconds)
     page = "\n".join(
         [
@@ -39,14 +32,17 @@ def main() -> int:
             "`scripts/bench` makes this page again.\n",
             report.header(),
             "## VerifyStock\n",
-            f"{CALLERS} callers, each with one call in flight.\n",
-            report.verify_stock_table(rounds),
+            f"{CALLERS} callers, each with one call in flight; bytes in both directions.\n",
+            report.verify_stock_table(rounds, on_wire),
             "![CPU per call](performance-verify-stock.svg)\n",
             "How many times as much CPU the peer spends:\n",
             report.ratios(rounds),
             "## Through Envoy\n",
             f"{CALLERS} callers; CPU by process.\n",
             report.edge_table(through_edge),
+            "## At a steady rate\n",
+            f"{steady.CALLERS} callers; a latency counts from when the call was due.\n",
+            report.steady_table(at_rate),
             "## An order\n",
             report.orders_table(costs, monolith),
         ]
@@ -71,32 +67,16 @@ def _parse() -> argparse.Namespace:
     return options
 
 
-@contextmanager
-def _stack(data: Path | None) -> Iterator[Stack]:
-    """Yield a running stack, one of its own unless it is named."""
-    if data:
-        yield Stack(data)
-        return
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        up = [str(ROOT / "scripts" / "up"), "--detach", "--data", folder]
-        try:
-            subprocess.run(up, check=True, env=os.environ | NO_LIMITS, stdout=subprocess.DEVNULL)
-            yield Stack(Path(folder))
-        finally:
-            subprocess.run([ROOT / "scripts" / "down", "--data", folder], check=True)
-
-
 def measure_rounds(
-    taking_part: Iterable[Contender], rounds: int, seconds: float
+    contenders: Sequence[Contender], rounds: int, seconds: float
 ) -> dict[str, list[Measurement]]:
     """Return the rounds of every contender; they alternate."""
     measured: dict[str, list[Measurement]] = {}
-    with running(list(taking_part)) as contenders:
-        for number in range(1, rounds + 1):
-            for contender in contenders:
-                console.print(f"round {number} of {rounds}: {contender.name}")
-                found = measure(contender, seconds, CALLERS)
-                measured.setdefault(contender.name, []).append(found)
+    for number in range(1, rounds + 1):
+        for contender in contenders:
+            console.print(f"round {number} of {rounds}: {contender.name}")
+            found = measure(contender, seconds, CALLERS)
+            measured.setdefault(contender.name, []).append(found)
     return measured
 
 

@@ -1,7 +1,8 @@
 """A process that calls a server for some seconds: `python -m scripts.benchmarks.caller JSON`.
 
-Callers are threads, each with one call in flight (closed loop). The result is one JSON object on
-standard output: calls, errors, seconds, own CPU milliseconds, latencies in milliseconds.
+Callers are threads, each with one call in flight: one after the other, or at a steady rate. Then a
+latency counts from when the call was due. The result is one JSON object on standard output: calls,
+errors, seconds, own CPU milliseconds, latencies in milliseconds.
 """
 
 import json
@@ -35,6 +36,7 @@ class Load:
     keyed: bool = False
     callers: int = 16
     seconds: float = 3.0
+    per_second: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,11 @@ def run(load: Load) -> Result:
         for call in calls:
             call()  # connected, before the clock starts
         before, began = _cpu_ms(), time.monotonic()
-        futures = [pool.submit(_loop, call, stop_at) for call in calls]
+        pause = load.callers / load.per_second if load.per_second else 0.0
+        futures = [
+            pool.submit(_loop, call, stop_at, pause, began + pause * number / load.callers)
+            for number, call in enumerate(calls)
+        ]
         stop_at.wait(load.seconds)
         stop_at.set()
         loops = [future.result() for future in futures]
@@ -79,16 +85,18 @@ def percentile(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
-def _loop(call: Call, stop: threading.Event) -> tuple[list[float], int]:
+def _loop(call: Call, stop: threading.Event, pause: float, due: float) -> tuple[list[float], int]:
+    """Call until stopped, each `pause` seconds from `due` on; return latencies and errors."""
     latencies, errors = [], 0
-    while not stop.is_set():
-        began = time.perf_counter()
+    while not stop.wait(max(0.0, due - time.monotonic()) if pause else 0.0):
+        began = due if pause else time.monotonic()
+        due += pause
         try:
             call()
         except Exception:  # noqa: BLE001 - whatever it is, the call failed and is counted
             errors += 1
             continue
-        latencies.append((time.perf_counter() - began) * 1000)
+        latencies.append((time.monotonic() - began) * 1000)
     return latencies, errors
 
 

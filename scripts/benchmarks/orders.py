@@ -54,7 +54,7 @@ def shop_load(stack: Stack) -> Load:
     }
     answer = requests.post(f"{shop}/api/users/register", json=body, timeout=10)
     answer.raise_for_status()
-    _stock_up(stack)
+    stock_up(stack)
     return Load(
         kind="rest",
         target=f"{shop}/api/orders",
@@ -68,7 +68,8 @@ def _cart() -> dict[str, object]:
     return {"items": [{"productId": "prod_001", "quantity": 1}], "shippingAddress": ADDRESS}
 
 
-def _stock_up(stack: Stack) -> None:
+def stock_up(stack: Stack) -> None:
+    """Stock every product with more than a benchmark buys."""
     with psycopg2.connect(stack.store_url("catalog")) as connection:
         connection.cursor().execute("UPDATE products SET stock = %s", [STOCK])
     connection.close()

@@ -13,6 +13,7 @@ from statistics import median
 
 from scripts.benchmarks.contenders import Measurement
 from scripts.benchmarks.orders import OrderCost
+from scripts.benchmarks.steady import Steady
 from scripts.benchmarks.verify_stock import (
     ECHOES,
     FAIR_PEER,
@@ -24,12 +25,21 @@ from scripts.benchmarks.verify_stock import (
 
 PACKAGES = (
     *("grpcio", "pygrpc-native", "protobuf", "protovalidate", "sqlalchemy", "psycopg2-binary"),
-    *("fastapi", "uvicorn", "uvloop", "asyncpg", "httpx"),
+    *("fastapi", "uvicorn", "uvloop", "asyncpg", "httpx", "aiohttp"),
 )
 
 
 def header() -> str:
-    """Return what the figures depend on: interpreter and how it was built, versions, cores."""
+    """Return what the figures depend on, and how to read them."""
+    return (
+        f"{describe_machine()}\n"
+        "CPU is user and system time per call, in milliseconds; the median of all rounds, which\n"
+        "alternated. Trust the ratios within a table more than any single figure.\n"
+    )
+
+
+def describe_machine() -> str:
+    """Return the interpreter and how it was built, the versions, and the cores."""
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     # Distributions build with PGO, whatever their options say (as in scripts/bootstrap).
     optimised = "--enable-optimizations" in options or sys.base_prefix == "/usr"
@@ -39,8 +49,6 @@ def header() -> str:
         f"Measured on {datetime.now(UTC):%d %B %Y}, {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()} ({build}).\n"
         f"{packages}.\n"
-        "CPU is user and system time per call, in milliseconds; the median of all rounds, which\n"
-        "alternated. Trust the ratios within a table more than any single figure.\n"
     )
 
 
@@ -50,17 +58,19 @@ def median_of(rounds: Sequence[Measurement]) -> dict[str, float]:
     return {group: median(each.cpu_ms[group] for each in rounds) for group in groups}
 
 
-def verify_stock_table(rounds: Mapping[str, Sequence[Measurement]]) -> str:
+def verify_stock_table(
+    rounds: Mapping[str, Sequence[Measurement]], bytes_per_call: Mapping[str, float]
+) -> str:
     """Return the comparison of VerifyStock with its peers."""
     lines = [
-        "| | server | store | caller | server and caller | calls/s | p50 ms | p99 ms |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | server | store | caller | server and caller | bytes | calls/s | p50 ms | p99 ms |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, measured in rounds.items():
         cpu = median_of(measured)
         lines.append(
             f"| {name} | {cpu['server']:.3f} | {cpu.get('postgres', 0):.3f} | {cpu['caller']:.3f} "
-            f"| {cpu['server'] + cpu['caller']:.3f} "
+            f"| {cpu['server'] + cpu['caller']:.3f} | {bytes_per_call[name]:.0f} "
             f"| {_rates(measured)} |"
         )
     return "\n".join(lines) + "\n"
@@ -110,12 +120,12 @@ def _rates(measured: Sequence[Measurement]) -> str:
 
 def orders_table(costs: Sequence[OrderCost], monolith: Sequence[Measurement]) -> str:
     """Return what an order costs in every process, beside the monolith."""
-    units = sorted({name for cost in costs for name in cost.cpu_ms}, key=_service)
+    units = sorted({name for cost in costs for name in cost.cpu_ms}, key=service_of)
     columns = [f"{cost.callers} callers" for cost in costs]
     lines = [f"| process | {' | '.join(columns)} |", "|---|" + "---|" * len(costs)]
-    for service in dict.fromkeys(map(_service, units)):
+    for service in dict.fromkeys(map(service_of, units)):
         cells = [
-            f"{sum(ms for name, ms in cost.cpu_ms.items() if _service(name) == service):.1f}"
+            f"{sum(ms for name, ms in cost.cpu_ms.items() if service_of(name) == service):.1f}"
             for cost in costs
         ]
         lines.append(f"| {service} | {' | '.join(cells)} |")
@@ -134,7 +144,19 @@ def orders_table(costs: Sequence[OrderCost], monolith: Sequence[Measurement]) ->
     return "\n".join(lines)
 
 
-def _service(unit: str) -> str:
+def steady_table(found: Sequence[Steady]) -> str:
+    """Return latencies at a steady rate."""
+    lines = ["| | calls/s | p50 ms | p99 ms |", "|---|---|---|---|"]
+    for each in found:
+        result = each.result
+        lines.append(
+            f"| {each.name} | {each.rate:.0f} | {result.p50_ms:.1f} | {result.p99_ms:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def service_of(unit: str) -> str:
+    """Return the service of a unit: catalog for catalog-2."""
     name, _, number = unit.rpartition("-")
     return name if number.isdigit() else unit
 

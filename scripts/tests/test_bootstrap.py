@@ -106,6 +106,22 @@ def test_without_any_suitable_python_one_line_says_what_is_needed(machine):
     assert found.stderr == "Python 3.11, 3.12 or 3.13 is needed on PATH, with its module venv.\n"
 
 
+def test_the_python_that_the_user_names_comes_before_all(machine, sourced, tmp_path):
+    machine(python3=(True, True, True), mine=(True, True))
+    path, mine = str(tmp_path / "bin"), str(tmp_path / "bin" / "mine")
+    assert sourced("find_python", path=path, MAMIE_PYTHON=mine).stdout == "mine\n"
+
+
+def test_a_named_python_that_is_not_suitable_is_named_in_one_line(machine, sourced, tmp_path):
+    machine(python3=(True, True))
+    found = sourced("find_python", path=str(tmp_path / "bin"), MAMIE_PYTHON="/x/python3.9")
+    assert found.returncode == 1
+    assert found.stderr == (
+        "Python 3.11, 3.12 or 3.13 is needed as MAMIE_PYTHON, not /x/python3.9, "
+        "with its module venv.\n"
+    )
+
+
 def test_what_is_not_needed_is_not_heard(sourced):
     hostile = {
         "http_proxy": "http://127.0.0.1:9",

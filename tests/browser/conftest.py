@@ -14,7 +14,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 OpenBrowser = Callable[..., Visitor]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it runs, this thread can run no other event loop
 def chromium() -> Iterator[Browser]:
     """Yield Chromium; without one the tests fail, for the pages would be untested."""
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)

@@ -19,3 +19,15 @@ def test_a_quick_benchmark_reports_every_contender_and_writes_nothing(stack):
     for name in (SHOP, NATIVE_SHOP, FAIR_PEER, *ECHOES, "a product, cached", "The monolith"):
         assert name in ran.stdout
     assert (ROOT / "docs" / "results" / "performance.md").exists() == before
+
+
+def test_a_short_crowd_of_shoppers_buys_without_a_failure(stack, shop):
+    command = [sys.executable, "-m", "scripts.benchmarks.shoppers", "20", "--minutes", "0.1"]
+    options = ["--print-only", "--think", "0.5", "--warm-up", "1", "--data", str(stack.data)]
+    ran = subprocess.run(
+        [*command, *options], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "failed: none" in ran.stdout
+    for kind in ("home", "list", "search", "detail", "order", "track", "envoy"):
+        assert f"| {kind} |" in ran.stdout

@@ -21,7 +21,7 @@ from tests.support.stores import open_store
 from tests.support.waiting import eventually
 
 # Each replay reads the whole log, with the events of all earlier tests.
-pytestmark = [pytest.mark.e2e, pytest.mark.local, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.early, pytest.mark.local, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
