@@ -116,7 +116,8 @@ def saga_marks(order: Order, recorded: RecordedEvent) -> dict[str, Any]:
 
     By the marks the owner of the shop finds orders among millions (overview/repository.py):
     `to_ship_since` while it waits to be shipped; `sold_at` and `sold_cents` once it is sold, until
-    it is cancelled.
+    it is cancelled. All these events are appended in a transaction: a step of the saga that writes
+    one event alone (0023) can cancel only an order that has no marks yet.
     """
     match recorded.event:
         case OrderConfirmed():

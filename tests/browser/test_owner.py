@@ -45,7 +45,7 @@ def test_the_owner_packs_and_ships_an_order_that_waits(visitor, shop, customer, 
     order_id = customer.buy((shop.add_product(title="Bol de Noël"), 2))
     page = sign_in(visitor)
     expect(page.get_by_role("heading", name="Aujourd")).to_be_visible()
-    page.get_by_role("link", name="Commandes").click()
+    page.locator(".admin-menu").get_by_role("link", name="Commandes").click()
     page.get_by_label("Numéro de commande").fill(order_id[:8].upper())
     page.get_by_role("button", name="Rechercher").last.click()
     page.locator(f".admin-rows a[href='/admin/orders/{order_id}']").click()
@@ -70,7 +70,7 @@ def test_the_owner_puts_a_product_on_sale_and_changes_its_stock(visitor, sign_in
     name, sku = f"Balle {uuid.uuid4().hex}", f"test_{uuid.uuid4().hex[:12]}"
     page.get_by_label("Nom", exact=True).fill(name)
     page.get_by_label("Référence").fill("prod_001")
-    page.get_by_label("Catégorie").select_option("toys")
+    page.locator("#category").select_option("toys")
     page.get_by_label("Prix").fill("4,5O")
     page.get_by_role("button", name="Mettre en vente").click()
     expect(page.locator("#price-error")).to_be_visible()
@@ -102,7 +102,7 @@ def test_the_owner_creates_a_code_and_ends_it(visitor, shop, sign_in):
     page.locator(".admin-menu").get_by_role("link", name="Codes promo").click()
     page.get_by_label("Code promo").fill("welcome10")
     page.get_by_label("Remise (%)").fill("15")
-    page.get_by_label("Catégorie").select_option("toys")
+    page.locator("#category").select_option("toys")
     page.get_by_role("button", name="Créer le code").click()
     expect(page.locator("#code-error")).to_have_text(re.compile("existe déjà"))
     page.get_by_label("Code promo").fill(code.lower())
@@ -137,12 +137,12 @@ def test_a_customer_finds_nothing_at_the_owners_door(visitor, shop, customer):
     visitor.page.goto("/admin")
     visitor.sign_in(customer.email)
     page = visitor.page
-    expect(page.get_by_role("heading", name="Réservé à la propriétaire")).to_be_visible()
+    expect(page.get_by_role("heading", name="Réservé à la patronne")).to_be_visible()
     expect(page.locator(".tool[href='/admin']")).to_have_count(0)
     # Who pretends in the browser gets the page and no data: the services decide.
     page.evaluate(PRETEND)
     visitor.visit("/admin")
-    expect(page.locator(".message.error")).to_contain_text("propriétaire")
+    expect(page.locator(".message.error")).to_contain_text("patronne")
     assert customer.get("/api/admin/day").status_code == 403
     assert shop.visitor.get("/api/admin/orders").status_code == 401
 

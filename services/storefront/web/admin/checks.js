@@ -18,8 +18,9 @@ class AdminChecks extends AdminPart {
     this.dead = (await dead).map((each) => each.value ?? {error: each.reason});
   }
 
-  redrive(consumer) {
-    return this.act(() => api("POST", `/api/admin/dead-letters/${consumer}/redrive`, {body: {}}), t("admin.redriven"));
+  async redrive(consumer) {
+    await this.act(() => api("POST", `/api/admin/dead-letters/${consumer}/redrive`, {body: {}}), t("admin.redriven"));
+    await this.load();
   }
 
   render() {

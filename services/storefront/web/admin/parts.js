@@ -73,7 +73,7 @@ export class AdminPart extends Part {
     return this.failing === name && this.formError && !Object.keys(this.wrong).length ? problem(this.formError) : nothing;
   }
 
-  /** Do something at once; what went wrong is a message, and the page shows what is now. */
+  /** Do something at once; what went wrong is a message. */
   async act(call, said) {
     if (this.busy) return;
     this.busy = true;
@@ -85,7 +85,6 @@ export class AdminPart extends Part {
     } finally {
       this.busy = false;
     }
-    await this.load();
   }
 }
 

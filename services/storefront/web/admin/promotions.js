@@ -35,13 +35,18 @@ class AdminPromotions extends AdminPart {
       const added = await api("POST", "/api/promotions", {body});
       notify(t("admin.promotion.added", {code: added.code}), "success");
       form.reset();
-      await this.load();
+      // Shown first, wherever its end would put it.
+      this.found = {...this.found, promotions: [added, ...(this.found?.promotions ?? [])]};
     });
   }
 
   end(code) {
     this.ending = "";
-    return this.act(() => api("POST", `/api/promotions/${encodeURIComponent(code)}/end`, {body: {}}), t("admin.promotion.ended", {code}));
+    return this.act(async () => {
+      const ended = await api("POST", `/api/promotions/${encodeURIComponent(code)}/end`, {body: {}});
+      const promotions = this.found.promotions.map((each) => (each.code === ended.code ? ended : each));
+      this.found = {...this.found, promotions};
+    }, t("admin.promotion.ended", {code}));
   }
 
   render() {

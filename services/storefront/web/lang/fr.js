@@ -9,7 +9,7 @@ export default {
   "address.postalCode": "Code postal",
   "address.recipient": "Nom sur le colis",
   "admin": "Gérer",
-  "admin.only": "Réservé à la propriétaire",
+  "admin.only": "Réservé à la patronne",
   "all": "Tous",
   "animal": "Animal",
   "animal.cat": "Chat",

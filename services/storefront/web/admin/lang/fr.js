@@ -1,4 +1,4 @@
-// Français : la partie de la propriétaire. Pluriels : « un|plusieurs » ; mêmes clés dans chaque langue.
+// Français : la partie de la patronne. Pluriels : « un|plusieurs » ; mêmes clés dans chaque langue.
 export default {
   "admin.DELIVERED": "Marquer comme livrée",
   "admin.DELIVERED.done": "Livrée : un avis est demandé au client.",
