@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+import pymongo
 from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
-from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc
+from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc, shop_orders_pb2_grpc
 
 from services.common import runtime
 from services.common.background import PeriodicWorker
@@ -19,6 +20,8 @@ from services.orders.manifest import MANIFEST
 from services.orders.metrics.pool import PoolMeter
 from services.orders.metrics.unfinished import UnfinishedOrders
 from services.orders.outbox import MongoOutbox
+from services.orders.overview.repository import MongoShopOrdersRepository
+from services.orders.overview.servicer import ShopOrdersServicer
 from services.orders.placing.attempts import MongoAttempts
 from services.orders.placing.checkout import Checkout
 from services.orders.reconciliation.clients import build_sources
@@ -77,6 +80,7 @@ def serve(config: OrdersConfig) -> None:
         config=config.service,
         bindings=[
             *build_bindings(orders, checkout, decisions),
+            build_overview(client, orders.store_clock.now),
             ServiceBinding(
                 "mamie_rosa.orders.internal.v1.ReconciliationService",
                 ReconciliationServicer(reconciler=reconciler),
@@ -178,6 +182,16 @@ def build_bindings(
             internal_pb2_grpc.add_OrdersServiceServicer_to_server,
         ),
     ]
+
+
+def build_overview(client: pymongo.MongoClient, clock: Clock) -> ServiceBinding:
+    """Build the binding of the service that shows all orders to administrators."""
+    repository = MongoShopOrdersRepository(client, clock=clock)
+    return ServiceBinding(
+        "mamie_rosa.orders.v1.ShopOrdersService",
+        ShopOrdersServicer(orders=repository, clock=clock),
+        shop_orders_pb2_grpc.add_ShopOrdersServiceServicer_to_server,
+    )
 
 
 def build_streaming(config: OrdersConfig) -> runtime.Streaming:

@@ -38,12 +38,12 @@ from services.orders.ports import (
 )
 from services.orders.store import (
     NOT_COMPLETE,
+    WITH_EVENTS,
     StoreClock,
     after,
     build_id,
     open_database,
     run_transaction,
-    saga_change,
     store_call,
 )
 
@@ -55,16 +55,6 @@ TRAIL_LENGTH = 200
 An order that waits for an unavailable upstream tries once a second, and a document cannot
 hold all of that.
 """
-
-WITH_EVENTS = {
-    "$lookup": {
-        "from": "events",
-        "localField": "_id",
-        "foreignField": "order_id",
-        "as": "events",
-    }
-}
-"""Adds the events of each order of the index, in no order."""
 
 
 class MongoOrdersRepository(OrdersRepository):
@@ -118,7 +108,7 @@ class MongoOrdersRepository(OrdersRepository):
             else:
                 total = self._database.orders.count_documents(by_user)
         # An order whose history was lost is a finding of the reconciliation, not the list's end.
-        return [_fold(each["_id"], each["events"]) for each in found if each["events"]], total
+        return [to_order(each["_id"], each["events"]) for each in found if each["events"]], total
 
     @override
     def list_by_product(self, user_id: str, product_id: str) -> Sequence[Order]:
@@ -173,16 +163,17 @@ class MongoOrdersRepository(OrdersRepository):
         documents = [_event_document(order.order_id, each) for each in appended]
         if begins:
             documents[-1]["begins"] = {"step": begins.step, "by": begins.instance}
-        after, outgoing = order, []
+        changed, outgoing, marks = order, list[dict[str, Any]](), dict[str, Any]()
         for each in appended:
-            after = apply(after, each)
-            outgoing += self._integration_event(after, each)
+            changed = apply(changed, each)
+            outgoing += self._integration_event(changed, each)
+            marks |= codec.saga_marks(changed, each)
         if begins and len(documents) == 1 and not outgoing:
             self._insert(order.order_id, documents[0])
-            count_change(order, after)
-            return after
-        is_complete = next_step(after, now) is None
-        change = saga_change(None if is_complete else lease)
+            count_change(order, changed)
+            return changed
+        due_at = None if next_step(changed, now) is None else after(lease)
+        change = codec.saga_change(due_at, marks)
 
         def write(session: ClientSession) -> Order:
             for document in documents:
@@ -190,13 +181,13 @@ class MongoOrdersRepository(OrdersRepository):
             for message in outgoing:
                 self._database.outbox.insert_one(message, session=session)
             self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
-            return after
+            return changed
 
-        after = self._transact(order.order_id, write)
+        self._transact(order.order_id, write)
         if outgoing:
             self.outbox_written.set()
-        count_change(order, after)
-        return after
+        count_change(order, changed)
+        return changed
 
     def _insert(self, order_id: str, document: dict[str, Any]) -> None:
         """Insert the only event of a step; OrderChangedError when another writer was faster."""
@@ -292,7 +283,8 @@ class MongoSagaRepository(SagaRepository):
         return saga and saga["_id"]
 
 
-def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+def to_order(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+    """Compute an order from the documents of its events, in any order."""
     in_order = sorted(documents, key=itemgetter("sequence"))
     return fold(order_id, map(codec.from_document, in_order))
 
