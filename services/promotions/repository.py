@@ -1,6 +1,7 @@
 """Promotions and redemptions in Redis; every change is one Lua script.
 
     promotions:promotion:<CODE>   hash: the rules; `used`, the number of orders that use it;
+                                  `used_before`, what that was when the code was added;
                                   `creation`, the id of the call that added it
     promotions:uses:<CODE>        hash: customer -> number of their orders that use it; expires
                                   RETENTION after the promotion's end, when no limit is judged
@@ -198,7 +199,7 @@ class RedisPromotionsRepository(PromotionsRepository):
 
     @override
     def add(self, promotion: Promotion, *, publish: bool = True, used: int = 0) -> None:
-        fields = _flatten(encode_promotion(promotion) | {"used": used})
+        fields = _flatten(encode_promotion(promotion) | {"used": used, "used_before": used})
         event = _flatten(encode_event(self._build_event(promotion))) if publish else []
         index: list[Any] = [rank_of(promotion), encode_moment(promotion.valid_until)]
         with store_call():
