@@ -43,8 +43,6 @@ def test_a_call_is_counted_by_its_method_and_code():
     [
         (f"00-{TRACE}-00f067aa0ba902b7-01", {"trace_id": TRACE}),
         (f"00-{TRACE}-00f067aa0ba902b7-00", None),
-        ("00-" + "a" * 4_000 + "-00f067aa0ba902b7-01", None),
-        ("-01", None),
         (None, None),
     ],
 )
