@@ -19,6 +19,8 @@ from scripts.stack.readiness import list_troubles
 SAMPLE_SECONDS = 1.0
 """Between the two samples of one look."""
 REFRESH_SECONDS = 2.0
+HIDDEN = ("pid", "port", "version", "restarts")
+"""The columns that a terminal of 80 columns has no room for."""
 WINDOW = 6
 """How many samples are kept: figures are those of the last ten seconds."""
 
@@ -53,4 +55,6 @@ def watch(stack: Stack, console: Console) -> None:
             samples.append(read_samples(stack.url("consul")))
             state = read_status(stack, samples[0], samples[-1])
             troubles = Text("\n".join(state["troubles"]), "red")
-            live.update(Group(view.status_table(state), troubles), refresh=True)
+            hidden = () if console.width >= view.STATUS_WIDTH else HIDDEN
+            table = view.status_table(state, hidden=hidden)
+            live.update(Group(table, troubles), refresh=True)
