@@ -22,7 +22,7 @@ def test_a_quick_benchmark_reports_every_contender_and_writes_nothing(stack):
 
 
 def test_a_short_crowd_of_shoppers_buys_without_a_failure(stack, shop):
-    command = [sys.executable, "-m", "scripts.benchmarks.shoppers", "20", "--minutes", "0.1"]
+    command = [sys.executable, "-m", "scripts.load.shoppers", "20", "--minutes", "0.1"]
     options = ["--print-only", "--think", "0.5", "--warm-up", "1", "--data", str(stack.data)]
     ran = subprocess.run(
         [*command, *options], capture_output=True, text=True, check=False, timeout=60
