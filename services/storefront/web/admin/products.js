@@ -1,6 +1,6 @@
 // The products, with their stock.
-import {api, categoryName, go, money, t} from "../core.js";
-import {field, html, icon, picture, problem, skeletons, stockNote} from "../ui.js";
+import {api, categoryName, go, money, number, t} from "../core.js";
+import {field, html, icon, picture, problem, skeletons} from "../ui.js";
 import {AdminPart, empty, pager} from "./parts.js";
 
 const PAGE_SIZE = 20;
@@ -36,9 +36,12 @@ class AdminProducts extends AdminPart {
     return html`<p class="faint" role="status">${t("found", {count: total})}</p>
       <ul class="panel rows">${products.map((each) => html`<li><span class="thumb" aria-hidden="true">${picture(each)}</span>
         <span><a href="/admin/products/${each.sku}">${each.title}</a><br><span class="faint">${each.sku} · ${categoryName(each.category)}</span></span>
-        ${stockNote(each)}<strong class="price">${money(each.price, each.currency)}</strong></li>`)}</ul>
+        ${onSale(each)}<strong class="price">${money(each.price, each.currency)}</strong></li>`)}</ul>
       ${pager(this.page, Math.ceil(Math.min(total, 10000) / PAGE_SIZE), href)}`;
   }
 }
+
+/** The owner wants to know how many; the shop says so only when few are left. */
+const onSale = ({stock}) => html`<span class="stock ${stock === 0 ? "none" : stock < 10 ? "low" : "good"}">${stock ? `${number(stock)} ${t("admin.on-sale", {count: stock})}` : t("stock.none")}</span>`;
 
 customElements.define("admin-products", AdminProducts);
