@@ -5,20 +5,23 @@ from collections.abc import Iterator
 import pytest
 
 from scripts.stack.client import Stack
-from tests.support.log_privacy import find_private_data
+from tests.support.log_privacy import find_private_data, find_private_spans
 from tests.support.running_stack import RunningStack
 from tests.support.shop import Customer, Shop
 
 
 @pytest.fixture(scope="session")
 def private_logs(stack: RunningStack) -> Iterator[None]:
-    """Check at the end of all tests that they left nothing private in the logs of the stack.
+    """Check at the end of all tests that they left nothing private in the logs and spans.
 
     Logs of containers are not kept in files.
     """
     yield
     if isinstance(stack, Stack):
-        problems = list(find_private_data(stack.data / "logs"))
+        problems = [
+            *find_private_data(stack.data / "logs"),
+            *find_private_spans(stack.data / "traces"),
+        ]
         assert not problems, "\n".join(problems)
 
 

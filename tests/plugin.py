@@ -54,6 +54,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure() -> None:
+    """Leave Prometheus out of the stacks of tests; tests/e2e/test_monitoring.py starts it."""
+    os.environ.setdefault("MAMIE_MONITORING", "off")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the rest as unit tests, deselect those of the other kind of stack, sort by mark."""
     if not config.getoption("--typescript"):

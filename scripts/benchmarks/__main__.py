@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import edge, orders, report, steady, verify_stock, wire
+from scripts.benchmarks import edge, orders, report, steady, traces, verify_stock, wire
 from scripts.benchmarks.contenders import Contender, Measurement, measure, running
 from scripts.benchmarks.stacks import RESULTS, running_stack
 from scripts.stack.client import Stack
@@ -20,6 +20,11 @@ def main() -> int:
     """Measure, print, and write unless it was a quick look."""
     options = _parse()
     with running_stack(options.data) as stack:
+        if options.traces:
+            with running(list(traces.contenders(stack))) as contenders:
+                rounds = measure_rounds(contenders, options.rounds, options.seconds)
+            print(traces.table(rounds))
+            return 0
         with running(list(verify_stock.contenders(stack))) as contenders:
             rounds = measure_rounds(contenders, options.rounds, options.seconds)
             on_wire = wire.bytes_per_call(contenders, min(1.0, options.seconds))
@@ -57,6 +62,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round, nothing is written")
+    parser.add_argument("--traces", action="store_true", help="what traces cost, and nothing else")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--data", type=Path, help="a running stack without rate limits to use")

@@ -6,6 +6,7 @@ errors, seconds, own CPU milliseconds, latencies in milliseconds.
 """
 
 import json
+import random
 import resource
 import sys
 import threading
@@ -25,7 +26,8 @@ class Load:
 
     `kind` is grpc or rest. A gRPC `target` is host:port with `method` a full path; a REST one is a
     URL. `body` is hex for gRPC, JSON text (or empty: GET) for REST. With `keyed` each call has an
-    Idempotency-Key of its own.
+    Idempotency-Key of its own. With `trace_percent` each gRPC call has a trace context, that share
+    of them a sampled one.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class Load:
     body: str = ""
     token: str = ""
     keyed: bool = False
+    trace_percent: float | None = None
     callers: int = 16
     seconds: float = 3.0
     per_second: float = 0.0
@@ -106,7 +109,16 @@ def _grpc_caller(load: Load) -> Call:
     channel = _shared_channel(grpc, load.target)
     method = channel.unary_unary(load.method)
     body = bytes.fromhex(load.body)
-    return lambda: method(body, timeout=10)
+    if load.trace_percent is None:
+        return lambda: method(body, timeout=10)
+    percent = load.trace_percent
+    return lambda: method(body, timeout=10, metadata=_trace_context(percent))
+
+
+def _trace_context(percent: float) -> tuple[tuple[str, str], ...]:
+    flag = "01" if random.random() * 100 < percent else "00"  # noqa: S311 - no secret
+    ids = f"{random.getrandbits(128) | 1:032x}-{random.getrandbits(64) | 1:016x}"
+    return (("traceparent", f"00-{ids}-{flag}"),)
 
 
 _channels: dict[str, Any] = {}

@@ -22,7 +22,7 @@ from scripts.edge.render import render_envoy
 from scripts.manifests import read_services
 from scripts.paths import DESCRIPTORS
 from scripts.stack import stores
-from scripts.stack.settings import RATE
+from scripts.stack.settings import PERCENT, RATE
 from services.common.config import EVERYWHERE, reading_environment
 
 HTTP_PORT, HTTPS_PORT, ADMIN_PORT = 8080, 8443, 9901
@@ -86,6 +86,8 @@ def prepare_edge(env: Env, options: argparse.Namespace) -> None:
         rate_limit_per_minute=env.int("RATE_LIMIT_PER_MINUTE", validate=RATE),
         login_rate_limit_per_minute=env.int("LOGIN_RATE_LIMIT_PER_MINUTE", validate=RATE),
         trusted_hops=env.int("TRUSTED_PROXY_HOPS", validate=validate.Range(0, 10)),
+        traces_url=env.str("TRACES_URL", ""),
+        trace_percent=env.float("TRACE_PERCENT", 1, validate=PERCENT),
         certificate=certificate,
         private_key=private_key,
         descriptor_set=Path(shutil.copy(DESCRIPTORS, options.folder)),

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, Unpack
+from urllib.parse import urlsplit
 
 import grpc
 import yaml
@@ -57,7 +58,8 @@ class Values(TypedDict):
     of proxies in front whose X-Forwarded-For is trusted. `allowed_origins` is a regular
     expression for the web pages that may call the shop. `cache_folder` is created beside the
     configuration unless it is given. With `listeners_file` the listeners are written there:
-    Envoy replaces them without a restart whenever the file changes.
+    Envoy replaces them without a restart whenever the file changes. With `traces_url`, a collector,
+    `trace_percent` of all requests are traced.
     """
 
     http_port: int
@@ -76,6 +78,8 @@ class Values(TypedDict):
     allowed_origins: NotRequired[str]
     jwks_cache_seconds: NotRequired[int]
     listeners_file: NotRequired[Path]
+    traces_url: NotRequired[str]
+    trace_percent: NotRequired[float]
 
 
 DEFAULTS: Mapping[str, Any] = {
@@ -84,6 +88,8 @@ DEFAULTS: Mapping[str, Any] = {
     "admin_host": "127.0.0.1",
     "allowed_origins": r"http://localhost(:\d+)?",
     "jwks_cache_seconds": 300,
+    "traces_url": "",
+    "trace_percent": 0.0,
 }
 
 
@@ -102,11 +108,24 @@ def render_envoy(*, output: Path, **given: Unpack[Values]) -> Path:
         **_values_of_methods(given["descriptor_set"]),
     }
     named = {name.upper(): value for name, value in values.items()}
+    named |= _tracing(named)
     configuration = _load("envoy.yaml", named)
     if "listeners_file" in given:
         move_listeners(configuration, given["listeners_file"])
     output.write_text(json.dumps(configuration, indent=2, default=str))
     return output
+
+
+def _tracing(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the tracer: None without a collector, or when nothing is traced."""
+    url, percent = urlsplit(named["TRACES_URL"]), named["TRACE_PERCENT"]
+    if not url.hostname or not percent:
+        return {"TRACING": None, "TRACE_COLLECTORS": []}
+    share = {"TRACES_PER_MILLION": round(percent * 10_000)}
+    return {
+        "TRACING": _load("tracing.yaml", {**named, **share}),
+        "TRACE_COLLECTORS": [_endpoint(url.hostname, url.port or 80)],
+    }
 
 
 def _values_of_methods(descriptor_set: Path) -> dict[str, Any]:

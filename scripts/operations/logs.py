@@ -1,4 +1,7 @@
-"""The command of scripts/logs: the logs of the processes, or the story of a request or an order."""
+"""The command of scripts/logs: the logs of the processes, or one story across all of them.
+
+A story is that of a request, of a trace, or of an order.
+"""
 
 import argparse
 import json
@@ -15,6 +18,7 @@ from scripts.operations.story import Line, Story, find_story
 from scripts.stack.plan import log_folder
 from scripts.stack.settings import DEFAULT_DATA
 
+STORIES = ("request", "trace", "order")
 SHOWN_ELSEWHERE = {"event", "timestamp", "time", "level", "service", "instance", "request_id"}
 """Fields of a line that are in a column of their own, or say the same as one."""
 EDGE_FIELDS = ("status", "grpc_status", "duration_ms", "attempts", "flags", "detail", "instance")
@@ -26,18 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     folder = log_folder(options.data.resolve())
-    if options.request is None and options.order is None:
+    chosen = [kind for kind in STORIES if getattr(options, kind) is not None]
+    if not chosen:
         return tail(folder, options.service, follow=options.follow)
     if options.service or options.follow:
         parser.error("a story is that of all services, as it is now")
-    is_order = options.order is not None
-    wanted = options.order if is_order else options.request
+    (kind,) = chosen
+    wanted = getattr(options, kind)
     try:
-        story = find_story(folder, wanted, is_order=is_order)
+        story = find_story(folder, wanted, is_order=kind == "order")
     except ValueError as error:
         parser.error(str(error))
     if not story.lines:
-        kind = "order" if is_order else "request"
         print(f"There is no line of {kind} {printable(wanted)} in the logs in {folder}.")
         return 1
     print_story(story)
@@ -51,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data directory")
     story = parser.add_mutually_exclusive_group()
     story.add_argument("--request", metavar="ID", help="the story of a request, in order of time")
+    story.add_argument("--trace", metavar="ID", help="the story of a trace")
     story.add_argument("--order", metavar="ID", help="the story of an order: all its requests")
     return parser
 

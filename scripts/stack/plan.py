@@ -11,7 +11,7 @@ from scripts.edge.program import envoy_program
 from scripts.edge.render import render_envoy
 from scripts.manifests import CONTROL_PLANE, read_control_plane, read_services
 from scripts.paths import DESCRIPTORS, ROOT
-from scripts.stack import neo4j, servers
+from scripts.stack import monitoring, neo4j, servers, traces
 from scripts.stack.credentials import Secrets
 from scripts.stack.environment import tuning
 from scripts.stack.ports import Ports
@@ -26,8 +26,9 @@ ENVOY_OPTIONS = {
     "--concurrency": "2",
     "--log-level": "warning",
     "--file-flush-interval-msec": "500",
-    # It warns when two responses compete for one entry, which is harmless.
-    "--component-log-level": "cache_filter:error",
+    # It warns when two responses compete for one entry, which is harmless; and it reports each time
+    # that the collector of traces takes nothing.
+    "--component-log-level": "cache_filter:error,tracing:critical",
 }
 """The same as in compose.yaml (scripts/check compares)."""
 
@@ -74,6 +75,8 @@ def make_plan(settings: Settings, scale: Mapping[str, int]) -> Plan:
         count = scale.get(service.name, service.instances)
         plan.units.extend(service_unit(plan, service, number) for number in range(1, count + 1))
     _add_edge(plan)
+    if settings.monitoring:
+        _add_monitoring(plan)
     return plan
 
 
@@ -96,6 +99,8 @@ def _add_servers(plan: Plan) -> None:
         "neo4j": lambda: graph(data / plan.settings.neo4j, ports, secrets),
         "smtp": lambda: servers.mailbox(data / "mailbox", ports),
     }
+    if plan.settings.trace_percent:
+        makers["traces"] = lambda: traces.trace_store(data / "traces", ports)
     if "rabbitmq" not in plan.settings.urls:
         plan.units.append(servers.epmd(ports))
     for name, make in makers.items():
@@ -193,6 +198,26 @@ def _add_edge(plan: Plan) -> None:
     )
 
 
+def _add_monitoring(plan: Plan) -> None:
+    settings, ports, urls = plan.settings, plan.ports, plan.urls
+    own = {
+        "prometheus": ports.take("prometheus", _fixed(plan, settings.prometheus_port)),
+        "alertmanager": ports.take("alertmanager", _fixed(plan, settings.alertmanager_port)),
+    }
+    addresses = {
+        monitoring.PROMETHEUS: f"127.0.0.1:{own['prometheus']}",
+        monitoring.ALERTMANAGER: f"127.0.0.1:{own['alertmanager']}",
+        monitoring.CONSUL: urlsplit(urls["consul"]).netloc,
+        monitoring.ENVOY: urlsplit(urls["envoy_admin"]).netloc,
+    }
+    if "rabbitmq" not in settings.urls:
+        addresses[monitoring.RABBITMQ] = f"127.0.0.1:{ports.take('rabbitmq-prometheus')}"
+    plan.units += monitoring.monitoring_units(
+        settings.data / "monitoring", addresses, smtp_url=urls["smtp"], admin=settings.admin_email
+    )
+    urls |= {name: f"http://127.0.0.1:{port}" for name, port in own.items()}
+
+
 def render_edge(plan: Plan) -> Path:
     """Write Envoy's configuration and return its file; Envoy reloads the listeners of it."""
     settings = plan.settings
@@ -207,6 +232,8 @@ def render_edge(plan: Plan) -> Path:
         https_port=https,
         admin_port=admin,
         xds_addresses=[(host, int(port))],
+        traces_url=traces_url(plan),
+        trace_percent=settings.trace_percent,
         rate_limit_per_minute=settings.rate_limit_per_minute,
         login_rate_limit_per_minute=settings.login_rate_limit_per_minute,
         trusted_hops=settings.trusted_proxy_hops,
@@ -219,6 +246,11 @@ def render_edge(plan: Plan) -> Path:
 def listeners_file(plan: Plan) -> Path:
     """Return the file of Envoy's listeners."""
     return plan.settings.data / "listeners.json"
+
+
+def traces_url(plan: Plan) -> str:
+    """Return where traces are sent; empty when there are none."""
+    return plan.urls.get("traces", "") if plan.settings.trace_percent else ""
 
 
 def _fixed(plan: Plan, port: int) -> int | None:
@@ -238,6 +270,7 @@ def _environment(plan: Plan, instance: str, port: int) -> dict[str, str]:
         "MAMIE_PORT": str(port),
         "MAMIE_CONSUL_URL": plan.urls["consul"],
         "MAMIE_XDS_SERVERS": plan.urls["control_plane"],
+        "MAMIE_TRACES_URL": traces_url(plan),
     }
 
 

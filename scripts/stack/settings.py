@@ -13,8 +13,9 @@ from scripts.paths import ROOT
 DEFAULT_DATA = ROOT / ".local"
 PORT = validate.Range(1, 65535)
 RATE = validate.Range(1, 1_000_000)
+PERCENT = validate.Range(0, 100)
 GRAPHS = ("embedded", "community")
-REPLACEABLE = ("postgres", "mongodb", "redis", "rabbitmq", "neo4j", "consul", "smtp")
+REPLACEABLE = ("postgres", "mongodb", "redis", "rabbitmq", "neo4j", "consul", "smtp", "traces")
 """Servers that MAMIE_<NAME>_URL replaces; such a server is not started."""
 
 
@@ -34,6 +35,10 @@ class Settings:
     login_rate_limit_per_minute: int
     trusted_proxy_hops: int
     neo4j: str
+    trace_percent: float
+    monitoring: bool
+    prometheus_port: int
+    alertmanager_port: int
     urls: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,6 +63,10 @@ def read_settings(data: Path = DEFAULT_DATA) -> Settings:
             login_rate_limit_per_minute=env.int("LOGIN_RATE_LIMIT_PER_MINUTE", 10, validate=RATE),
             trusted_proxy_hops=env.int("TRUSTED_PROXY_HOPS", 0, validate=validate.Range(0, 10)),
             neo4j=env.str("NEO4J", "embedded", validate=validate.OneOf(GRAPHS)),
+            trace_percent=env.float("TRACE_PERCENT", 1, validate=PERCENT),
+            monitoring=env.bool("MONITORING", True),
+            prometheus_port=env.int("PROMETHEUS_PORT", 9090, validate=PORT),
+            alertmanager_port=env.int("ALERTMANAGER_PORT", 9093, validate=PORT),
             urls={
                 name: os.environ[f"MAMIE_{name.upper()}_URL"]
                 for name in REPLACEABLE

@@ -133,7 +133,15 @@ def test_a_story_is_printed_one_line_a_line(capsys, data, option, wanted, first)
     assert any("saga_step_completed" in line and "step=" in line for line in shown)
 
 
-@pytest.mark.parametrize("option", ["--order", "--request"])
+def test_the_story_of_a_trace_has_the_lines_with_its_id(capsys, data, add):
+    at = "2026-11-27T19:09:01.000000Z"
+    add("orders-1", event="saga_step_completed", trace_id=TRACE, timestamp=at)
+    add("envoy", path="/api/orders", rpc="", trace_id=TRACE, time=at)
+    status, shown = run(capsys, data, "--trace", TRACE)
+    assert (status, len(shown)) == (0, 2)
+
+
+@pytest.mark.parametrize("option", ["--order", "--request", "--trace"])
 def test_an_unknown_id_is_one_clear_line_and_exit_status_1(capsys, data, option):
     status, shown = run(capsys, data, option, "no-such\x1b[2J")
     assert status == 1

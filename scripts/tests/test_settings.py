@@ -43,6 +43,8 @@ def test_the_default_data_directory_is_recognized_as_a_relative_path(monkeypatch
         ("CONSUL_PORT", "eight"),
         ("RATE_LIMIT_PER_MINUTE", "0"),
         ("TRUSTED_PROXY_HOPS", "-1"),
+        ("TRACE_PERCENT", "101"),
+        ("TRACE_PERCENT", "some"),
     ],
 )
 def test_a_bad_variable_ends_the_process_and_is_named_in_one_line(environment, capsys, name, value):

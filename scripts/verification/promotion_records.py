@@ -1,4 +1,4 @@
-"""The records of promotions in Redis; read only: what has expired is left for others to delete."""
+"""The records of promotions in Redis; read only: it deletes nothing that has expired."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
+from services.catalog import low_stock
 from services.catalog.domain import (
     MAX_STOCK,
     Line,
@@ -103,6 +104,13 @@ class PostgresCatalogRepository(CatalogRepository):
             if connection.execute(ADD, values).rowcount == 0:
                 raise SkuExistsError(product.sku)
             connection.execute(LIST, _to_listing(product))
+            low_stock.record(
+                connection,
+                product.product_id,
+                before=MAX_STOCK,
+                after=product.stock,
+                now=self._clock(),
+            )
             self._record(connection, product.product_id, product.stock, OPENING, CATALOG)
 
     @override

@@ -69,6 +69,7 @@ class ServiceConfig:
     host: str
     advertise_host: str
     port: int
+    metrics_port: int
     consul_url: str
     xds_servers: tuple[str, ...]
     bus_url: str
@@ -78,6 +79,7 @@ class ServiceConfig:
     drain_seconds: float
     stop_grace_seconds: float
     log_level: str
+    traces_url: str
 
     @classmethod
     def read(cls, env: Env) -> "ServiceConfig":
@@ -88,6 +90,7 @@ class ServiceConfig:
             host=host,
             advertise_host=env.str("ADVERTISE_HOST", "" if host == EVERYWHERE else host),
             port=env.int("PORT", 0, validate=validate.Range(0, 65535)),
+            metrics_port=env.int("METRICS_PORT", 0, validate=validate.Range(0, 65535)),
             consul_url=env.str("CONSUL_URL", "http://127.0.0.1:8500"),
             xds_servers=tuple(env.list("XDS_SERVERS", ["127.0.0.1:18000"])),
             bus_url=env.str("BUS_URL", "amqp://guest:guest@127.0.0.1:5672/%2F"),
@@ -99,7 +102,13 @@ class ServiceConfig:
                 "STOP_GRACE_SECONDS", 10.0, validate=validate.Range(0, 60)
             ),
             log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(LOG_LEVELS)),
+            traces_url=env.str("TRACES_URL", "", validate=parsed_by(_require_http)),
         )
+
+
+def _require_http(url: str) -> None:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("must be http://host:port/path, or empty")
 
 
 RPC_SERVERS = ("grpcio", "native")

@@ -32,10 +32,10 @@ class CallContext:
     """One call.
 
     `deadline` is on the clock of `time.monotonic()`, in seconds; None means no limit.
-    `traceparent` is the W3C header, passed on unchanged; `accept_language` is the HTTP header
-    (RFC 9110). `caller_address` is the IP address that the edge saw; empty for calls that did
-    not come through the edge. `token` is the caller's, verified, to be passed on; it is accepted
-    until `authorized_until`, on the clock of `deadline`.
+    `traceparent` is the W3C header of the span that the call is in; `accept_language` is the HTTP
+    header (RFC 9110). `caller_address` is the IP address that the edge saw; empty for calls that
+    did not come through the edge. `token` is the caller's, verified, to be passed on; it is
+    accepted until `authorized_until`, on the clock of `deadline`.
     """
 
     request_id: str = ""
@@ -53,6 +53,11 @@ class CallContext:
         """The trace id of the call, 32 hex digits; empty without a trace."""
         parts = (self.traceparent or "").split("-")
         return parts[1] if len(parts) == 4 else ""
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the spans of the call are recorded."""
+        return self.traceparent is not None and self.traceparent.endswith("-01")
 
     def remaining_seconds(self) -> float | None:
         """Return the seconds until the deadline, at least 0; None means no limit."""

@@ -20,12 +20,13 @@ from services.common.mesh.channels import Mesh
 from services.common.mesh.consul import ConsulClient
 from services.common.mesh.public_keys import open_keys
 from services.common.mesh.registration import Registration
-from services.common.mesh.worker_status import WorkerStatus
+from services.common.mesh.worker_status import report_process
 from services.common.rpc.health import Check, HealthMonitor
 from services.common.rpc.public_keys import FetchKeys
 from services.common.rpc.server import CannotListenError, GrpcServer, ServiceBinding
 from services.common.rpc.streaming import Source, StreamingServer
 from services.common.rpc.tokens import TokenVerifier
+from services.common.tracing.export import exporters
 
 TASK_TIMEOUT_SECONDS = 30.0
 """How long a task waits for a store that does not answer."""
@@ -152,16 +153,17 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain without failing a call.
 
-    The order: health says NOT_SERVING, the instance leaves Consul, clients have
-    `drain_seconds` to notice, streams end, calls in flight finish, workers stop.
-    The connections of `mesh` are details of the health. The public keys that verify tokens come
-    from users over it, or from `fetch_keys`; without both no method may need a token.
+    The order: NOT_SERVING, leave Consul, `drain_seconds` for clients to notice, streams end, calls
+    in flight finish, workers stop. The connections of `mesh` are details of the health. The keys
+    that verify tokens come from users over it, or from `fetch_keys`; without both none is needed.
 
     A background loop whose thread has died ends the process at once, with a non-zero status.
     """
     stopping = _stop_on_signals()
+    status = report_process(name, config)
     keys = open_keys([*bindings, *(streaming.bindings if streaming else ())], mesh, fetch_keys)
     workers = [*workers, keys.worker()] if keys else workers
+    workers = [*workers, *exporters(config.traces_url, name, config.instance)]
     tokens = TokenVerifier(keys=keys) if keys else None
     details = mesh.health_details() if mesh else {}
     servers = _endpoints(name, config, bindings, checks, streaming, tokens=tokens, details=details)
@@ -172,9 +174,6 @@ def serve(
         worker.start()
     for endpoint in endpoints:
         endpoint.register()
-    status = WorkerStatus(
-        consul=ConsulClient(config.consul_url), name=name, instance=config.instance
-    )
     status.start()
     log.info("service_started", ports={each.name: each.port for each in endpoints})
     _supervise(stopping)

@@ -112,7 +112,8 @@ class Notification:
     """One message to one recipient; `language` and `subject` are empty until it is rendered.
 
     `subject` is the whole text of an SMS. `user_id` is empty for the administrator. While
-    PENDING it is sent at `due_at`. `error` is the cause of the last failed attempt.
+    PENDING it is sent at `due_at`. `error` is the cause of the last failed attempt. `traceparent`
+    is the trace of the event that it is about, empty without one.
     """
 
     notification_id: str
@@ -129,6 +130,7 @@ class Notification:
     subject: str = ""
     sent_at: datetime | None = None
     error: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from typing_extensions import override
 
 from services.common.clock import NewId, new_id
+from services.common.context import current
 from services.common.storage import postgres
 from services.notifications import statements
 from services.notifications.domain import (
@@ -213,6 +214,7 @@ def _values(request: NotificationRequest, now: datetime) -> dict[str, Any]:
         "status": Status.PENDING,
         "created_at": now,
         "due_at": now,
+        "traceparent": current().traceparent or "",
     }
 
 

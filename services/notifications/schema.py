@@ -61,4 +61,6 @@ notifications = sa.Table(
     sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("sent_at", sa.DateTime(timezone=True)),
     sa.Column("error", sa.Text, nullable=False, default=""),
+    # Empty when older code wrote the row, or without a trace.
+    sa.Column("traceparent", sa.Text, nullable=False, server_default=""),
 )

@@ -1,14 +1,19 @@
 """Sends notifications that are due, and deletes expired records."""
 
 import threading
+from collections.abc import Mapping
 from datetime import timedelta
 from email.headerregistry import Address
 
 import structlog
+from prometheus_client import Counter
 
 from services.common.background import BackgroundLoop
 from services.common.clock import Clock, utc_now
+from services.common.context import CallContext, use
 from services.common.threads.priority import yield_to_calls
+from services.common.tracing.spans import ORDER_ID, outgoing, valid_id
+from services.common.tracing.trace_context import accept
 from services.notifications import domain
 from services.notifications.domain import (
     Audience,
@@ -30,6 +35,15 @@ DELETE_BATCH_SIZE = 1_000
 WINDOW_SECONDS = 0.5
 LINGER_SECONDS = 1.0
 """How long the connection to the mail server is kept while there is nothing to send."""
+
+SENT = Counter(
+    "mamie_notifications",
+    "Attempts to send: sent, failed (and tried again), or declined by the customer's settings.",
+    ("channel", "outcome"),
+)
+for _channel in Channel:
+    for _outcome in ("sent", "failed", "declined"):
+        SENT.labels(_channel, _outcome)
 
 log = structlog.get_logger()
 
@@ -66,11 +80,13 @@ class Sender:
         claim = self._repository.claim(now, until=now + self._lease)
         if claim is None:
             return self._repository.expand_campaign(now, CAMPAIGN_BATCH_SIZE)
-        if domain.should_send(claim.notification, claim.customer):
-            self._repository.save(self._attempt(claim))
-        else:
-            self._repository.delete(claim.notification)
-            _log(claim.notification).info("notification_declined")
+        with use(CallContext(traceparent=accept(claim.notification.traceparent))):
+            if domain.should_send(claim.notification, claim.customer):
+                self._repository.save(self._attempt(claim))
+            else:
+                self._repository.delete(claim.notification)
+                SENT.labels(claim.notification.channel, "declined").inc()
+                _log(claim.notification).info("notification_declined")
         return True
 
     def disconnect(self) -> None:
@@ -86,10 +102,13 @@ class Sender:
         try:
             content = self._renderer.render(notification, recipient)
             notification = domain.record_content(notification, content)
-            self._deliver(notification, content, recipient)
+            with outgoing(f"send {notification.template}", _attributes(notification)):
+                self._deliver(notification, content, recipient)
         except NotSentError as error:
+            SENT.labels(notification.channel, "failed").inc()
             _log(notification).warning("notification_not_sent", cause=error.cause)
             return domain.record_failure(notification, error.cause, self._policy, self._clock())
+        SENT.labels(notification.channel, "sent").inc()
         _log(notification).info("notification_sent")
         return domain.record_success(notification, self._clock())
 
@@ -107,6 +126,15 @@ class Sender:
             content, key=key, sender=self._mail_from, recipient=recipient, now=self._clock()
         )
         self._mailer.send(mail)
+
+
+def _attributes(notification: Notification) -> Mapping[str, str]:
+    """Return the attributes of the span in which a notification is sent."""
+    return {
+        "mamie_rosa.notification.channel": notification.channel,
+        "mamie_rosa.notification.template": notification.template,
+        ORDER_ID: valid_id(notification.variables.get("order_id")),
+    }
 
 
 def _log(notification: Notification) -> structlog.stdlib.BoundLogger:

@@ -212,6 +212,9 @@ class SagaRepository(Protocol):
     def payment_token(self, order_id: str) -> str:
         """Return the token to pay an order with; empty once its saga is complete."""
 
+    def traceparent(self, order_id: str) -> str:
+        """Return the trace context in which an order was placed; empty if there was none."""
+
     def postpone(self, order_id: str, *, delay: timedelta, cause: str) -> None:
         """Give up the lease of an order; after a delay any instance may claim the order.
 

@@ -2,16 +2,15 @@
 
 Four collections. `events` is the source of truth: (order_id, sequence) is unique, so of two
 writers who decided on the same state one fails; the times of their ids are the store's, so that
-the newest changes are found by them. `orders` is an index for lists. `sagas` has
-a lease, `due_at`, for each order whose saga is not complete. `outbox` holds integration
-events for the relay. What belongs together is written in one transaction; most steps of a saga
-write one event and nothing else (docs/decisions/0023-one-write-a-step.md).
+the newest changes are found by them. `orders` is an index for lists. `sagas` has a lease, `due_at`,
+for each order whose saga is not complete. `outbox` holds integration events for the relay. What
+belongs together is written in one transaction; most steps write one event and nothing else (0023).
 """
 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -21,12 +20,14 @@ from pymongo.client_session import ClientSession
 from typing_extensions import override
 
 from services.common.clock import Clock, NewId, new_id
+from services.common.context import current
 from services.common.messaging.events import build_event
 from services.orders import codec
 from services.orders.domain import Order, apply, fold, next_step, record
 from services.orders.errors import OrderChangedError, OrderNotFoundError
 from services.orders.events import Event, OrderPlaced, RecordedEvent
 from services.orders.integration_events import to_integration_event
+from services.orders.metrics.orders import count_change
 from services.orders.placing.attempts import end_attempt
 from services.orders.ports import (
     LEASE_DURATION,
@@ -36,6 +37,8 @@ from services.orders.ports import (
     StepBegun,
 )
 from services.orders.store import (
+    NOT_COMPLETE,
+    WITH_EVENTS,
     StoreClock,
     after,
     build_id,
@@ -46,25 +49,12 @@ from services.orders.store import (
 
 Result = TypeVar("Result")
 
-NOT_COMPLETE = {"due_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
-"""Matches sagas with a lease, running or over."""
 TRAIL_LENGTH = 200
 """How many of its last tries a saga keeps: many times what an order needs.
 
 An order that waits for an unavailable upstream tries once a second, and a document cannot
 hold all of that.
 """
-
-
-WITH_EVENTS = {
-    "$lookup": {
-        "from": "events",
-        "localField": "_id",
-        "foreignField": "order_id",
-        "as": "events",
-    }
-}
-"""Adds the events of each order of the index, in no order."""
 
 
 class MongoOrdersRepository(OrdersRepository):
@@ -118,7 +108,7 @@ class MongoOrdersRepository(OrdersRepository):
             else:
                 total = self._database.orders.count_documents(by_user)
         # An order whose history was lost is a finding of the reconciliation, not the list's end.
-        return [_fold(each["_id"], each["events"]) for each in found if each["events"]], total
+        return [to_order(each["_id"], each["events"]) for each in found if each["events"]], total
 
     @override
     def list_by_product(self, user_id: str, product_id: str) -> Sequence[Order]:
@@ -144,18 +134,19 @@ class MongoOrdersRepository(OrdersRepository):
         recorded = RecordedEvent(sequence=1, time=self._clock(), event=placed)
         order = fold(order_id, [recorded])
         saga = {"due_at": after(lease), "payment_token": {"$literal": payment_token}, "trail": []}
+        saga |= {"traceparent": current().traceparent or ""}
 
         def write(session: ClientSession) -> None:
             if attempt:
                 end_attempt(self._database, attempt, session)
-            document = _event_document(order_id, recorded)
-            self._database.events.insert_one(document, session=session)
+            self._database.events.insert_one(_event_document(order_id, recorded), session=session)
             self._database.orders.insert_one(codec.index_document(order), session=session)
             self._database.sagas.update_one(
                 {"_id": order_id}, [{"$set": saga}], upsert=True, session=session
             )
 
         self._transact(order_id, write)
+        count_change(None, order)
         return order
 
     @override
@@ -172,15 +163,17 @@ class MongoOrdersRepository(OrdersRepository):
         documents = [_event_document(order.order_id, each) for each in appended]
         if begins:
             documents[-1]["begins"] = {"step": begins.step, "by": begins.instance}
-        after, outgoing = order, []
+        changed, outgoing, marks = order, list[dict[str, Any]](), dict[str, Any]()
         for each in appended:
-            after = apply(after, each)
-            outgoing += self._integration_event(after, each)
+            changed = apply(changed, each)
+            outgoing += self._integration_event(changed, each)
+            marks |= codec.saga_marks(changed, each)
         if begins and len(documents) == 1 and not outgoing:
             self._insert(order.order_id, documents[0])
-            return after
-        is_complete = next_step(after, now) is None
-        change = _saga_change(None if is_complete else lease)
+            count_change(order, changed)
+            return changed
+        due_at = None if next_step(changed, now) is None else after(lease)
+        change = codec.saga_change(due_at, marks)
 
         def write(session: ClientSession) -> Order:
             for document in documents:
@@ -188,12 +181,13 @@ class MongoOrdersRepository(OrdersRepository):
             for message in outgoing:
                 self._database.outbox.insert_one(message, session=session)
             self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
-            return after
+            return changed
 
-        after = self._transact(order.order_id, write)
+        self._transact(order.order_id, write)
         if outgoing:
             self.outbox_written.set()
-        return after
+        count_change(order, changed)
+        return changed
 
     def _insert(self, order_id: str, document: dict[str, Any]) -> None:
         """Insert the only event of a step; OrderChangedError when another writer was faster."""
@@ -213,8 +207,8 @@ class MongoOrdersRepository(OrdersRepository):
         with store_call():
             found = self._database.events.find(wanted).sort([("order_id", 1), ("sequence", 1)])
             for document in found:
-                recorded = codec.from_document(document)
-                histories.setdefault(document["order_id"], []).append(recorded)
+                known = histories.setdefault(document["order_id"], [])
+                known.append(codec.from_document(document))
         return histories
 
     def _transact(self, order_id: str, write: Callable[[ClientSession], Result]) -> Result:
@@ -254,9 +248,16 @@ class MongoSagaRepository(SagaRepository):
 
     @override
     def payment_token(self, order_id: str) -> str:
+        return self._read(order_id, "payment_token")
+
+    @override
+    def traceparent(self, order_id: str) -> str:
+        return self._read(order_id, "traceparent")
+
+    def _read(self, order_id: str, field: str) -> str:
         with store_call():
-            saga = self._sagas.find_one({"_id": order_id}, {"payment_token": 1})
-        return (saga or {}).get("payment_token", "")
+            saga = self._sagas.find_one({"_id": order_id}, {field: 1})
+        return (saga or {}).get(field, "")
 
     @override
     def postpone(self, order_id: str, *, delay: timedelta, cause: str) -> None:
@@ -282,7 +283,8 @@ class MongoSagaRepository(SagaRepository):
         return saga and saga["_id"]
 
 
-def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+def to_order(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+    """Compute an order from the documents of its events, in any order."""
     in_order = sorted(documents, key=itemgetter("sequence"))
     return fold(order_id, map(codec.from_document, in_order))
 
@@ -290,10 +292,3 @@ def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
 def _event_document(order_id: str, recorded: RecordedEvent) -> dict[str, Any]:
     """Build the document of an event; its id has the event's time."""
     return {"_id": build_id(recorded.time)} | codec.to_document(order_id, recorded)
-
-
-def _saga_change(lease: timedelta | None) -> list[dict[str, Any]] | dict[str, Any]:
-    """Build the update of a saga after events; a complete one has no lease nor payment token."""
-    if lease is None:
-        return {"$set": {"due_at": None}, "$unset": {"waits_for": "", "payment_token": ""}}
-    return [{"$set": {"due_at": after(lease)}}, {"$unset": "waits_for"}]

@@ -8,6 +8,7 @@ heartbeats. When the instance dies the lease runs out, and another one takes the
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,9 +23,12 @@ from services.common.background import PeriodicWorker
 from services.common.clock import Clock, utc_now
 from services.common.context import CallContext, current, use
 from services.common.threads.fair_executor import FairExecutor
+from services.common.tracing.spans import ORDER_ID, span
+from services.common.tracing.trace_context import accept
 from services.orders.domain import LOCAL_STEPS, Order, Step, apply, next_step, record
 from services.orders.errors import OrderChangedError, OverloadedError
 from services.orders.events import Event
+from services.orders.metrics import saga as metrics
 from services.orders.ports import (
     Orchestrator,
     OrdersRepository,
@@ -46,6 +50,7 @@ MAX_CONCURRENT_PAYMENTS = 64
 MAX_PAYMENTS_PER_CUSTOMER = 8
 MAX_DRIVEN = 128
 """How many orders an instance drives; the heartbeat extends the leases of all of them."""
+SAGA_STEP = "mamie_rosa.saga.step"
 TAKEOVERS = ""
 """The lane of orders that are taken over, whoever their customers are."""
 MAX_DRIVEN_PER_LANE = 32
@@ -151,7 +156,8 @@ class SagaOrchestrator(Orchestrator):
             if step is None or step in before:
                 return step is not None
             try:
-                self._advance(drive, step, skipped)
+                with span(f"saga {step}", attributes={ORDER_ID: order_id, SAGA_STEP: step}):
+                    self._advance(drive, step, skipped)
             except OrderChangedError:  # whoever changed it drives it on
                 log.info("saga_superseded", order_id=order_id, step=step)
                 break
@@ -168,7 +174,7 @@ class SagaOrchestrator(Orchestrator):
 
         Each step that calls an upstream is recorded before it does.
         """
-        order = drive.order
+        order, started = drive.order, time.monotonic()
         if step is not drive.begun and step not in LOCAL_STEPS:
             begun = StepBegun(step, self._instance)
             self._sagas.record_step(order.order_id, begun, now=self._clock())
@@ -179,12 +185,14 @@ class SagaOrchestrator(Orchestrator):
             events += self._steps.execute(following, drive.follow(events, now))
         begins = StepBegun(following, self._instance) if following else None
         drive.order, drive.begun = self._orders.append(order, events, begins=begins), following
+        metrics.STEP.labels(step).observe(time.monotonic() - started)
         status = drive.order.status
         log.info("saga_step_completed", order_id=order.order_id, step=step, status=status)
 
     def _postpone(
         self, order_id: str, step: Step, cause: str, delay: timedelta = RETRY_DELAY
     ) -> None:
+        metrics.POSTPONED.labels(step).inc()
         log.warning("saga_step_postponed", order_id=order_id, step=step, cause=cause)
         self._sagas.postpone(order_id, delay=delay, cause=cause)
 
@@ -240,6 +248,7 @@ class SagaOrchestrator(Orchestrator):
         try:
             yield kept
         except Exception:
+            metrics.FAILURES.inc()
             log.exception("saga_failed", order_id=order_id)
         finally:
             if order_id not in kept:
@@ -272,7 +281,10 @@ class SagaOrchestrator(Orchestrator):
             order_id = self._sagas.claim_due()
             if order_id is None:
                 return
-            call = CallContext(request_id=order_id)
+            metrics.TAKEOVERS.inc()
+            # A takeover is a part of the trace in which the order was placed.
+            traceparent = accept(self._sagas.traceparent(order_id))
+            call = CallContext(request_id=order_id, traceparent=traceparent)
             self._schedule(order_id, TAKEOVERS, partial(self._load, order_id), call)
 
     def _load(self, order_id: str) -> Drive:

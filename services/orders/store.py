@@ -10,14 +10,20 @@ from typing import Any, TypeVar
 import pymongo
 from bson import ObjectId
 from pymongo import errors as mongo_errors
+from pymongo import monitoring
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.monitoring import ConnectionPoolListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
+from typing_extensions import override
 
 from services.common.clock import NewId, new_id
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
+from services.common.tracing import spans
+from services.common.tracing.spans import Span
+from services.common.tracing.stores import begin_operation
 from services.orders.events import OrderPlaced
 
 Result = TypeVar("Result")
@@ -27,13 +33,38 @@ DURABLE = ReadConcern("majority")
 """Reads nothing that a crash or a failover can undo; what follows from it cannot be undone."""
 SNAPSHOT = ReadConcern("snapshot")
 TIMEOUT_MS = 3_000
+POOL_SIZE = 32
 TRANSIENT_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult")
 ATTEMPTS_RETENTION_SECONDS = 60
+NOT_COMPLETE = {"due_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
+"""Matches sagas with a lease, running or over."""
+WITH_EVENTS = {
+    "$lookup": {
+        "from": "events",
+        "localField": "_id",
+        "foreignField": "order_id",
+        "as": "events",
+    }
+}
+"""Adds the events of each order of the index, in no order."""
+MARKING_SECONDS = 600
+WAITING = "to_ship"
+MARK_WAITING: list[dict[str, Any]] = [
+    {"$match": {"type": {"$in": ["OrderConfirmed", "OrderShipped", "OrderCancelled"]}}},
+    {"$group": {"_id": "$order_id", "types": {"$push": "$type"}, "time": {"$min": "$time"}}},
+    {"$match": {"types": ["OrderConfirmed"]}},
+    {"$project": {"to_ship_since": "$time"}},
+    {"$merge": {"into": "sagas", "whenMatched": "merge", "whenNotMatched": "discard"}},
+]
+"""Marks the orders of earlier releases that wait to be shipped: reads all events, once."""
 
 
-def connect(url: str) -> pymongo.MongoClient:
-    """Build a client, which connects when it is first used. Calls time out after 3 s."""
-    return pymongo.MongoClient(url, **_options())
+def connect(url: str, *listeners: ConnectionPoolListener) -> pymongo.MongoClient:
+    """Build a client, which connects when it is first used. Calls time out after 3 s.
+
+    It calls the listeners, if there are any.
+    """
+    return pymongo.MongoClient(url, event_listeners=[CommandSpans(), *listeners], **_options())
 
 
 def connect_async(url: str) -> pymongo.AsyncMongoClient:
@@ -47,8 +78,34 @@ def _options() -> dict[str, Any]:
         "connect": False,
         "serverSelectionTimeoutMS": TIMEOUT_MS,
         "timeoutMS": TIMEOUT_MS,
-        "maxPoolSize": 32,
+        "maxPoolSize": POOL_SIZE,
     }
+
+
+class CommandSpans(monitoring.CommandListener):
+    """Records the commands of the calls that are recorded: their names and collections alone."""
+
+    def __init__(self) -> None:
+        self._begun: dict[int, Span] = {}
+
+    @override
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if not spans.is_recording():
+            return
+        collection = event.command.get(event.command_name)
+        named = collection if isinstance(collection, str) else ""
+        if span := begin_operation("mongodb", event.command_name, named):
+            self._begun[event.request_id] = span
+
+    @override
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        if self._begun and (span := self._begun.pop(event.request_id, None)):
+            span.end()
+
+    @override
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        if span := self._begun.pop(event.request_id, None):
+            span.end(str(event.failure.get("codeName", "CommandFailed")))
 
 
 def open_database(client: pymongo.MongoClient) -> Database[dict[str, Any]]:
@@ -65,6 +122,13 @@ def after(duration: timedelta) -> dict[str, Any]:
     Leases and locks use it in pipeline updates: the clocks of instances may differ.
     """
     return {"$add": ["$$NOW", duration // timedelta(milliseconds=1)]}
+
+
+def saga_change(lease: timedelta | None) -> list[dict[str, Any]] | dict[str, Any]:
+    """Build the update of a saga after events; a complete one has no lease nor payment token."""
+    if lease is None:
+        return {"$set": {"due_at": None}, "$unset": {"waits_for": "", "payment_token": ""}}
+    return [{"$set": {"due_at": after(lease)}}, {"$unset": "waits_for"}]
 
 
 def build_id(moment: datetime) -> ObjectId:
@@ -149,7 +213,9 @@ def migrate(client: pymongo.MongoClient) -> None:
         partialFilterExpression={"type": OrderPlaced.__name__},
     )
     database.orders.create_index([("user_id", 1), ("created_at", -1), ("_id", 1)])
+    database.orders.create_index([("created_at", -1), ("_id", 1)])
     database.sagas.create_index("due_at")
+    _index_marks(database)
     database.outbox.create_index([("subject", 1), ("sequence", 1)], unique=True)
     database.outbox.create_index("time")
     database.discrepancies.update_many(
@@ -157,7 +223,17 @@ def migrate(client: pymongo.MongoClient) -> None:
         [{"$set": {"order_id": {"$first": {"$split": ["$_id", "/"]}}}}],
     )
     database.discrepancies.create_index("order_id")
+    database.discrepancies.create_index([("found_at", -1)])
     database.attempts.create_index("until", expireAfterSeconds=ATTEMPTS_RETENTION_SECONDS)
+
+
+def _index_marks(database: Database[dict[str, Any]]) -> None:
+    """Index the marks of sagas (codec.py); mark what waits to be shipped before the first time."""
+    if WAITING not in database.sagas.index_information():
+        with pymongo.timeout(MARKING_SECONDS):
+            database.events.aggregate(MARK_WAITING, allowDiskUse=True)
+    database.sagas.create_index("to_ship_since", name=WAITING, sparse=True)
+    database.sagas.create_index([("sold_at", 1), ("sold_cents", 1)], sparse=True)
 
 
 def run_transaction(

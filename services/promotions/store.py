@@ -11,10 +11,17 @@ from redis.retry import Retry
 
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
+from services.common.tracing.spans import Span, ending
+from services.common.tracing.stores import begin_operation
 
 TIMEOUT_SECONDS = 2.0
 MIN_TIMEOUT_SECONDS = 0.001
 """A socket's timeout of zero would mean not to wait at all."""
+
+UNLOADED_SCRIPT = (redis_errors.NoScriptError,)
+"""What the first call of a script is answered; the driver then loads it."""
+PIPELINE = "PIPELINE"
+"""What several commands at once are called in a span."""
 
 TRANSIENT_ERRORS = (
     redis_errors.ConnectionError,
@@ -30,8 +37,11 @@ class BoundedConnection(redis.connection.AbstractConnection):
     """A connection that waits for the server until the deadline of the current call at most.
 
     The driver reads both timeouts when it connects; a connection that is open gets them with
-    each command.
+    each command. From a command to its answer is a span of the current call.
     """
+
+    _command = PIPELINE
+    _span: Span | None = None
 
     @property
     def socket_timeout(self) -> float:
@@ -51,11 +61,26 @@ class BoundedConnection(redis.connection.AbstractConnection):
     def socket_connect_timeout(self, _seconds: float | None) -> None:
         """Ignore the timeout of the constructor."""
 
+    def send_command(self, *args: Any, **kwargs: Any) -> None:
+        """Send one command."""
+        self._command = str(args[0])
+        super().send_command(*args, **kwargs)
+
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Send a command, and limit how long its answer is awaited."""
         if self._sock:
             self._sock.settimeout(self.socket_timeout)
+        command_name, self._command = self._command, PIPELINE
+        self._span = begin_operation("redis", command_name)
         super().send_packed_command(command, check_health)
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Read an answer; the span of the commands ends with the first."""
+        span, self._span = self._span, None
+        if span is None:
+            return super().read_response(*args, **kwargs)
+        with ending(span, expected=UNLOADED_SCRIPT):
+            return super().read_response(*args, **kwargs)
 
 
 def _remaining_seconds() -> float:

@@ -17,6 +17,7 @@ from neo4j import exceptions as neo4j_errors
 
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
+from services.common.tracing.stores import operation
 from services.recommendations.graph import Transaction
 
 CONNECT_SECONDS = 2.0
@@ -85,11 +86,14 @@ class Transactions:
             transaction.limit_wait()  # for the commit
             return result
 
-        with self._driver.session(
-            database=self._database,
-            connection_acquisition_timeout=min(CONNECT_SECONDS, left),
-            max_transaction_retry_time=0,
-        ) as session:
+        with (
+            operation("neo4j", access),
+            self._driver.session(
+                database=self._database,
+                connection_acquisition_timeout=min(CONNECT_SECONDS, left),
+                max_transaction_retry_time=0,
+            ) as session,
+        ):
             if access == neo4j.READ_ACCESS:
                 return session.execute_read(bounded)
             return session.execute_write(bounded)

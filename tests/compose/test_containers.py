@@ -89,6 +89,7 @@ def test_only_envoys_ports_are_public_and_admin_pages_are_on_loopback(stack):
         ("consul", 8500): (False, True),
         ("rabbitmq", 15672): (False, True),
         ("mail", 8025): (False, True),
+        ("jaeger", 16686): (False, True),
     }
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 RECEIVED = {
     *("accept-language", "content-type", "grpc-accept-encoding", "grpc-encoding", "grpc-timeout"),
-    *("idempotency-key", "last-event-id", "te", "traceparent", "tracestate", "user-agent"),
+    *("idempotency-key", "last-event-id", "te", "traceparent", "user-agent"),
     *("x-client-address", "x-envoy-original-method", "x-envoy-original-path", "x-forwarded-for"),
     *("authorization", "x-forwarded-proto", "x-request-id"),
 }

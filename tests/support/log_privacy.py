@@ -1,9 +1,10 @@
-"""What a log must never hold: persons, their passwords, and what signs them in."""
+"""What a log or a span must never hold: persons, their passwords, and what signs them in."""
 
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from scripts.traces.store import FILE, MAX_TRACES, TraceReader
 from tests.support.shop import ADDRESS, PASSWORD
 
 PRIVATE: Mapping[str, re.Pattern[str]] = {
@@ -33,6 +34,17 @@ def find_private_data(folder: Path) -> Iterable[str]:
         for kind, pattern in PRIVATE.items():
             if found := list(pattern.finditer(text)):
                 yield f"{file.name} has {kind}, {len(found)} times: {_line_of(text, found[0])}"
+
+
+def find_private_spans(folder: Path) -> Iterable[str]:
+    """Yield what the traces of a folder have of PRIVATE: the span, and the kind."""
+    if not (folder / FILE).exists():  # the stack runs without traces
+        return
+    for trace in TraceReader(folder).newest(MAX_TRACES):
+        for span in trace:
+            text = f"{span.name} {span.error} {dict(span.attributes)}"
+            for kind in kinds_of_private_data(text):
+                yield f"a span of {span.service} has {kind}: {text[:400]}"
 
 
 def _line_of(text: str, match: re.Match[str]) -> str:

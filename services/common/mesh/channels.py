@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from services.common.config import ignore_foreign_environment
 from services.common.context import CallContext, current
+from services.common.tracing.calls import CalledMethod
 
 IP_ADDRESS = re.compile(r"[\d.]+:\d+")
 MARGIN_SECONDS = 0.05
@@ -147,8 +148,9 @@ class InheritingMethod:
     would cost a sixth of a call.
     """
 
-    def __init__(self, method: grpc.UnaryUnaryMultiCallable) -> None:
+    def __init__(self, method: grpc.UnaryUnaryMultiCallable, path: str = "") -> None:
         self._method = method
+        self._traced = CalledMethod(path)
 
     def __call__(
         self,
@@ -158,7 +160,7 @@ class InheritingMethod:
         **more: Any,
     ) -> Any:
         """Call and return the response."""
-        return self._method(request, *inherited(timeout, metadata), **more)
+        return self._call(self._method, request, timeout, metadata, more)
 
     def with_call(
         self,
@@ -168,7 +170,7 @@ class InheritingMethod:
         **more: Any,
     ) -> Any:
         """Call and return the response and the call."""
-        return self._method.with_call(request, *inherited(timeout, metadata), **more)
+        return self._call(self._method.with_call, request, timeout, metadata, more)
 
     def future(
         self,
@@ -178,7 +180,23 @@ class InheritingMethod:
         **more: Any,
     ) -> Any:
         """Begin a call."""
-        return self._method.future(request, *inherited(timeout, metadata), **more)
+        return self._call(self._method.future, request, timeout, metadata, more)
+
+    def _call(
+        self,
+        kind: Callable[..., Any],
+        request: Any,
+        timeout: float | None,
+        metadata: Metadata | None,
+        more: Mapping[str, Any],
+    ) -> Any:
+        call = current()
+        if call.traceparent is None or not call.is_sampled:
+            return kind(request, *inherited(timeout, metadata), **more)
+        return self._traced.call(
+            lambda parent: kind(request, *inherited(timeout, metadata, parent), **more),
+            call.traceparent,
+        )
 
 
 class InheritingChannel:
@@ -198,7 +216,7 @@ class InheritingChannel:
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> InheritingMethod:
         """Make a method, as generated code does."""
-        return InheritingMethod(self._channel.unary_unary(method, *args, **kwargs))
+        return InheritingMethod(self._channel.unary_unary(method, *args, **kwargs), method)
 
 
 def inheriting(
@@ -208,14 +226,19 @@ def inheriting(
     return grpc.intercept_channel(cast(grpc.Channel, InheritingChannel(channel)), *interceptors)
 
 
-def inherited(timeout: float | None, metadata: Metadata | None) -> tuple[float | None, Metadata]:
-    """Return the timeout in seconds and the metadata of a call that the current call makes."""
+def inherited(
+    timeout: float | None, metadata: Metadata | None, traceparent: str | None = None
+) -> tuple[float | None, Metadata]:
+    """Return the timeout in seconds and the metadata of a call that the current call makes.
+
+    `traceparent` is the span of that call, if it has one.
+    """
     call = current()
     metadata = tuple(metadata or ())
     if call.request_id:
         metadata = (*metadata, ("x-request-id", call.request_id))
-    if call.traceparent:
-        metadata = (*metadata, ("traceparent", call.traceparent))
+    if traceparent := traceparent or call.traceparent:
+        metadata = (*metadata, ("traceparent", traceparent))
     return remaining_timeout(call, timeout), metadata
 
 

@@ -39,10 +39,12 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 
 from services.common.background import BackgroundLoop
-from services.common.context import CallContext, use
+from services.common.context import use
 from services.common.errors import UnavailableError
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
+from services.common.messaging.spans import processing
+from services.common.metrics import bus
 from services.common.threads.priority import yield_to_calls
 
 POLL_SECONDS = 0.5
@@ -92,6 +94,10 @@ class Outcome(Enum):
     INTERRUPTED = auto()
     """The consumer stopped while a dependency was unavailable: no attempt of the handler."""
 
+    def label(self, *, is_last: bool) -> str:
+        """Return its name in the metrics; a failure of the last attempt is a dead letter."""
+        return bus.DEAD_LETTER if self is Outcome.FAILED and is_last else self.name.lower()
+
 
 class Consumer:
     """Consumes one queue in the background; reconnects whatever happens."""
@@ -126,6 +132,7 @@ class Consumer:
 
     def start(self) -> None:
         """Start to consume."""
+        bus.declare_consumer(self._queue.consumer)
         self._loop.start()
 
     def stop(self) -> None:
@@ -226,6 +233,7 @@ class Consumer:
         self._unsettled -= len(batch)
         for delivery, outcome in zip(batch, outcomes, strict=True):
             last = delivery.attempts >= rabbitmq.MAX_DELIVERY_ATTEMPTS
+            bus.DELIVERIES.labels(self._queue.consumer, outcome.label(is_last=last)).inc()
             if outcome is Outcome.DONE:
                 delivery.channel.basic_ack(delivery.tag)
                 self._is_proven |= delivery.attempts == 1
@@ -254,14 +262,15 @@ class Consumer:
         """Process messages together, in the context of the first one's event."""
         try:
             events = [rabbitmq.read_event(each.properties, each.body) for each in batch]
-            with use(_context(events[0])):
+            with processing(events, self._queue.name) as contexts, use(contexts[0]):
                 if not self._retry_while_unavailable(partial(handle, events), events[0].id):
                     return Outcome.INTERRUPTED
         except Exception:
             log.exception("event_failed", message_id=batch[0].properties.message_id)
             return Outcome.FAILED
-        for event in events:
-            with use(_context(event)):
+        for event, context in zip(events, contexts, strict=True):
+            bus.EVENT_AGE.labels(self._queue.consumer).observe(bus.age_seconds(event.time))
+            with use(context):
                 subject = event.subject  # the id of an order, for one
                 log.info("event_processed", event_id=event.id, type=event.type, subject=subject)
         return Outcome.DONE
@@ -281,10 +290,6 @@ class Consumer:
                         return False
         finally:
             self._waiting_since = None
-
-
-def _context(event: CloudEvent) -> CallContext:
-    return CallContext(request_id=event.id, traceparent=event.traceparent or None)
 
 
 def _raise_cancelled(_frame: object) -> None:

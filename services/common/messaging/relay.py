@@ -17,6 +17,8 @@ from pika.exceptions import ConnectionWrongStateError
 from services.common.background import BackgroundLoop
 from services.common.messaging import queues, rabbitmq
 from services.common.messaging.events import CloudEvent
+from services.common.messaging.spans import publishing
+from services.common.metrics import bus
 
 BATCH_SIZE = 100
 POLL_SECONDS = 0.2
@@ -107,7 +109,10 @@ def publish_batch(outbox: Outbox, publish: Callable[[CloudEvent], None]) -> int:
     """Publish the oldest events of an outbox; return their number."""
     with outbox.take(BATCH_SIZE) as events:
         for event in events:
-            publish(event)
+            with publishing(event, rabbitmq.EXCHANGE) as outgoing:
+                publish(outgoing)
     if events:
         log.info("events_published", count=len(events))
+    for event in events:
+        bus.PUBLISH_DELAY.observe(bus.age_seconds(event.time))
     return len(events)

@@ -21,12 +21,15 @@ from typing_extensions import override
 from services.common import errors
 from services.common.context import CallContext, current, use
 from services.common.logging import AnsweredCallLog
+from services.common.metrics.calls import CallMeter
 from services.common.rpc import status
 from services.common.rpc.access import AccessGuard, is_guarded
 from services.common.rpc.normalization import is_typed_by_people, normalize_texts
 from services.common.rpc.status import cut
 from services.common.rpc.tokens import TokenVerifier
 from services.common.rpc.validation import InvalidFieldsError, validate
+from services.common.tracing import trace_context
+from services.common.tracing.calls import ServedMethod
 
 Context = grpc.ServicerContext | grpc.aio.ServicerContext
 Behavior = Callable[[Any, grpc.ServicerContext], Any]
@@ -46,7 +49,10 @@ def read_call_context(context: Context, now: float) -> CallContext:
     metadata = {key: value for key, value in received if type(value) is str}
     return CallContext(
         request_id=cut(metadata.get("x-request-id", ""), 128) or new_request_id(),
-        traceparent=metadata.get("traceparent"),
+        traceparent=trace_context.accept(
+            metadata.get(trace_context.HEADER),
+            forced=metadata.get(trace_context.FORCE_HEADER) == trace_context.FORCED,
+        ),
         deadline=_deadline(context.time_remaining(), now),
         idempotency_key=metadata.get("idempotency-key", ""),
         accept_language=metadata.get("accept-language", ""),
@@ -133,7 +139,7 @@ def with_interceptors(
 
     This is the only place that aborts. NoVerifierError for a guarded method without `tokens`.
     """
-    log_of_calls = AnsweredCallLog(method)
+    log_of_calls, meter, traced = AnsweredCallLog(method), CallMeter(method), ServedMethod(method)
     check = request_check(method)
     guard = AccessGuard(method, tokens) if is_guarded(method) else None
 
@@ -142,20 +148,26 @@ def with_interceptors(
         return behavior(request, context)
 
     def handle(request: message.Message, context: grpc.ServicerContext) -> Any:
-        started, outcome = time.monotonic(), "OK"
-        with use(read_call_context(context, started)):
+        started, outcome, response = time.monotonic(), "OK", None
+        call, span = traced.begin(read_call_context(context, started))
+        with use(call):
             try:
                 if not guard:
-                    return answer(request, context)
+                    response = answer(request, context)
+                    return response
                 # What is not admitted is not validated: that could cost much more.
                 with use(guard.admit(context)):
-                    return answer(request, context)
+                    response = answer(request, context)
+                    return response
             except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a status
-                response = translate(error, method)
-                outcome = response.code.name
-                return abort(context, response)
+                failure = translate(error, method)
+                outcome = failure.code.name
+                return abort(context, failure)
             finally:
-                log_of_calls.write(outcome, time.monotonic() - started)
+                elapsed = time.monotonic() - started
+                log_of_calls.write(outcome, elapsed)
+                meter.observe(outcome, elapsed)
+                traced.end(span, call, request, response, outcome=outcome, seconds=elapsed)
 
     return handle
 

@@ -7,7 +7,7 @@ vanishes is noticed by the client, and a client that does so by the server.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,8 +16,11 @@ from sqlalchemy import exc
 from services.common.config import ignore_foreign_environment
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
+from services.common.metrics.process import measure_pool
 from services.common.storage.pool import DeadlineQueuePool, check_connection, record_checkin
 from services.common.storage.waiting import BoundedConnection, NoAnswerError
+from services.common.tracing import spans
+from services.common.tracing.stores import begin_statement
 
 STATEMENT_TIMEOUT_MS = 3_000
 SERVER_SETTINGS = {
@@ -41,6 +44,7 @@ UNAVAILABLE_STATES = ("08", "57P", "25006", "25P03")
 """Beginnings of SQLSTATEs: connection exceptions, shutdown, read-only standby, idle too long."""
 
 
+SPAN = "mamie_span"
 AFTER_COMMIT = "mamie_after_commit"
 LOCKED_NAME = "mamie_locked_name"
 SELECT_ONE = sa.text("SELECT 1")
@@ -92,14 +96,17 @@ def _create_engine(
             "connection_factory": connection,
         },
     )
+    measure_pool(cast(DeadlineQueuePool, engine.pool))
     sa.event.listen(engine, "before_cursor_execute", _extend_statement, retval=True)
+    sa.event.listen(engine, "after_cursor_execute", _end_span)
+    sa.event.listen(engine, "handle_error", _end_failed_span)
     sa.event.listen(engine, "checkin", record_checkin)
     sa.event.listen(engine, "checkout", check_connection)
     return engine
 
 
 def _extend_statement(
-    _connection: sa.Connection,
+    connection: sa.Connection,
     _cursor: object,
     statement: str,
     parameters: object,
@@ -110,6 +117,8 @@ def _extend_statement(
 
     Also outside of a transaction: statements that are sent together are one.
     """
+    if spans.is_recording():
+        connection.info[SPAN] = begin_statement("postgresql", statement)
     if locked := context.execution_options.get(LOCKED_NAME):
         statement = f"{_LOCK.format(name=f'%({locked})s')}; {statement}"
     remaining = current().remaining_seconds()
@@ -117,6 +126,17 @@ def _extend_statement(
         return statement, parameters
     milliseconds = max(1, int(remaining * 1000))
     return f"SET LOCAL statement_timeout = {milliseconds}; {statement}", parameters
+
+
+def _end_span(connection: sa.Connection, *_: object) -> None:
+    if SPAN in connection.info:
+        connection.info.pop(SPAN).end()
+
+
+def _end_failed_span(context: sa.ExceptionContext) -> None:
+    info = context.connection.info if context.connection is not None else {}
+    if SPAN in info:
+        info.pop(SPAN).end(type(context.original_exception).__name__)
 
 
 @contextmanager

@@ -12,7 +12,10 @@ from structlog.testing import LogCapture
 from services.common.messaging import rabbitmq
 from services.common.storage import postgres
 from services.common.tests.broker import patient_connection
+from services.common.tests.recording import recorded
 from tests.plugin import server_url
+
+__all__ = ["recorded"]
 
 
 @pytest.fixture

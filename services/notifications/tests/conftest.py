@@ -6,6 +6,9 @@ import pytest
 
 import services.notifications
 from services.common.storage import migrations, postgres
+from services.common.tests.recording import recorded
+
+__all__ = ["recorded"]
 
 MIGRATIONS = Path(services.notifications.__path__[0]) / "migrations"
 

@@ -13,6 +13,7 @@ from mamie_rosa.events.v1 import events_pb2
 from typing_extensions import override
 
 from services.common.clock import new_id
+from services.common.context import current
 from services.common.messaging.events import CloudEvent, build_event
 from services.common.rpc.timestamps import to_timestamp
 from services.notifications.domain import (
@@ -30,6 +31,7 @@ from services.notifications.mail import Mail, Mailer
 from services.notifications.repository import Claim, NotificationsRepository
 from services.notifications.sms import SmsProvider
 
+SHOP_URL = "https://shop.example"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 POLICY = RetryPolicy(
     max_attempts=3,
@@ -173,6 +175,7 @@ class InMemoryNotificationsRepository(NotificationsRepository):
             variables=request.variables,
             created_at=now,
             due_at=now,
+            traceparent=current().traceparent or "",
         )
         self._notifications[added.notification_id] = added
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.common.context import CallContext, use
 from services.common.errors import StoreUnavailableError
 from services.common.languages import Language
 from services.common.storage import postgres
@@ -87,6 +88,15 @@ def test_a_request_becomes_a_notification_that_is_due_now(repository):
     assert (notification.variables, notification.status) == (VARIABLES, Status.PENDING)
     assert (notification.created_at, notification.due_at) == (NOW, NOW)
     assert (notification.attempt_count, notification.subject) == (0, "")
+
+
+def test_a_notification_has_the_trace_of_its_event(repository):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with use(CallContext(traceparent=trace)):
+        notify(repository)
+    assert [each.traceparent for each in listed(repository)] == [trace]
+    notify(repository, "event-2", user_id="paul")
+    assert [each.traceparent for each in listed(repository, "paul")] == [""]
 
 
 def test_an_event_has_one_effect(repository):

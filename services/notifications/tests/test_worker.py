@@ -5,6 +5,7 @@ from email.headerregistry import Address
 
 import pytest
 
+from services.common.context import CallContext, use
 from services.common.errors import StoreUnavailableError
 from services.common.languages import Language
 from services.notifications.domain import (
@@ -18,10 +19,11 @@ from services.notifications.domain import (
     Recipient,
     Status,
 )
-from services.notifications.rendering import Renderer
+from services.notifications.rendering import TEMPLATES, Renderer
 from services.notifications.tests.fakes import (
     NOW,
     POLICY,
+    SHOP_URL,
     FakeMailer,
     FakeSmsProvider,
     InMemoryNotificationsRepository,
@@ -45,7 +47,7 @@ class Harness:
         self.sms = FakeSmsProvider()
         self.sender = Sender(
             repository=self.repository,
-            renderer=Renderer(templates) if templates else Renderer(),
+            renderer=Renderer(templates or TEMPLATES, shop_url=SHOP_URL),
             mailer=self.mailer,
             sms=self.sms,
             mail_from=Address("Mamie Rosa", addr_spec="bonjour@mamie-rosa.example"),
@@ -368,3 +370,24 @@ def test_a_sent_notification_is_kept_for_its_retention(harness, age, count):
 def test_disconnecting_closes_the_connection_to_the_mail_server(harness):
     harness.sender.disconnect()
     assert harness.mailer.close_count == 1
+
+
+def test_a_mail_is_a_part_of_the_trace_of_its_event_and_has_no_address(harness, recorded):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with use(CallContext(traceparent=trace)):
+        harness.notify()
+    harness.send()
+    (begun,) = recorded
+    assert (begun.name, f"00-{begun.trace_id}-{begun.parent_id}-01") == (
+        "send order_shipped",
+        trace,
+    )
+    assert "@" not in str(begun.attributes)
+
+
+def test_a_mail_that_is_not_accepted_is_a_failed_span(harness, recorded):
+    harness.mailer.failure = "SMTP_451"
+    with use(CallContext(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")):
+        harness.notify()
+    harness.send()
+    assert [each.error for each in recorded] == ["NotSentError"]

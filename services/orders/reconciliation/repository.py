@@ -20,7 +20,7 @@ from typing_extensions import override
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.messaging.events import build_event
 from services.orders import codec
-from services.orders.codec import index_document, saga_document
+from services.orders.codec import index_document, restored_marks, saga_document
 from services.orders.domain import next_step
 from services.orders.reconciliation.domain import Finding, Kind, Scope
 from services.orders.reconciliation.records import (
@@ -137,7 +137,8 @@ class MongoReconciliationRepository(ReconciliationRepository):
         assert records.order is not None
         now = self._clock()
         due_at = now if next_step(records.order, now) else None
-        self._insert_if_missing("sagas", saga_document(records.order_id, due_at=due_at))
+        saga = saga_document(records.order_id, due_at=due_at) | restored_marks(records.order)
+        self._insert_if_missing("sagas", saga)
         self._set_due(records.order_id, before=None, after=due_at)
 
     @override

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from typing_extensions import override
 
+from services.common.context import current
 from services.orders.domain import Order, Step, fold, next_step, record
 from services.orders.errors import (
     OrderChangedError,
@@ -81,6 +82,7 @@ class InMemorySagaRepository(SagaRepository):
         self.token_reads = 0
         self._due: dict[str, datetime | None] = {}
         self._tokens: dict[str, str] = {}
+        self._traces: dict[str, str] = {}
 
     @override
     def record_step(self, order_id: str, begun: StepBegun, *, now: datetime) -> None:
@@ -90,6 +92,10 @@ class InMemorySagaRepository(SagaRepository):
     def payment_token(self, order_id: str) -> str:
         self.token_reads += 1
         return self._tokens.get(order_id, "")
+
+    @override
+    def traceparent(self, order_id: str) -> str:
+        return self._traces.get(order_id, "")
 
     @override
     def postpone(self, order_id: str, *, delay: timedelta, cause: str) -> None:
@@ -113,6 +119,7 @@ class InMemorySagaRepository(SagaRepository):
 
     def start(self, order_id: str, *, payment_token: str, lease: timedelta) -> None:
         self._due[order_id], self._tokens[order_id] = self._clock() + lease, payment_token
+        self._traces[order_id] = current().traceparent or ""
 
     def update(self, order_id: str, *, lease: timedelta | None) -> None:
         self._due[order_id] = None if lease is None else self._clock() + lease

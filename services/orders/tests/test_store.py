@@ -8,6 +8,7 @@ import pytest
 from services.common.context import CallContext, use
 from services.common.errors import StoreUnavailableError
 from services.orders import store
+from services.orders.errors import OrderChangedError
 from services.orders.repository import MongoOrdersRepository
 from services.orders.tests.fakes import build_placed
 
@@ -83,3 +84,18 @@ def test_an_order_whose_history_was_lost_does_not_break_the_list(client):
     client.get_default_database().events.delete_many({"order_id": "lost"})
     listed, total = orders.list_by_user("alice", page=1, limit=10)
     assert ([order.order_id for order in listed], total) == ([kept.order_id], 2)
+
+
+def test_commands_of_a_recorded_call_are_spans_without_values(client, recorded):
+    orders = MongoOrdersRepository(client)
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with use(CallContext(traceparent=trace)):
+        place(orders, "o")
+        with pytest.raises(OrderChangedError):
+            place(orders, "o")
+    operations = [each.attributes["db.operation.name"] for each in recorded]
+    assert operations.count("insert") == 3
+    assert {each.attributes["db.collection.name"] for each in recorded} >= {"events", "orders"}
+    assert not [each for each in recorded if "12" in str(each.attributes)]
+    orders.find("o")
+    assert len(recorded) == len(operations)

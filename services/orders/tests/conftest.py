@@ -1,0 +1,5 @@
+"""Fixtures of the tests of orders."""
+
+from services.common.tests.recording import recorded
+
+__all__ = ["recorded"]
