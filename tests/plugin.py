@@ -43,7 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",
         action="store_true",
-        help="10,000 generated requests, 200 keyed orders sent 20 times at once (minutes each)",
+        help="10,000 generated requests, 200 keyed orders sent 20 times at once (minutes each), "
+        "20 rounds of each race",
     )
     parser.addoption(
         "--freeze",
@@ -51,6 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="selected",
         help="freeze a selection (3 minutes), or each part for 1, 5, 30 and 120 s (50 minutes)",
     )
+
+
+def pytest_configure() -> None:
+    """Leave Prometheus out of the stacks of tests; tests/e2e/test_monitoring.py starts it."""
+    os.environ.setdefault("MAMIE_MONITORING", "off")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -26,7 +26,8 @@ def running_stack(data: Path | None) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         up = [str(ROOT / "scripts" / "up"), "--detach", "--data", folder]
         try:
-            subprocess.run(up, check=True, env=os.environ | NO_LIMITS, stdout=subprocess.DEVNULL)
+            chosen = {"MAMIE_MONITORING": "off"} | os.environ | NO_LIMITS
+            subprocess.run(up, check=True, env=chosen, stdout=subprocess.DEVNULL)
             yield Stack(Path(folder))
         finally:
             subprocess.run([ROOT / "scripts" / "down", "--data", folder], check=True)

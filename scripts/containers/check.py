@@ -80,6 +80,7 @@ def sample_plan(data: Path) -> Plan:
     usual = vars(read_settings(data)) | {
         "urls": {name: "http://server:1" for name in REPLACEABLE},
         "free_ports": True,
+        "monitoring": False,
     }
     return make_plan(Settings(**usual), {})
 

@@ -12,16 +12,16 @@ import os
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import aiohttp
-import psutil
 from rich.console import Console
 
 from scripts.benchmarks.caller import percentile
+from scripts.benchmarks.footprint import Footprint, footprints
 from scripts.benchmarks.meter import CpuMeter
 from scripts.benchmarks.orders import ADDRESS, stock_up
 from scripts.benchmarks.report import describe_machine, service_of
@@ -83,7 +83,7 @@ class Shopper:
         self._headers: dict[str, str] = {}
 
     async def sign_up(self) -> None:
-        """Register; aiohttp.ClientError when the shop refuses."""
+        """Register; an error of aiohttp when the shop rejects it."""
         account = {
             "email": f"shopper-{uuid.uuid4().hex}@customers.example",
             "password": uuid.uuid4().hex,
@@ -138,15 +138,6 @@ class Shopper:
             self._tally.milliseconds[kind].append((time.perf_counter() - began) * 1000)
         await asyncio.sleep(self._random.uniform(0.5, 1.5) * self._think_seconds)
         return answered
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """Memory in MiB (proportional where known), descriptors and threads of a group of processes."""
-
-    memory: float
-    descriptors: int
-    threads: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,37 +211,6 @@ async def _observe(stack: Stack, tally: Tally, shoppers: int, seconds: float) ->
     return Outcome(
         shoppers=shoppers, seconds=elapsed, tally=copy, cores=cores, early=early, late=late
     )
-
-
-def footprints(pids: Mapping[str, Sequence[int]]) -> dict[str, Footprint]:
-    """Return what each service holds, its instances and their children together."""
-    found: dict[str, Footprint] = {}
-    for name, roots in pids.items():
-        parts = [_footprint(process) for pid in roots for process in _family(pid)]
-        if earlier := found.get(service_of(name)):
-            parts.append(earlier)
-        found[service_of(name)] = Footprint(
-            sum(each.memory for each in parts),
-            sum(each.descriptors for each in parts),
-            sum(each.threads for each in parts),
-        )
-    return found
-
-
-def _family(pid: int) -> Iterator[psutil.Process]:
-    try:
-        process = psutil.Process(pid)
-        yield from (process, *process.children(recursive=True))
-    except psutil.NoSuchProcess:
-        return
-
-
-def _footprint(process: psutil.Process) -> Footprint:
-    try:
-        memory = process.memory_full_info().pss / 2**20
-        return Footprint(memory, process.num_fds(), process.num_threads())
-    except psutil.NoSuchProcess:
-        return Footprint(0.0, 0, 0)
 
 
 def render(outcome: Outcome) -> str:

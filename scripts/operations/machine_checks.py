@@ -163,5 +163,10 @@ def _fixed_ports(settings: Settings) -> dict[str, int]:
         "Envoy's admin pages": settings.envoy_admin_port,
         "Consul": settings.consul_port,
     }
+    if settings.monitoring:
+        ports |= {
+            "Prometheus": settings.prometheus_port,
+            "Alertmanager": settings.alertmanager_port,
+        }
     services = [*read_services(), read_control_plane()]
     return ports | {service.name: service.port for service in services}

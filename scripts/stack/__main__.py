@@ -17,21 +17,23 @@ from rich.live import Live
 
 from scripts.manifests import ManifestError, read_control_plane, read_services
 from scripts.paths import ROOT
-from scripts.stack import view
+from scripts.stack import status_watch, view
 from scripts.stack.client import CommandFailedError, NoStackError, Stack
 from scripts.stack.consul_package import ConsulMissingError
+from scripts.stack.figures import read_samples
 from scripts.stack.folder import DataFolderError, is_taken, take_folder
 from scripts.stack.neo4j import Neo4jMissingError
 from scripts.stack.plan import PYTHONPATH, Plan, log_folder, make_plan
 from scripts.stack.ports import PortTakenError
-from scripts.stack.readiness import list_troubles
+from scripts.stack.prometheus_package import PrometheusMissingError
 from scripts.stack.runner import ControlServer, Runner, clean_up, stop_on_signals
 from scripts.stack.settings import DEFAULT_DATA, read_settings
 from scripts.stack.units import UnitFailedError
 
 EXPECTED_ERRORS = (
     *(PortTakenError, UnitFailedError, NoStackError, CommandFailedError),
-    *(ConsulMissingError, Neo4jMissingError, ManifestError, DataFolderError),
+    *(ConsulMissingError, Neo4jMissingError, PrometheusMissingError),
+    *(ManifestError, DataFolderError),
 )
 """Errors that end a command with their message alone."""
 
@@ -67,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--scale", action="append", default=[], metavar="SERVICE=N")
             command.add_argument("--lock", type=int, help=argparse.SUPPRESS)
         if name == "status":
-            command.add_argument("--json", action="store_true")
+            shown = command.add_mutually_exclusive_group()
+            shown.add_argument("--json", action="store_true")
+            shown.add_argument("--watch", action="store_true", help="go on until Ctrl-C")
         if name == "scale":
             command.add_argument("wanted", nargs="+", metavar="SERVICE=N")
     return parser
@@ -187,13 +191,14 @@ def down(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Show the processes, and what does not pass in Consul."""
-    state = Stack(options.data).describe()
-    for unit in state["units"]:
-        unit["memory"] = view.memory(unit["pid"])
-        unit["port"] = view.listening_port(unit["pid"])
-    state["memory"] = view.memory(state["pid"])  # every process is a child of the runner
-    state["troubles"] = list_troubles(state["urls"]["consul"])
+    """Show the processes, what they do, and what does not pass in Consul."""
+    stack = Stack(options.data)
+    if options.watch:
+        status_watch.watch(stack, console)
+        return 0
+    before = read_samples(stack.url("consul"))
+    time.sleep(status_watch.SAMPLE_SECONDS)
+    state = status_watch.read_status(stack, before)
     if options.json:
         print(json.dumps(state, indent=2))
     else:

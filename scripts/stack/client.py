@@ -59,9 +59,10 @@ class Stack:
         """Return the state of a unit, such as "catalog-2"."""
         return next(unit for unit in self.describe()["units"] if unit["name"] == name)
 
-    def address(self, instance: str) -> str:
-        """Return the address of an instance, "host:port", from Consul."""
-        answer = requests.get(f"{self.url('consul')}/v1/agent/service/{instance}", timeout=5)
+    def address(self, instance: str, endpoint: str = "") -> str:
+        """Return "host:port" of an instance, or of its further endpoint, from Consul."""
+        consul_id = f"{instance}-{endpoint}" if endpoint else instance
+        answer = requests.get(f"{self.url('consul')}/v1/agent/service/{consul_id}", timeout=5)
         answer.raise_for_status()
         return f"{answer.json()['Address']}:{answer.json()['Port']}"
 

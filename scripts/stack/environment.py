@@ -14,8 +14,17 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OF_THE_STACK = frozenset(
     {
         *("HTTP_PORT", "HTTPS_PORT", "ENVOY_ADMIN_PORT", "CONSUL_PORT", "NEO4J"),
+        *("MONITORING", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"),
         *("RATE_LIMIT_PER_MINUTE", "LOGIN_RATE_LIMIT_PER_MINUTE", "TRUSTED_PROXY_HOPS"),
-        *("INSTANCE", "HOST", "PORT", "ADVERTISE_HOST", "XDS_SERVERS", "ADMIN_EMAIL"),
+        *(
+            "INSTANCE",
+            "HOST",
+            "PORT",
+            "METRICS_PORT",
+            "ADVERTISE_HOST",
+            "XDS_SERVERS",
+            "ADMIN_EMAIL",
+        ),
         "TRACE_PERCENT",
     }
 )

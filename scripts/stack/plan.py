@@ -11,7 +11,7 @@ from scripts.edge.program import envoy_program
 from scripts.edge.render import render_envoy
 from scripts.manifests import CONTROL_PLANE, read_control_plane, read_services
 from scripts.paths import DESCRIPTORS, ROOT
-from scripts.stack import neo4j, servers, traces
+from scripts.stack import monitoring, neo4j, servers, traces
 from scripts.stack.credentials import Secrets
 from scripts.stack.environment import tuning
 from scripts.stack.ports import Ports
@@ -75,6 +75,8 @@ def make_plan(settings: Settings, scale: Mapping[str, int]) -> Plan:
         count = scale.get(service.name, service.instances)
         plan.units.extend(service_unit(plan, service, number) for number in range(1, count + 1))
     _add_edge(plan)
+    if settings.monitoring:
+        _add_monitoring(plan)
     return plan
 
 
@@ -194,6 +196,26 @@ def _add_edge(plan: Plan) -> None:
             after=[CONTROL_PLANE, "catalog-1"],
         )
     )
+
+
+def _add_monitoring(plan: Plan) -> None:
+    settings, ports, urls = plan.settings, plan.ports, plan.urls
+    own = {
+        "prometheus": ports.take("prometheus", _fixed(plan, settings.prometheus_port)),
+        "alertmanager": ports.take("alertmanager", _fixed(plan, settings.alertmanager_port)),
+    }
+    addresses = {
+        monitoring.PROMETHEUS: f"127.0.0.1:{own['prometheus']}",
+        monitoring.ALERTMANAGER: f"127.0.0.1:{own['alertmanager']}",
+        monitoring.CONSUL: urlsplit(urls["consul"]).netloc,
+        monitoring.ENVOY: urlsplit(urls["envoy_admin"]).netloc,
+    }
+    if "rabbitmq" not in settings.urls:
+        addresses[monitoring.RABBITMQ] = f"127.0.0.1:{ports.take('rabbitmq-prometheus')}"
+    plan.units += monitoring.monitoring_units(
+        settings.data / "monitoring", addresses, smtp_url=urls["smtp"], admin=settings.admin_email
+    )
+    urls |= {name: f"http://127.0.0.1:{port}" for name, port in own.items()}
 
 
 def render_edge(plan: Plan) -> Path:

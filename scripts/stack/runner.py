@@ -93,7 +93,12 @@ class Runner:
         for future in needed:
             future.result()
         if not self._stopping.is_set():
-            self.units[name].start()
+            with contextlib.suppress(*self._tolerated(name)):
+                self.units[name].start()
+
+    def _tolerated(self, name: str) -> tuple[type[Exception], ...]:
+        """Return what may keep a unit from starting, while the stack does start."""
+        return () if self.units[name].unit.essential else (UnitFailedError,)
 
     def stop(self) -> None:
         """Stop all units: the edge, the services together, then the servers."""

@@ -36,6 +36,9 @@ class Settings:
     trusted_proxy_hops: int
     neo4j: str
     trace_percent: float
+    monitoring: bool
+    prometheus_port: int
+    alertmanager_port: int
     urls: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,6 +64,9 @@ def read_settings(data: Path = DEFAULT_DATA) -> Settings:
             trusted_proxy_hops=env.int("TRUSTED_PROXY_HOPS", 0, validate=validate.Range(0, 10)),
             neo4j=env.str("NEO4J", "embedded", validate=validate.OneOf(GRAPHS)),
             trace_percent=env.float("TRACE_PERCENT", 1, validate=PERCENT),
+            monitoring=env.bool("MONITORING", True),
+            prometheus_port=env.int("PROMETHEUS_PORT", 9090, validate=PORT),
+            alertmanager_port=env.int("ALERTMANAGER_PORT", 9093, validate=PORT),
             urls={
                 name: os.environ[f"MAMIE_{name.upper()}_URL"]
                 for name in REPLACEABLE

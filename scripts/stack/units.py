@@ -28,7 +28,8 @@ class Unit:
     """A named process of the stack.
 
     `ready` raises or returns False until the process can be used. A unit starts when those that
-    are named in `after` are ready. A `task` is ready when it has ended.
+    are named in `after` are ready. A `task` is ready when it has ended. The stack also starts
+    without a unit that is not `essential`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Unit:
     ready: Callable[[], object] = lambda: True
     after: Sequence[str] = ()
     task: bool = False
+    essential: bool = True
     stop_seconds: float = 15.0
 
 

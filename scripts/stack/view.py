@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import psutil
@@ -14,6 +14,11 @@ from scripts.stack.runner import Runner
 from services.common.manifest import Manifest
 
 TOPOLOGY_WIDTH = 150
+STATUS_WIDTH = 110
+STATUS_COLUMNS = (
+    *("name", "state", "pid", "port", "MB", "restarts"),
+    *("version", "req/s", "p95 ms", "errors/s", "queue"),
+)
 COLOURS = {"ready": "green", "done": "green", "failed": "red", "crashed": "red"}
 
 
@@ -54,6 +59,7 @@ def print_urls(console: Console, state: dict[str, Any], seconds: float) -> None:
         ("shop, HTTPS", urls["https"]),
         ("Envoy admin", urls["envoy_admin"]),
         ("Consul", f"{urls['consul']}/ui"),
+        ("Prometheus", urls.get("prometheus", "left out")),
         ("administrator", f"{state['admin']['email']} / {state['admin']['password']}"),
     ):
         table.add_row(name, url)
@@ -63,13 +69,9 @@ def print_urls(console: Console, state: dict[str, Any], seconds: float) -> None:
 
 def print_status(console: Console, state: dict[str, Any]) -> None:
     """Print every process, the memory of all of them, and what does not pass in Consul."""
-    table = Table(box=None, padding=(0, 2))
-    for title in ("name", "state", "pid", "port", "MB", "restarts"):
-        table.add_column(title, justify="left" if title in ("name", "state") else "right")
-    for unit in state["units"]:
-        if not unit["task"]:
-            table.add_row(*map(str, _row(unit)))
-    console.print(table, highlight=False)
+    # Never cut, also in a pipe: a narrow terminal breaks the lines.
+    wide = Console(width=max(console.width, STATUS_WIDTH), file=console.file)
+    wide.print(status_table(state), highlight=False)
     console.print(
         f"memory of all processes: {state['memory'] / 1e6:.0f} MB "
         "(pages that several processes share are counted once)"
@@ -79,6 +81,27 @@ def print_status(console: Console, state: dict[str, Any]) -> None:
     for name, url in sorted(state["urls"].items()):
         if "@" not in url:  # URLs with "@" contain passwords
             console.print(f"{name:14} {url}", highlight=False)
+
+
+def status_table(state: dict[str, Any], *, hidden: Collection[str] = ()) -> Table:
+    """Return a table of the processes, without hidden columns; those with calls have figures."""
+    shown = [title for title in STATUS_COLUMNS if title not in hidden]
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in shown:
+        left = title in ("name", "state")
+        table.add_column(title, justify="left" if left else "right", no_wrap=True)
+    for unit in state["units"]:
+        if not unit["task"]:
+            row = (*_row(unit), *_figures(unit.get("figures")))
+            cells = dict(zip(STATUS_COLUMNS, map(str, row), strict=True))
+            table.add_row(*(cells[title] for title in shown))
+    return table
+
+
+def _figures(figures: dict[str, Any] | None) -> tuple:
+    if figures is None:
+        return ("",) * 5
+    return tuple("-" if value is None else value for value in figures.values())
 
 
 def print_topology(services: Sequence[Manifest]) -> None:

@@ -12,7 +12,7 @@ from scripts.stack.settings import read_settings
 from tests.support import hostile
 
 OURS = re.compile(
-    r"PATH|HOME|LANG|TZ|TMPDIR|PYTHONPATH|MAMIE_\w+|ERL_EPMD_\w+"
+    r"PATH|HOME|LANG|TZ|TMPDIR|PYTHONPATH|MAMIE_\w+|ERL_EPMD_\w+|GOMEMLIMIT"
     r"|RABBITMQ_(NODENAME|\w+_PORT|\w+_BASE|\w+_FILE|SERVER_ADDITIONAL_ERL_ARGS)"
 )
 
@@ -76,7 +76,15 @@ def test_no_setting_of_a_service_is_withheld_but_those_that_the_plan_gives():
     names = set(re.findall(r"(?:env\.\w+\(|read_email\(env,)\s*\"(\w+)\"", text))
     tuned = {name.removeprefix("MAMIE_") for name in tuning({f"MAMIE_{n}": "" for n in names})}
     given = {
-        *("INSTANCE", "HOST", "ADVERTISE_HOST", "PORT", "CONSUL_URL", "XDS_SERVERS"),
+        *(
+            "INSTANCE",
+            "HOST",
+            "ADVERTISE_HOST",
+            "PORT",
+            "METRICS_PORT",
+            "CONSUL_URL",
+            "XDS_SERVERS",
+        ),
         *("BUS_URL", "STORE_URL", "ADMIN_EMAIL", "ADMIN_PASSWORD", "SMTP_URL"),
         "TRACES_URL",
     }

@@ -8,6 +8,7 @@ from mamie_rosa.catalog.v1 import catalog_pb2_grpc
 
 from services.catalog import demo
 from services.catalog.config import CatalogConfig, read_config
+from services.catalog.low_stock import PostgresLowStockRepository
 from services.catalog.manifest import MANIFEST
 from services.catalog.promotions import PromotionsOverGrpc
 from services.catalog.purchases import PurchasesOverGrpc
@@ -47,6 +48,7 @@ def serve(config: CatalogConfig) -> None:
         ratings=PostgresRatingsRepository(engine),
         promotions=PromotionsOverGrpc(mesh.channel("promotions")),
         purchases=PurchasesOverGrpc(mesh.channel("orders")),
+        low_stock=PostgresLowStockRepository(engine),
     )
     sweeper = ReservationSweeper(reservations=reservations, clock=clock)
     runtime.serve(

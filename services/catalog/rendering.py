@@ -4,6 +4,7 @@ from mamie_rosa.catalog.internal.v1 import catalog_pb2 as internal_pb2
 from mamie_rosa.catalog.v1 import catalog_pb2
 
 from services.catalog import domain
+from services.catalog.low_stock import LowStock
 from services.common.money import format_amount
 from services.common.rpc.timestamps import to_timestamp
 
@@ -30,6 +31,18 @@ def render_product(
 def _render_promotion(promotion: domain.Promotion) -> catalog_pb2.ProductPromotion:
     return catalog_pb2.ProductPromotion(
         code=promotion.code, discount_percentage=promotion.discount_percentage
+    )
+
+
+def render_low_stock(low: LowStock) -> catalog_pb2.LowStock:
+    """Render a product whose stock is low."""
+    return catalog_pb2.LowStock(
+        product_id=low.product_id,
+        sku=low.sku,
+        title=low.title,
+        category=low.category,
+        stock=low.stock,
+        since=to_timestamp(low.since),
     )
 
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from typing_extensions import override
 
+from services.catalog import low_stock
 from services.catalog.domain import (
     MAX_STOCK,
     Line,
@@ -39,6 +40,8 @@ UPDATE = (
 _listing = postgresql.insert(listings)
 LIST = _listing.on_conflict_do_update(index_elements=["product_id"], set_=dict(_listing.excluded))
 ADJUST = sa.insert(adjustments)
+OPENING, CATALOG = "OPENING_STOCK", "catalog"
+"""The reason and the author of a product's first adjustment: all that it was added with."""
 
 
 class CatalogRepository(Protocol):
@@ -101,6 +104,14 @@ class PostgresCatalogRepository(CatalogRepository):
             if connection.execute(ADD, values).rowcount == 0:
                 raise SkuExistsError(product.sku)
             connection.execute(LIST, _to_listing(product))
+            low_stock.record(
+                connection,
+                product.product_id,
+                before=MAX_STOCK,
+                after=product.stock,
+                now=self._clock(),
+            )
+            self._record(connection, product.product_id, product.stock, OPENING, CATALOG)
 
     @override
     def update(self, product: Product) -> None:
@@ -111,6 +122,19 @@ class PostgresCatalogRepository(CatalogRepository):
 
     @override
     def adjust(self, product_id: str, quantity: int, *, reason: str, by: str) -> int:
+        with postgres.transaction(self._engine) as connection:
+            stock = self._stock.take(connection, Line(product_id, -quantity))
+            if stock is None:
+                raise StockBelowZeroError(on_sale=read_stock(connection, product_id))
+            if quantity > 0 and stock > MAX_STOCK:
+                raise StockAboveMaximumError
+            self._record(connection, product_id, quantity, reason, by)
+            return stock
+
+    def _record(
+        self, connection: sa.Connection, product_id: str, quantity: int, reason: str, by: str
+    ) -> None:
+        """Record an adjustment: all of a product are its stock and what is reserved and sold."""
         adjustment = {
             "product_id": product_id,
             "quantity": quantity,
@@ -118,14 +142,7 @@ class PostgresCatalogRepository(CatalogRepository):
             "adjusted_by": by,
             "adjusted_at": self._clock(),
         }
-        with postgres.transaction(self._engine) as connection:
-            stock = self._stock.take(connection, Line(product_id, -quantity))
-            if stock is None:
-                raise StockBelowZeroError(on_sale=read_stock(connection, product_id))
-            if quantity > 0 and stock > MAX_STOCK:
-                raise StockAboveMaximumError
-            connection.execute(ADJUST, adjustment)
-            return stock
+        connection.execute(ADJUST, adjustment)
 
     @override
     def ping(self) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import sqlalchemy as sa
+from prometheus_client import Counter
 from typing_extensions import override
 
 from services.catalog import domain
@@ -16,6 +17,13 @@ from services.catalog.domain import Line, Reservation, ReservationChange, Reserv
 from services.catalog.stock import StockUpdater
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.storage import postgres
+
+CHANGES = ("reserved", "committed", "released", "expired")
+RESERVATIONS = Counter(
+    "mamie_stock_reservations", "Reservations of orders by what became of them.", ("change",)
+)
+for _change in CHANGES:
+    RESERVATIONS.labels(_change)
 
 Decide = Callable[[Reservation | None], ReservationChange]
 """A rule of the domain: from an order's reservation, if any, to its change."""
@@ -83,17 +91,22 @@ class PostgresReservationsRepository(ReservationsRepository):
             "quantities": [line.quantity for line in lines],
         }
         if self._changes_rows(statements.RESERVE, values):
+            RESERVATIONS.labels("reserved").inc()
             return wanted
         return super().reserve(wanted)
 
     @override
     def commit(self, order_id: str) -> None:
-        if not self._changes_rows(statements.COMMIT, {"id": order_id}):
+        if self._changes_rows(statements.COMMIT, {"id": order_id}):
+            RESERVATIONS.labels("committed").inc()
+        else:
             super().commit(order_id)
 
     @override
     def release(self, order_id: str, now: datetime) -> None:
-        if not self._changes_rows(statements.RELEASE, {"order_id": order_id}):
+        if self._changes_rows(statements.RELEASE, {"order_id": order_id}):
+            RESERVATIONS.labels("released").inc()
+        else:
             super().release(order_id, now)
 
     @override
@@ -108,7 +121,8 @@ class PostgresReservationsRepository(ReservationsRepository):
             self._stock.take_all(connection, domain.merge_lines(taken))
             order_ids = [row.order_id for row in rows]
             connection.execute(statements.MARK_EXPIRED, {"order_ids": order_ids})
-            return len(rows)
+        RESERVATIONS.labels("expired").inc(len(rows))
+        return len(rows)
 
     @override
     def list_from(self, order_id: str, limit: int) -> Sequence[Reservation]:

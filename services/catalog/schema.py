@@ -36,6 +36,14 @@ listings = sa.Table(
 )
 """What lists and searches read of each product: narrow rows that no order changes."""
 
+low_stock = sa.Table(
+    "low_stock",
+    metadata,
+    sa.Column("product_id", sa.ForeignKey("products.product_id"), primary_key=True),
+    sa.Column("since", sa.DateTime(timezone=True), nullable=False, index=True),
+)
+"""The products of which few units are on sale, since they crossed the threshold."""
+
 product_ratings = sa.Table(
     "product_ratings",
     metadata,

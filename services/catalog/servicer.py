@@ -16,10 +16,12 @@ from mamie_rosa.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from typing_extensions import override
 
 from services.catalog import domain
+from services.catalog.low_stock import LowStockRepository
 from services.catalog.promotions import ActivePromotions
 from services.catalog.purchases import Purchases
 from services.catalog.ratings_repository import RatingsRepository
 from services.catalog.rendering import (
+    render_low_stock,
     render_product,
     render_rating,
     render_reservation,
@@ -52,6 +54,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         ratings: RatingsRepository,
         promotions: ActivePromotions,
         purchases: Purchases,
+        low_stock: LowStockRepository,
         new_id: NewId = new_id,
     ) -> None:
         self._repository = repository
@@ -59,6 +62,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self._ratings = ratings
         self._promotions = promotions
         self._purchases = purchases
+        self._low_stock = low_stock
         self._new_id = new_id
 
     @override
@@ -123,6 +127,17 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         return catalog_pb2.AdjustInventoryResponse(
             product_id=product.product_id, new_quantity=new_quantity
         )
+
+    @override
+    def ListLowStock(
+        self, request: catalog_pb2.ListLowStockRequest, context: grpc.ServicerContext
+    ) -> catalog_pb2.ListLowStockResponse:
+        authorization.require_admin()
+        found, total = self._low_stock.list_low(request.limit or DEFAULT_LIMIT)
+        response = catalog_pb2.ListLowStockResponse(
+            products=map(render_low_stock, found), total=total
+        )
+        return rest_hints.revalidated(context, response)
 
     @override
     def RateProduct(

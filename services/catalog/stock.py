@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from mamie_rosa.events.v1 import events_pb2
 
+from services.catalog import low_stock
 from services.catalog.domain import Line, OutOfStockError, crosses_low_stock
 from services.catalog.schema import outbox, products
 from services.common.clock import Clock, NewId
@@ -52,8 +53,12 @@ class StockUpdater:
         row = connection.execute(TAKE, values).one_or_none()
         if row is None:
             return None
-        if crosses_low_stock(before=row.stock + line.quantity, after=row.stock):
+        before = row.stock + line.quantity
+        if crosses_low_stock(before=before, after=row.stock):
             self._add_stock_low_event(connection, line.product_id, row)
+        low_stock.record(
+            connection, line.product_id, before=before, after=row.stock, now=self._clock()
+        )
         return row.stock
 
     def _add_stock_low_event(

@@ -36,11 +36,12 @@ class DeadLoopError(Exception):
 
 @dataclass(frozen=True)
 class LoopReport:
-    """The state of one loop: `text` is for people."""
+    """The state of one loop: `text` is for people; the age is that of its last success."""
 
     name: str
     healthy: bool
     text: str
+    age_seconds: float = 0.0
 
 
 class BackgroundLoop:
@@ -115,13 +116,15 @@ class BackgroundLoop:
         """Return the state of the loop now."""
         age = time.monotonic() - self._last_success
         if not self.is_alive:
-            return LoopReport(self.name, False, "its thread has ended")
+            return LoopReport(self.name, False, "its thread has ended", age)
         if self._trouble:
-            return LoopReport(self.name, False, f"failing for {age:.0f} s: {self._trouble}")
+            text = f"failing for {age:.0f} s: {self._trouble}"
+            return LoopReport(self.name, False, text, age)
         if age > self._stale_seconds:
-            return LoopReport(self.name, False, f"no success for {age:.0f} s")
+            return LoopReport(self.name, False, f"no success for {age:.0f} s", age)
         status = self._status()
-        return LoopReport(self.name, True, f"ok {age:.0f} s ago{status and f' ({status})'}")
+        text = f"ok {age:.0f} s ago{status and f' ({status})'}"
+        return LoopReport(self.name, True, text, age)
 
     def _run(self) -> None:
         while not self.stopping:

@@ -69,6 +69,7 @@ class ServiceConfig:
     host: str
     advertise_host: str
     port: int
+    metrics_port: int
     consul_url: str
     xds_servers: tuple[str, ...]
     bus_url: str
@@ -89,6 +90,7 @@ class ServiceConfig:
             host=host,
             advertise_host=env.str("ADVERTISE_HOST", "" if host == EVERYWHERE else host),
             port=env.int("PORT", 0, validate=validate.Range(0, 65535)),
+            metrics_port=env.int("METRICS_PORT", 0, validate=validate.Range(0, 65535)),
             consul_url=env.str("CONSUL_URL", "http://127.0.0.1:8500"),
             xds_servers=tuple(env.list("XDS_SERVERS", ["127.0.0.1:18000"])),
             bus_url=env.str("BUS_URL", "amqp://guest:guest@127.0.0.1:5672/%2F"),

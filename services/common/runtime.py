@@ -20,7 +20,7 @@ from services.common.mesh.channels import Mesh
 from services.common.mesh.consul import ConsulClient
 from services.common.mesh.public_keys import open_keys
 from services.common.mesh.registration import Registration
-from services.common.mesh.worker_status import WorkerStatus
+from services.common.mesh.worker_status import report_process
 from services.common.rpc.health import Check, HealthMonitor
 from services.common.rpc.public_keys import FetchKeys
 from services.common.rpc.server import CannotListenError, GrpcServer, ServiceBinding
@@ -160,6 +160,7 @@ def serve(
     A background loop whose thread has died ends the process at once, with a non-zero status.
     """
     stopping = _stop_on_signals()
+    status = report_process(name, config)
     keys = open_keys([*bindings, *(streaming.bindings if streaming else ())], mesh, fetch_keys)
     workers = [*workers, keys.worker()] if keys else workers
     workers = [*workers, *exporters(config.traces_url, name, config.instance)]
@@ -173,9 +174,6 @@ def serve(
         worker.start()
     for endpoint in endpoints:
         endpoint.register()
-    status = WorkerStatus(
-        consul=ConsulClient(config.consul_url), name=name, instance=config.instance
-    )
     status.start()
     log.info("service_started", ports={each.name: each.port for each in endpoints})
     _supervise(stopping)

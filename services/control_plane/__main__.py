@@ -10,7 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.common import background, runtime
 from services.common.mesh.consul import ConsulClient
-from services.common.mesh.worker_status import WorkerStatus
+from services.common.mesh.worker_status import report_process
 from services.common.rpc.server import OPTIONS, listen
 from services.control_plane import resources
 from services.control_plane.ads import DiscoveryServer
@@ -54,11 +54,7 @@ async def _serve(config: ControlPlaneConfig) -> None:
     await server.start()
     registry = ServiceRegistry(publish, grace_seconds=GRACE_SECONDS)
     Watcher(consul=ConsulClient(config.service.consul_url), registry=registry).start()
-    status = WorkerStatus(
-        consul=ConsulClient(config.service.consul_url),
-        name=MANIFEST.name,
-        instance=config.service.instance,
-    )
+    status = report_process(MANIFEST.name, config.service)
     status.start()
     log.info("control_plane_started", port=port)
     await _supervise(stopping)

@@ -15,6 +15,7 @@ import structlog
 from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
 from envoy_data_plane.google.protobuf import Any
 
+from services.control_plane import metrics
 from services.control_plane.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, Snapshot
 
 METHOD = "StreamAggregatedResources"
@@ -79,6 +80,7 @@ class ClientState:
         if request.response_nonce and request.response_nonce != subscription.nonce:
             return  # stale: a newer response was sent
         if request.error_detail and request.error_detail.message:
+            metrics.NACKS.labels(metrics.short(request.type_url)).inc()
             error = request.error_detail.message
             log.error("nack_received", node=self.node, type=request.type_url, error=error)
         subscription.set_names(frozenset(request.resource_names))
@@ -103,6 +105,7 @@ def _next_response(
         return None
     subscription.last_sent_version = version
     subscription.response_count += 1
+    metrics.PUSHES.labels(metrics.short(type_url)).inc()
     return DiscoveryResponse(
         version_info=version,
         nonce=subscription.nonce,
@@ -158,6 +161,7 @@ class DiscoveryServer:
         client, wake = ClientState(), asyncio.Event()
         self._streams.add(wake)
         reader = asyncio.create_task(_read_requests(requests, client, wake))
+        metrics.STREAMS.inc()
         try:
             while not (reader.done() or self._closed):
                 await wake.wait()
@@ -165,6 +169,7 @@ class DiscoveryServer:
                 for response in self._pending_responses(client):
                     yield response
         finally:
+            metrics.STREAMS.dec()
             self._streams.discard(wake)
             reader.cancel()
 

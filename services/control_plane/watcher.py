@@ -25,6 +25,7 @@ from services.common.mesh.consul import (
     ConsulUnavailableError,
     Instance,
 )
+from services.control_plane.metrics import INSTANCES
 from services.control_plane.resources import Services
 
 GRACE_SECONDS = 10.0
@@ -102,6 +103,7 @@ class ServiceRegistry:
         if known is not None and list(instances) == list(known):
             return  # Consul answers after each change of a check, also when its state is the same
         log.info("instances_changed", service=name, count=len(instances))
+        INSTANCES.labels(name).set(len(instances))
         self._instances[name] = instances
         self._publish()
 

@@ -9,6 +9,7 @@ from services.common import runtime
 from services.common.background import PeriodicWorker
 from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Consumer
+from services.common.messaging.dead_letter_queue import DeadLetterQueue
 from services.common.rpc.server import ServiceBinding
 from services.common.storage import migrations, postgres
 from services.notifications.catch_up import catch_up as replay
@@ -47,7 +48,10 @@ def serve(config: NotificationsConfig) -> None:
         bindings=[
             ServiceBinding(
                 "mamie_rosa.notifications.v1.NotificationsService",
-                NotificationsServicer(repository=repository),
+                NotificationsServicer(
+                    repository=repository,
+                    dead_letters=DeadLetterQueue(config.service.bus_url, QUEUE),
+                ),
                 notifications_pb2_grpc.add_NotificationsServiceServicer_to_server,
             )
         ],
@@ -68,7 +72,7 @@ def serve(config: NotificationsConfig) -> None:
 def _build_sender(config: NotificationsConfig, repository: NotificationsRepository) -> Sender:
     return Sender(
         repository=repository,
-        renderer=Renderer(),
+        renderer=Renderer(shop_url=config.shop_url),
         mailer=SmtpMailer(server=config.smtp, timeout_seconds=config.smtp_timeout_seconds),
         sms=SendLogSms(),
         mail_from=config.sender,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.headerregistry import Address
+from urllib.parse import urlsplit
 
 from environs import Env, ValidationError, validate
 
@@ -30,6 +31,7 @@ class NotificationsConfig:
     smtp: SmtpServer
     smtp_timeout_seconds: float
     sender: Address
+    shop_url: str
     admin_email: str
     admin_language: Language
     retry: RetryPolicy
@@ -59,6 +61,7 @@ def read_config() -> NotificationsConfig:
                     validate=parsed_by(parse_sender),
                 )
             ),
+            shop_url=_read_shop_url(env),
             admin_email=read_email(env, "ADMIN_EMAIL", "admin@mamie-rosa.example"),
             admin_language=env.enum("ADMIN_LANGUAGE", Language.EN, enum=Language, by_value=True),
             retry=_read_retry_policy(env),
@@ -67,6 +70,18 @@ def read_config() -> NotificationsConfig:
             ),
             replay_since=env.datetime("REPLAY_SINCE", None, validate=_has_offset),
         )
+
+
+def _read_shop_url(env: Env) -> str:
+    """Read the address of the shop for browsers, without a "/" at its end."""
+    url = env.str("SHOP_ADDRESS", "http://127.0.0.1:8080", validate=_is_web_address)
+    return url.rstrip("/")
+
+
+def _is_web_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValidationError("must be the address of the shop, such as https://shop.example")
 
 
 def _read_retry_policy(env: Env) -> RetryPolicy:

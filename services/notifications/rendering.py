@@ -18,10 +18,11 @@ log = structlog.get_logger()
 class Renderer:
     """Renders `<language>/<template>.txt` and `.html`, or `.sms.txt`.
 
+    `shop_url` is where links lead: the address of the shop for browsers, without a "/" at its end.
     A variable that is missing is an error, never an empty place. Variables are escaped in HTML.
     """
 
-    def __init__(self, templates: Path = TEMPLATES) -> None:
+    def __init__(self, templates: Path = TEMPLATES, *, shop_url: str) -> None:
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(templates),
             undefined=jinja2.StrictUndefined,
@@ -30,6 +31,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.globals["shop_url"] = shop_url
         self._environment.filters |= {"money": _money, "day": _day}
 
     def render(self, notification: Notification, recipient: Recipient) -> Content:

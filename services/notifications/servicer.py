@@ -4,6 +4,7 @@ import grpc
 from mamie_rosa.notifications.v1 import notifications_pb2, notifications_pb2_grpc
 from typing_extensions import override
 
+from services.common.messaging.dead_letter_queue import DeadLetterQueue
 from services.common.rpc import authorization, rest_hints
 from services.common.rpc.timestamps import to_timestamp
 from services.notifications.domain import Notification
@@ -15,8 +16,11 @@ DEFAULT_LIMIT = 20
 class NotificationsServicer(notifications_pb2_grpc.NotificationsServiceServicer):
     """Serves the send log."""
 
-    def __init__(self, *, repository: NotificationsRepository) -> None:
+    def __init__(
+        self, *, repository: NotificationsRepository, dead_letters: DeadLetterQueue
+    ) -> None:
         self._repository = repository
+        self._dead_letters = dead_letters
 
     @override
     def ListNotifications(
@@ -32,6 +36,29 @@ class NotificationsServicer(notifications_pb2_grpc.NotificationsServiceServicer)
             notifications=map(_to_proto, found), total=total, page=page
         )
         return rest_hints.revalidated(context, response)
+
+    @override
+    def ListNotificationsDeadLetters(
+        self,
+        request: notifications_pb2.ListNotificationsDeadLettersRequest,
+        context: grpc.ServicerContext,
+    ) -> notifications_pb2.ListNotificationsDeadLettersResponse:
+        authorization.require_admin()
+        found, total = self._dead_letters.list(request.limit)
+        response = notifications_pb2.ListNotificationsDeadLettersResponse(
+            dead_letters=found, total=total
+        )
+        return rest_hints.revalidated(context, response)
+
+    @override
+    def RedriveNotificationsDeadLetters(
+        self,
+        request: notifications_pb2.RedriveNotificationsDeadLettersRequest,
+        context: grpc.ServicerContext,
+    ) -> notifications_pb2.RedriveNotificationsDeadLettersResponse:
+        authorization.require_admin()
+        moved_count = self._dead_letters.redrive()
+        return notifications_pb2.RedriveNotificationsDeadLettersResponse(moved_count=moved_count)
 
 
 def _to_proto(notification: Notification) -> notifications_pb2.Notification:

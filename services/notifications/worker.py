@@ -6,6 +6,7 @@ from datetime import timedelta
 from email.headerregistry import Address
 
 import structlog
+from prometheus_client import Counter
 
 from services.common.background import BackgroundLoop
 from services.common.clock import Clock, utc_now
@@ -34,6 +35,15 @@ DELETE_BATCH_SIZE = 1_000
 WINDOW_SECONDS = 0.5
 LINGER_SECONDS = 1.0
 """How long the connection to the mail server is kept while there is nothing to send."""
+
+SENT = Counter(
+    "mamie_notifications",
+    "Attempts to send: sent, failed (and tried again), or declined by the customer's settings.",
+    ("channel", "outcome"),
+)
+for _channel in Channel:
+    for _outcome in ("sent", "failed", "declined"):
+        SENT.labels(_channel, _outcome)
 
 log = structlog.get_logger()
 
@@ -75,6 +85,7 @@ class Sender:
                 self._repository.save(self._attempt(claim))
             else:
                 self._repository.delete(claim.notification)
+                SENT.labels(claim.notification.channel, "declined").inc()
                 _log(claim.notification).info("notification_declined")
         return True
 
@@ -94,8 +105,10 @@ class Sender:
             with outgoing(f"send {notification.template}", _attributes(notification)):
                 self._deliver(notification, content, recipient)
         except NotSentError as error:
+            SENT.labels(notification.channel, "failed").inc()
             _log(notification).warning("notification_not_sent", cause=error.cause)
             return domain.record_failure(notification, error.cause, self._policy, self._clock())
+        SENT.labels(notification.channel, "sent").inc()
         _log(notification).info("notification_sent")
         return domain.record_success(notification, self._clock())
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+import pymongo
 from mamie_rosa.orders.internal.v1 import orders_pb2_grpc as internal_pb2_grpc
-from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc
+from mamie_rosa.orders.v1 import order_events_pb2_grpc, orders_pb2_grpc, shop_orders_pb2_grpc
 
 from services.common import runtime
 from services.common.background import PeriodicWorker
@@ -16,7 +17,11 @@ from services.orders.clients import CatalogOverGrpc, PaymentsOverGrpc, Promotion
 from services.orders.config import OrdersConfig, read_config
 from services.orders.decisions import Decisions
 from services.orders.manifest import MANIFEST
+from services.orders.metrics.pool import PoolMeter
+from services.orders.metrics.unfinished import UnfinishedOrders
 from services.orders.outbox import MongoOutbox
+from services.orders.overview.repository import MongoShopOrdersRepository
+from services.orders.overview.servicer import ShopOrdersServicer
 from services.orders.placing.attempts import MongoAttempts
 from services.orders.placing.checkout import Checkout
 from services.orders.reconciliation.clients import build_sources
@@ -29,7 +34,7 @@ from services.orders.repository import MongoOrdersRepository, MongoSagaRepositor
 from services.orders.saga import SagaOrchestrator
 from services.orders.servicer import InternalOrdersServicer, OrdersServicer
 from services.orders.steps import SagaSteps
-from services.orders.store import connect, connect_async
+from services.orders.store import POOL_SIZE, connect, connect_async
 from services.orders.store import migrate as create_indexes
 from services.orders.tracking.feed import OrderFeed
 from services.orders.tracking.quota import StreamQuota
@@ -48,13 +53,13 @@ class Upstreams:
     def __init__(self, mesh: Mesh) -> None:
         self.catalog = CatalogOverGrpc(mesh.channel("catalog"))
         self.promotions = PromotionsOverGrpc(mesh.channel("promotions"))
-        breaker = CircuitBreaker(ignored_reasons=IGNORED_REASONS)
+        breaker = CircuitBreaker(upstream="payments", ignored_reasons=IGNORED_REASONS)
         self.payments = PaymentsOverGrpc(mesh.channel("payments", breaker))
 
 
 def serve(config: OrdersConfig) -> None:
     """Wire the service and serve until it is stopped."""
-    client = connect(config.store_url)
+    client = connect(config.store_url, PoolMeter(POOL_SIZE))
     orders = MongoOrdersRepository(client)
     outbox = MongoOutbox(client, written=orders.outbox_written)
     reconciliation = MongoReconciliationRepository(client, clock=orders.store_clock.now)
@@ -75,6 +80,7 @@ def serve(config: OrdersConfig) -> None:
         config=config.service,
         bindings=[
             *build_bindings(orders, checkout, decisions),
+            build_overview(client, orders.store_clock.now),
             ServiceBinding(
                 "mamie_rosa.orders.internal.v1.ReconciliationService",
                 ReconciliationServicer(reconciler=reconciler),
@@ -86,6 +92,7 @@ def serve(config: OrdersConfig) -> None:
             orchestrator,
             OutboxRelay(outbox=outbox, url=config.service.bus_url, name="orders"),
             build_reconciliation_worker(job),
+            UnfinishedOrders(client).worker(),
         ],
         streaming=build_streaming(config),
         mesh=mesh,
@@ -175,6 +182,16 @@ def build_bindings(
             internal_pb2_grpc.add_OrdersServiceServicer_to_server,
         ),
     ]
+
+
+def build_overview(client: pymongo.MongoClient, clock: Clock) -> ServiceBinding:
+    """Build the binding of the service that shows all orders to administrators."""
+    repository = MongoShopOrdersRepository(client, clock=clock)
+    return ServiceBinding(
+        "mamie_rosa.orders.v1.ShopOrdersService",
+        ShopOrdersServicer(orders=repository, clock=clock),
+        shop_orders_pb2_grpc.add_ShopOrdersServiceServicer_to_server,
+    )
 
 
 def build_streaming(config: OrdersConfig) -> runtime.Streaming:

@@ -15,7 +15,15 @@ import cattrs
 from cattrs.preconf.bson import make_converter
 
 from services.orders.domain import Order
-from services.orders.events import Event, OrderPlaced, RecordedEvent
+from services.orders.events import (
+    Event,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    OrderShipped,
+    RecordedEvent,
+)
+from services.orders.states import TO_SHIP
 
 Data = Mapping[str, Any]
 Upcaster = Callable[[Data], Data]
@@ -101,3 +109,47 @@ def saga_document(
 ) -> dict[str, Any]:
     """Build the document of a saga; `due_at` is the end of its lease, None once complete."""
     return {"_id": order_id, "due_at": due_at, "payment_token": payment_token, "trail": []}
+
+
+def saga_marks(order: Order, recorded: RecordedEvent) -> dict[str, Any]:
+    """Return what an event changes of the marks of a saga; `order` is after it, None removes.
+
+    By the marks the owner of the shop finds orders among millions (overview/repository.py):
+    `to_ship_since` while it waits to be shipped; `sold_at` and `sold_cents` once it is sold, until
+    it is cancelled. All these events are appended in a transaction: a step of the saga that writes
+    one event alone (0023) can cancel only an order that has no marks yet.
+    """
+    match recorded.event:
+        case OrderConfirmed():
+            return {"to_ship_since": recorded.time} | _sold(order, recorded.time)
+        case OrderShipped():
+            return {"to_ship_since": None}
+        case OrderCancelled():
+            return {"to_ship_since": None, "sold_at": None, "sold_cents": None}
+    return {}
+
+
+def restored_marks(order: Order) -> dict[str, Any]:
+    """Return the marks of a saga whose document was lost; their time is the order's last change."""
+    waits = order.status in TO_SHIP
+    sold = _sold(order, order.updated_at) if order.is_purchased else {}
+    return sold | ({"to_ship_since": order.updated_at} if waits else {})
+
+
+def saga_change(
+    due_at: dict[str, Any] | None, marks: Mapping[str, Any]
+) -> list[dict[str, Any]] | dict[str, Any]:
+    """Build the update of a saga after events; `due_at` is an expression, None once complete.
+
+    A complete saga has no lease nor payment token.
+    """
+    removed = [name for name, value in marks.items() if value is None]
+    kept = {name: value for name, value in marks.items() if value is not None}
+    if due_at is None:
+        unset = dict.fromkeys(["waits_for", "payment_token", *removed], "")
+        return {"$set": {"due_at": None} | kept, "$unset": unset}
+    return [{"$set": {"due_at": due_at} | kept}, {"$unset": ["waits_for", *removed]}]
+
+
+def _sold(order: Order, at: datetime) -> dict[str, Any]:
+    return {"sold_at": at, "sold_cents": int(order.final_amount * 100)}

@@ -10,7 +10,7 @@ belongs together is written in one transaction; most steps write one event and n
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from services.orders.domain import Order, apply, fold, next_step, record
 from services.orders.errors import OrderChangedError, OrderNotFoundError
 from services.orders.events import Event, OrderPlaced, RecordedEvent
 from services.orders.integration_events import to_integration_event
+from services.orders.metrics.orders import count_change
 from services.orders.placing.attempts import end_attempt
 from services.orders.ports import (
     LEASE_DURATION,
@@ -36,35 +37,24 @@ from services.orders.ports import (
     StepBegun,
 )
 from services.orders.store import (
+    NOT_COMPLETE,
+    WITH_EVENTS,
     StoreClock,
     after,
     build_id,
     open_database,
     run_transaction,
-    saga_change,
     store_call,
 )
 
 Result = TypeVar("Result")
 
-NOT_COMPLETE = {"due_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
-"""Matches sagas with a lease, running or over."""
 TRAIL_LENGTH = 200
 """How many of its last tries a saga keeps: many times what an order needs.
 
 An order that waits for an unavailable upstream tries once a second, and a document cannot
 hold all of that.
 """
-
-WITH_EVENTS = {
-    "$lookup": {
-        "from": "events",
-        "localField": "_id",
-        "foreignField": "order_id",
-        "as": "events",
-    }
-}
-"""Adds the events of each order of the index, in no order."""
 
 
 class MongoOrdersRepository(OrdersRepository):
@@ -118,7 +108,7 @@ class MongoOrdersRepository(OrdersRepository):
             else:
                 total = self._database.orders.count_documents(by_user)
         # An order whose history was lost is a finding of the reconciliation, not the list's end.
-        return [_fold(each["_id"], each["events"]) for each in found if each["events"]], total
+        return [to_order(each["_id"], each["events"]) for each in found if each["events"]], total
 
     @override
     def list_by_product(self, user_id: str, product_id: str) -> Sequence[Order]:
@@ -149,14 +139,14 @@ class MongoOrdersRepository(OrdersRepository):
         def write(session: ClientSession) -> None:
             if attempt:
                 end_attempt(self._database, attempt, session)
-            document = _event_document(order_id, recorded)
-            self._database.events.insert_one(document, session=session)
+            self._database.events.insert_one(_event_document(order_id, recorded), session=session)
             self._database.orders.insert_one(codec.index_document(order), session=session)
             self._database.sagas.update_one(
                 {"_id": order_id}, [{"$set": saga}], upsert=True, session=session
             )
 
         self._transact(order_id, write)
+        count_change(None, order)
         return order
 
     @override
@@ -173,15 +163,17 @@ class MongoOrdersRepository(OrdersRepository):
         documents = [_event_document(order.order_id, each) for each in appended]
         if begins:
             documents[-1]["begins"] = {"step": begins.step, "by": begins.instance}
-        after, outgoing = order, []
+        changed, outgoing, marks = order, list[dict[str, Any]](), dict[str, Any]()
         for each in appended:
-            after = apply(after, each)
-            outgoing += self._integration_event(after, each)
+            changed = apply(changed, each)
+            outgoing += self._integration_event(changed, each)
+            marks |= codec.saga_marks(changed, each)
         if begins and len(documents) == 1 and not outgoing:
             self._insert(order.order_id, documents[0])
-            return after
-        is_complete = next_step(after, now) is None
-        change = saga_change(None if is_complete else lease)
+            count_change(order, changed)
+            return changed
+        due_at = None if next_step(changed, now) is None else after(lease)
+        change = codec.saga_change(due_at, marks)
 
         def write(session: ClientSession) -> Order:
             for document in documents:
@@ -189,12 +181,13 @@ class MongoOrdersRepository(OrdersRepository):
             for message in outgoing:
                 self._database.outbox.insert_one(message, session=session)
             self._database.sagas.update_one({"_id": order.order_id}, change, session=session)
-            return after
+            return changed
 
-        after = self._transact(order.order_id, write)
+        self._transact(order.order_id, write)
         if outgoing:
             self.outbox_written.set()
-        return after
+        count_change(order, changed)
+        return changed
 
     def _insert(self, order_id: str, document: dict[str, Any]) -> None:
         """Insert the only event of a step; OrderChangedError when another writer was faster."""
@@ -214,8 +207,8 @@ class MongoOrdersRepository(OrdersRepository):
         with store_call():
             found = self._database.events.find(wanted).sort([("order_id", 1), ("sequence", 1)])
             for document in found:
-                recorded = codec.from_document(document)
-                histories.setdefault(document["order_id"], []).append(recorded)
+                known = histories.setdefault(document["order_id"], [])
+                known.append(codec.from_document(document))
         return histories
 
     def _transact(self, order_id: str, write: Callable[[ClientSession], Result]) -> Result:
@@ -290,7 +283,8 @@ class MongoSagaRepository(SagaRepository):
         return saga and saga["_id"]
 
 
-def _fold(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+def to_order(order_id: str, documents: Sequence[dict[str, Any]]) -> Order:
+    """Compute an order from the documents of its events, in any order."""
     in_order = sorted(documents, key=itemgetter("sequence"))
     return fold(order_id, map(codec.from_document, in_order))
 

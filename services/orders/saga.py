@@ -8,6 +8,7 @@ heartbeats. When the instance dies the lease runs out, and another one takes the
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from services.common.tracing.trace_context import accept
 from services.orders.domain import LOCAL_STEPS, Order, Step, apply, next_step, record
 from services.orders.errors import OrderChangedError, OverloadedError
 from services.orders.events import Event
+from services.orders.metrics import saga as metrics
 from services.orders.ports import (
     Orchestrator,
     OrdersRepository,
@@ -172,7 +174,7 @@ class SagaOrchestrator(Orchestrator):
 
         Each step that calls an upstream is recorded before it does.
         """
-        order = drive.order
+        order, started = drive.order, time.monotonic()
         if step is not drive.begun and step not in LOCAL_STEPS:
             begun = StepBegun(step, self._instance)
             self._sagas.record_step(order.order_id, begun, now=self._clock())
@@ -183,12 +185,14 @@ class SagaOrchestrator(Orchestrator):
             events += self._steps.execute(following, drive.follow(events, now))
         begins = StepBegun(following, self._instance) if following else None
         drive.order, drive.begun = self._orders.append(order, events, begins=begins), following
+        metrics.STEP.labels(step).observe(time.monotonic() - started)
         status = drive.order.status
         log.info("saga_step_completed", order_id=order.order_id, step=step, status=status)
 
     def _postpone(
         self, order_id: str, step: Step, cause: str, delay: timedelta = RETRY_DELAY
     ) -> None:
+        metrics.POSTPONED.labels(step).inc()
         log.warning("saga_step_postponed", order_id=order_id, step=step, cause=cause)
         self._sagas.postpone(order_id, delay=delay, cause=cause)
 
@@ -244,6 +248,7 @@ class SagaOrchestrator(Orchestrator):
         try:
             yield kept
         except Exception:
+            metrics.FAILURES.inc()
             log.exception("saga_failed", order_id=order_id)
         finally:
             if order_id not in kept:
@@ -276,6 +281,7 @@ class SagaOrchestrator(Orchestrator):
             order_id = self._sagas.claim_due()
             if order_id is None:
                 return
+            metrics.TAKEOVERS.inc()
             # A takeover is a part of the trace in which the order was placed.
             traceparent = accept(self._sagas.traceparent(order_id))
             call = CallContext(request_id=order_id, traceparent=traceparent)

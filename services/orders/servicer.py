@@ -58,7 +58,7 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
     def GetOrder(
         self, request: orders_pb2.GetOrderRequest, context: grpc.ServicerContext
     ) -> orders_pb2.Order:
-        return rest_hints.revalidated(context, _render(self._load_own(request.id)))
+        return rest_hints.revalidated(context, render_order(self._load_own(request.id)))
 
     @override
     def ListOrders(
@@ -70,7 +70,7 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
         found, total = self._orders.list_by_user(
             user_id, page=page, limit=request.limit or DEFAULT_LIMIT
         )
-        orders = map(_render, found)
+        orders = map(render_order, found)
         response = orders_pb2.ListOrdersResponse(orders=orders, total=total, page=page)
         return rest_hints.revalidated(context, response)
 
@@ -98,7 +98,7 @@ class OrdersServicer(orders_pb2_grpc.OrdersServiceServicer):
             self._orders.load(request.id),
             lambda order: domain.change_status(order, wanted, request.tracking_number),
         )
-        return _render(changed)
+        return render_order(changed)
 
     @override
     def GetOrderHistory(
@@ -171,7 +171,8 @@ def _render_placed(order: Order) -> orders_pb2.CreateOrderResponse:
     )
 
 
-def _render(order: Order) -> orders_pb2.Order:
+def render_order(order: Order) -> orders_pb2.Order:
+    """Render an order as it stands."""
     return orders_pb2.Order(
         order_id=order.order_id,
         user_id=order.user_id,

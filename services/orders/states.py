@@ -48,7 +48,10 @@ PURCHASED = frozenset(
 )
 """The order is paid and its stock committed."""
 
-CANCELLABLE = UNCONFIRMED | {OrderStatus.CONFIRMED, OrderStatus.PROCESSING}
+TO_SHIP = frozenset({OrderStatus.CONFIRMED, OrderStatus.PROCESSING})
+"""The order is paid, and its parcel has not left."""
+
+CANCELLABLE = UNCONFIRMED | TO_SHIP
 
 FULFILMENT: Mapping[OrderStatus, OrderStatus] = {
     OrderStatus.CONFIRMED: OrderStatus.PROCESSING,

@@ -13,6 +13,7 @@ from pymongo import errors as mongo_errors
 from pymongo import monitoring
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.monitoring import ConnectionPoolListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 from typing_extensions import override
@@ -32,13 +33,38 @@ DURABLE = ReadConcern("majority")
 """Reads nothing that a crash or a failover can undo; what follows from it cannot be undone."""
 SNAPSHOT = ReadConcern("snapshot")
 TIMEOUT_MS = 3_000
+POOL_SIZE = 32
 TRANSIENT_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult")
 ATTEMPTS_RETENTION_SECONDS = 60
+NOT_COMPLETE = {"due_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
+"""Matches sagas with a lease, running or over."""
+WITH_EVENTS = {
+    "$lookup": {
+        "from": "events",
+        "localField": "_id",
+        "foreignField": "order_id",
+        "as": "events",
+    }
+}
+"""Adds the events of each order of the index, in no order."""
+MARKING_SECONDS = 600
+WAITING = "to_ship"
+MARK_WAITING: list[dict[str, Any]] = [
+    {"$match": {"type": {"$in": ["OrderConfirmed", "OrderShipped", "OrderCancelled"]}}},
+    {"$group": {"_id": "$order_id", "types": {"$push": "$type"}, "time": {"$min": "$time"}}},
+    {"$match": {"types": ["OrderConfirmed"]}},
+    {"$project": {"to_ship_since": "$time"}},
+    {"$merge": {"into": "sagas", "whenMatched": "merge", "whenNotMatched": "discard"}},
+]
+"""Marks the orders of earlier releases that wait to be shipped: reads all events, once."""
 
 
-def connect(url: str) -> pymongo.MongoClient:
-    """Build a client, which connects when it is first used. Calls time out after 3 s."""
-    return pymongo.MongoClient(url, event_listeners=[CommandSpans()], **_options())
+def connect(url: str, *listeners: ConnectionPoolListener) -> pymongo.MongoClient:
+    """Build a client, which connects when it is first used. Calls time out after 3 s.
+
+    It calls the listeners, if there are any.
+    """
+    return pymongo.MongoClient(url, event_listeners=[CommandSpans(), *listeners], **_options())
 
 
 def connect_async(url: str) -> pymongo.AsyncMongoClient:
@@ -52,7 +78,7 @@ def _options() -> dict[str, Any]:
         "connect": False,
         "serverSelectionTimeoutMS": TIMEOUT_MS,
         "timeoutMS": TIMEOUT_MS,
-        "maxPoolSize": 32,
+        "maxPoolSize": POOL_SIZE,
     }
 
 
@@ -187,7 +213,9 @@ def migrate(client: pymongo.MongoClient) -> None:
         partialFilterExpression={"type": OrderPlaced.__name__},
     )
     database.orders.create_index([("user_id", 1), ("created_at", -1), ("_id", 1)])
+    database.orders.create_index([("created_at", -1), ("_id", 1)])
     database.sagas.create_index("due_at")
+    _index_marks(database)
     database.outbox.create_index([("subject", 1), ("sequence", 1)], unique=True)
     database.outbox.create_index("time")
     database.discrepancies.update_many(
@@ -195,7 +223,17 @@ def migrate(client: pymongo.MongoClient) -> None:
         [{"$set": {"order_id": {"$first": {"$split": ["$_id", "/"]}}}}],
     )
     database.discrepancies.create_index("order_id")
+    database.discrepancies.create_index([("found_at", -1)])
     database.attempts.create_index("until", expireAfterSeconds=ATTEMPTS_RETENTION_SECONDS)
+
+
+def _index_marks(database: Database[dict[str, Any]]) -> None:
+    """Index the marks of sagas (codec.py); mark what waits to be shipped before the first time."""
+    if WAITING not in database.sagas.index_information():
+        with pymongo.timeout(MARKING_SECONDS):
+            database.events.aggregate(MARK_WAITING, allowDiskUse=True)
+    database.sagas.create_index("to_ship_since", name=WAITING, sparse=True)
+    database.sagas.create_index([("sold_at", 1), ("sold_cents", 1)], sparse=True)
 
 
 def run_transaction(

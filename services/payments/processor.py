@@ -23,12 +23,19 @@ the refund that ends every unpaid order.
 """
 
 import structlog
+from prometheus_client import Counter
 
 from services.payments import domain
 from services.payments.bulkhead import Bulkhead
 from services.payments.domain import Captured, Outcome, Payment, PaymentStatus
 from services.payments.provider import PaymentProvider
 from services.payments.repository import PaymentsRepository
+
+PROCESSED = Counter(
+    "mamie_payments", "Calls to capture or to refund, by the status they led to.", ("status",)
+)
+for _status in PaymentStatus:
+    PROCESSED.labels(_status)
 
 log = structlog.get_logger()
 
@@ -113,6 +120,7 @@ class PaymentProcessor:
 
 
 def _log(payment: Payment) -> None:
+    PROCESSED.labels(payment.status).inc()
     log.info(
         "payment_processed",
         order_id=payment.order_id,

@@ -1,6 +1,7 @@
 """Promotions and redemptions in Redis; every change is one Lua script.
 
     promotions:promotion:<CODE>   hash: the rules; `used`, the number of orders that use it;
+                                  `used_before`, what that was when the code was added;
                                   `creation`, the id of the call that added it
     promotions:uses:<CODE>        hash: customer -> number of their orders that use it; expires
                                   RETENTION after the promotion's end, when no limit is judged
@@ -21,7 +22,7 @@ The driver may send a script again when the connection breaks before the answer.
 nothing: redemptions are keyed by their order and creations by an id of their own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol
@@ -51,6 +52,15 @@ from services.promotions.domain import (
     is_active,
 )
 from services.promotions.integration_events import to_integration_event
+from services.promotions.listing import (
+    BATCH_SIZE,
+    BY_END,
+    BY_RANK,
+    PromotionLists,
+    promotion_key,
+    rank_of,
+    ranked_code,
+)
 from services.promotions.redemptions import (
     BY_ORDER,
     PREFIX,
@@ -62,10 +72,7 @@ from services.promotions.redemptions import (
 )
 from services.promotions.store import store_call
 
-BY_END = f"{PREFIX}:by-end"
-BY_RANK = f"{PREFIX}:by-rank"
 OUTBOX = f"{PREFIX}:outbox"
-BATCH_SIZE = 100
 MICROSECONDS = 1_000_000
 
 
@@ -89,6 +96,12 @@ class PromotionsRepository(Protocol):
 
         `used` counts uses of the code before it was added.
         """
+
+    def list_page(self, *, page: int, limit: int) -> tuple[Sequence[Usage], int]:
+        """Return a page of all promotions, the one that ends last first, and their number."""
+
+    def end(self, code: str, now: datetime) -> Usage:
+        """End a promotion now, if it has not ended; PromotionNotFoundError without one."""
 
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
         """Count one use of a code for an order.
@@ -133,12 +146,14 @@ class RedisPromotionsRepository(PromotionsRepository):
         self._add = register_script(client, "add")
         self._redeem = register_script(client, "redeem")
         self._release = register_script(client, "release")
+        self._end = register_script(client, "end")
+        self._lists = PromotionLists(client)
         self._redemptions = RedemptionLists(client, self._retention_seconds)
 
     @override
     def find(self, code: str, user_id: str = "", order_id: str = "") -> Usage | None:
         with store_call(), self._client.pipeline() as pipeline:
-            pipeline.hgetall(_promotion_key(code))
+            pipeline.hgetall(promotion_key(code))
             pipeline.hget(_uses_key(code), user_id)
             if order_id:
                 pipeline.hgetall(order_key(order_id))
@@ -164,7 +179,9 @@ class RedisPromotionsRepository(PromotionsRepository):
     @override
     def list_active(self, now: datetime, limit: int) -> Sequence[Promotion]:
         with store_call():
-            active = (usage.promotion for usage in self._load_ranked(now) if is_active(usage, now))
+            active = (
+                usage.promotion for usage in self._lists.load_ranked(now) if is_active(usage, now)
+            )
             return list(islice(active, limit))
 
     def index(self, now: datetime) -> None:
@@ -175,24 +192,37 @@ class RedisPromotionsRepository(PromotionsRepository):
             for start in range(0, len(active), BATCH_SIZE):
                 ranks = active[start : start + BATCH_SIZE]
                 self._client.zadd(BY_RANK, dict.fromkeys(ranks, 0))
-            ends_of = {_uses_key(_ranked_code(rank)): ends for rank, ends in codes}
+            ends_of = {_uses_key(ranked_code(rank)): ends for rank, ends in codes}
             for key in never_expiring(self._client, list(ends_of)):
                 seconds = int(ends_of[key] / MICROSECONDS) + self._retention_seconds
                 self._client.expireat(key, seconds)
 
     @override
     def add(self, promotion: Promotion, *, publish: bool = True, used: int = 0) -> None:
-        fields = _flatten(encode_promotion(promotion) | {"used": used})
+        fields = _flatten(encode_promotion(promotion) | {"used": used, "used_before": used})
         event = _flatten(encode_event(self._build_event(promotion))) if publish else []
-        index: list[Any] = [_rank(promotion), encode_moment(promotion.valid_until)]
+        index: list[Any] = [rank_of(promotion), encode_moment(promotion.valid_until)]
         with store_call():
             outcome = self._add(
-                keys=[_promotion_key(promotion.code), BY_END, OUTBOX, BY_RANK],
+                keys=[promotion_key(promotion.code), BY_END, OUTBOX, BY_RANK],
                 args=[self._new_id(), *index, len(fields), *fields, *event],
             )
         if outcome == b"EXISTS":
             raise PromotionExistsError(promotion.code)
         wake_relays()
+
+    @override
+    def list_page(self, *, page: int, limit: int) -> tuple[Sequence[Usage], int]:
+        with store_call():
+            return self._lists.load_page(page=page, limit=limit)
+
+    @override
+    def end(self, code: str, now: datetime) -> Usage:
+        usage = self.load(code)
+        with store_call():
+            keys = [promotion_key(code), BY_END, BY_RANK]
+            self._end(keys=keys, args=[encode_moment(now), rank_of(usage.promotion)])
+        return self.load(code)
 
     @override
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
@@ -224,25 +254,6 @@ class RedisPromotionsRepository(PromotionsRepository):
         with store_call():
             self._client.ping()
 
-    def _load_ranked(self, now: datetime) -> Iterator[Usage]:
-        """Yield promotions by rank, read in batches as the caller iterates; drop what has ended."""
-        start = "-"
-        while ranks := self._list_ranks(start):
-            with self._client.pipeline(transaction=False) as pipeline:
-                for rank in ranks:
-                    pipeline.hgetall(_promotion_key(_ranked_code(rank)))
-                usages = [decode_usage(fields) for fields in pipeline.execute()]
-            pairs = zip(ranks, usages, strict=True)
-            ended = [rank for rank, usage in pairs if usage.promotion.valid_until <= now]
-            if ended:
-                self._client.zrem(BY_RANK, *ended)
-            yield from usages
-            start = f"({ranks[-1].decode()}"
-
-    def _list_ranks(self, start: str) -> list[bytes]:
-        ranks: Any = self._client.zrangebylex(BY_RANK, start, "+", 0, BATCH_SIZE)
-        return list(ranks)
-
     def _build_event(self, promotion: Promotion) -> CloudEvent:
         return build_event(
             to_integration_event(promotion),
@@ -253,17 +264,13 @@ class RedisPromotionsRepository(PromotionsRepository):
         )
 
 
-def _promotion_key(code: str) -> str:
-    return f"{PREFIX}:promotion:{code}"
-
-
 def _uses_key(code: str) -> str:
     return f"{PREFIX}:uses:{code}"
 
 
 def _redemption_keys(order_id: str, code: str) -> list[str]:
     """Build the keys that the scripts redeem and release take."""
-    return [_promotion_key(code), _uses_key(code), order_key(order_id), BY_ORDER, BY_RANK]
+    return [promotion_key(code), _uses_key(code), order_key(order_id), BY_ORDER, BY_RANK]
 
 
 def _raise_rejection(outcome: str, order_id: str, code: str) -> None:
@@ -274,15 +281,6 @@ def _raise_rejection(outcome: str, order_id: str, code: str) -> None:
         raise RedemptionMismatchError(order_id)
     if error := REJECTION_ERRORS.get(outcome):
         raise error(code)
-
-
-def _rank(promotion: Promotion) -> str:
-    """Build a string that sorts codes by discount, largest first, then by code; as release.lua."""
-    return f"{100 - promotion.discount_percentage:03}:{promotion.code}"
-
-
-def _ranked_code(rank: bytes) -> str:
-    return rank.decode().partition(":")[2]
 
 
 def _flatten(fields: Mapping[str, Any]) -> list[Any]:

@@ -17,6 +17,7 @@ from services.common.rpc.timestamps import parse_timestamp, to_timestamp
 from services.promotions import domain
 from services.promotions.repository import PromotionsRepository
 
+DEFAULT_LIMIT = 20
 MAX_ACTIVE_PROMOTIONS = 100
 """How many promotions ListActivePromotions answers at most."""
 
@@ -54,6 +55,25 @@ class PromotionsServicer(promotions_pb2_grpc.PromotionsServiceServicer):
         promotion = _parse_promotion(request)
         self._repository.add(promotion)
         return rest_hints.created(context, _render_usage(domain.Usage(promotion=promotion)))
+
+    @override
+    def ListPromotions(
+        self, request: promotions_pb2.ListPromotionsRequest, context: grpc.ServicerContext
+    ) -> promotions_pb2.ListPromotionsResponse:
+        authorization.require_admin()
+        page = request.page or 1
+        found, total = self._repository.list_page(page=page, limit=request.limit or DEFAULT_LIMIT)
+        response = promotions_pb2.ListPromotionsResponse(
+            promotions=map(_render_usage, found), total=total, page=page
+        )
+        return rest_hints.revalidated(context, response)
+
+    @override
+    def EndPromotion(
+        self, request: promotions_pb2.EndPromotionRequest, context: grpc.ServicerContext
+    ) -> promotions_pb2.Promotion:
+        authorization.require_admin()
+        return _render_usage(self._repository.end(domain.normalize(request.code), self._clock()))
 
 
 class InternalPromotionsServicer(internal_pb2_grpc.PromotionsServiceServicer):

@@ -9,6 +9,7 @@ from mamie_rosa.recommendations.v1 import recommendations_pb2_grpc
 from services.common import runtime
 from services.common.messaging import rabbitmq
 from services.common.messaging.consumer import Batches, Consumer
+from services.common.messaging.dead_letter_queue import DeadLetterQueue
 from services.common.rpc.server import ServiceBinding
 from services.recommendations import demo
 from services.recommendations.config import RecommendationsConfig, read_config
@@ -37,7 +38,10 @@ def serve(config: RecommendationsConfig) -> None:
             bindings=[
                 ServiceBinding(
                     "mamie_rosa.recommendations.v1.RecommendationsService",
-                    RecommendationsServicer(repository=repository),
+                    RecommendationsServicer(
+                        repository=repository,
+                        dead_letters=DeadLetterQueue(config.service.bus_url, QUEUE),
+                    ),
                     recommendations_pb2_grpc.add_RecommendationsServiceServicer_to_server,
                 )
             ],

@@ -60,9 +60,9 @@ def build_parts(
     """Build the parts of the start page, each behind its own circuit breaker."""
 
     def for_caller(service: str) -> grpc.Channel:
-        return channel(service, CircuitBreaker(), OnBehalfOfCaller())
+        return channel(service, CircuitBreaker(upstream=service), OnBehalfOfCaller())
 
-    anonymous = channel("promotions", CircuitBreaker())
+    anonymous = channel("promotions", CircuitBreaker(upstream="promotions"))
     return {
         "profile": ProfileOverGrpc(for_caller("users"), timeout_seconds=timeout_seconds),
         "orders": LastOrdersOverGrpc(for_caller("orders"), timeout_seconds=timeout_seconds),

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import structlog
 from joserfc.jwk import ECKey
+from prometheus_client import Gauge
 
 from services.common.clock import Clock, utc_now
 from services.users import domain
@@ -15,6 +16,11 @@ from services.users.key_repository import KeyRepository
 
 CACHE_SECONDS = 5.0
 """How long keys are cached in memory; much less than a key's lead time, so none is used late."""
+
+EXPIRY = Gauge(
+    "mamie_signing_key_expiry_timestamp_seconds",
+    "When the newest signing key ends to sign; the next one is created before that.",
+)
 
 log = structlog.get_logger()
 
@@ -63,7 +69,10 @@ class KeyRotation:
             kept = domain.public_keys(keys, self._clock())
             return [*kept, self._create(keys)] if is_due(keys) else kept
 
-        return self._repository.change_keys(change)
+        keys = self._repository.change_keys(change)
+        signs_until = max(key.signs_from for key in keys) + self._policy.lifetime
+        EXPIRY.set(signs_until.timestamp())
+        return keys
 
     def _create(self, existing: Sequence[SigningKey]) -> SigningKey:
         signs_from = domain.next_signing_time(existing, self._clock(), self._policy)

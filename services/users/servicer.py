@@ -74,6 +74,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
             token=token.value,
             expires_in=token.lifetime_seconds,
             device_token=self._issue_device_token(user),
+            role=user.role.value,
         )
 
     @override
@@ -82,6 +83,16 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
     ) -> users_pb2.User:
         authorization.require_self_or_admin(request.id)
         return rest_hints.revalidated(context, _render(self._repository.find(request.id)))
+
+    @override
+    def FindUser(
+        self, request: users_pb2.FindUserRequest, context: grpc.ServicerContext
+    ) -> users_pb2.User:
+        authorization.require_admin()
+        account = self._repository.find_by_email(domain.canonical_email(request.email))
+        if account is None:
+            raise domain.UserNotFoundError
+        return rest_hints.uncacheable(context, _render(account.user))
 
     @override
     def UpdateUser(

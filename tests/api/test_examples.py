@@ -46,6 +46,7 @@ IDS: Mapping[str, Callable[[Reader], str]] = {
     "UpdateProduct": lambda reader: reader.product["productId"],
     "AdjustInventory": lambda reader: reader.product["productId"],
     "GetPromotion": lambda reader: "WELCOME10",
+    "EndPromotion": lambda reader: reader.shop.add_promotion(),
     "WatchOrder": lambda reader: reader.watched,
     "CancelOrder": lambda reader: reader.customer.buy((reader.product, 1)),
 }
@@ -63,6 +64,8 @@ def own_values(source: str, customer: Customer) -> str:
     if "/login" in source:
         replaced = source.replace("rosa@customers.example", customer.email)
         return replaced.replace("croquettes pour tous", PASSWORD)
+    if "/users/find" in source:
+        return source.replace("rosa@customers.example", customer.email)
     if "/password" in source:
         return source.replace('"croquettes pour tous"', f'"{PASSWORD}"')
     for example in ("rosa@customers.example", "new_001", "SPRING26"):

@@ -114,32 +114,22 @@ def test_a_customer_shops_with_the_keyboard_alone(visitor, customer):
     expect(page.locator(".skip")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
-    press_until(page, page.locator(".buy > .button"))
+    visitor.tab_to(page.locator(".buy > .button"))
     page.keyboard.press("Enter")
     visitor.visit("/shop/cart")
-    press_until(page, page.locator(".summary .button"))
+    visitor.tab_to(page.locator(".summary .button"))
     page.keyboard.press("Enter")
-    press_until(page, page.locator("#email"))
+    visitor.tab_to(page.locator("#email"))
     page.keyboard.type(customer.email)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     for name, value in (("line1", "1 rue des Lilas"), ("postalCode", "75011"), ("city", "Paris")):
-        press_until(page, page.locator(f"[name='shippingAddress.{name}']"))
+        visitor.tab_to(page.locator(f"[name='shippingAddress.{name}']"))
         page.keyboard.type(value)
     page.keyboard.press("Enter")
     expect(page.locator(".message.success")).to_contain_text("Confirmée")
     expect(page.locator("h1")).to_be_focused()
-
-
-def press_until(page, target):
-    """Press Tab until the focus is on an element."""
-    expect(target).to_be_visible()
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        if target.evaluate("element => element === document.activeElement"):
-            return
-    raise AssertionError(f"The keyboard does not reach {target}.")
 
 
 def pages_of(visitor, customer, order_id):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 from tests.support.shop import PASSWORD
 
@@ -92,6 +92,15 @@ class Visitor:
     def order(self) -> None:
         """Send the order of the checkout, which is open."""
         self.page.locator(".summary .button").click()
+
+    def tab_to(self, target: Locator) -> None:
+        """Press Tab until the focus is on an element."""
+        expect(target).to_be_visible()
+        for _ in range(60):
+            self.page.keyboard.press("Tab")
+            if target.evaluate("element => element === document.activeElement"):
+                return
+        raise AssertionError(f"The keyboard does not reach {target}.")
 
     def serious_findings(self) -> list[str]:
         """Return what axe finds on this page that keeps people from using it."""

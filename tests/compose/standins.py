@@ -46,9 +46,13 @@ def build() -> None:
 
 
 def tags() -> dict[str, str]:
-    """Return the stand-ins' tags by the names of their folders: "postgres" is "postgres:18.4"."""
+    """Return the stand-ins' tags by the names of their folders: "postgres" is "postgres:18.4".
+
+    What only a profile starts has none.
+    """
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    named = {service["image"] for service in compose["services"].values()}
+    always = [each for each in compose["services"].values() if "profiles" not in each]
+    named = {service["image"] for service in always}
     named -= {compose["x-ours"]["image"]}
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
     named |= set(re.findall(r"^ARG PYTHON=(\S+)", dockerfile, re.MULTILINE))

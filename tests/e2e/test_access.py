@@ -153,9 +153,9 @@ GUARDED = [method for method in public_methods(DESCRIPTORS) if method.access != 
 
 @pytest.mark.parametrize("method", GUARDED, ids=lambda method: method.grpc_path)
 def test_an_instance_believes_no_identity_headers_on_its_own_port(stack, callers, method):
-    name = f"{method.folder}-1-order-events" if method.streams else f"{method.folder}-1"
+    address = stack.address(f"{method.folder}-1", "order-events" if method.streams else "")
     headers = (("x-user-id", callers["owner"].user_id), ("x-user-role", "admin"))
-    with grpc.insecure_channel(stack.address(name)) as channel:
+    with grpc.insecure_channel(address) as channel:
         call: Any = channel.unary_stream if method.streams else channel.unary_unary
         with pytest.raises(grpc.RpcError) as caught:
             list(call(method.grpc_path)(b"", metadata=headers, timeout=5))

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import httpx
 
+from scripts.verification.judge import Verdict
 from tests.faults.calls import Answer
 from tests.faults.keyed_orders import KeyedOrder
 from tests.faults.workloads import PlacedOrder
@@ -156,6 +157,15 @@ def one_payment_per_order(
                 yield f"order {order_id} has {len(payments)} payments: {payments}"
 
     return find
+
+
+def invariants_hold(judge: Callable[[], Verdict]) -> Checker:
+    """Check that the records of all services agree, as scripts/verify judges them."""
+    return lambda: [
+        f"{violation.invariant}: {violation.subject}: {violation.problem}"
+        for found in judge().violations.values()
+        for violation in found
+    ]
 
 
 def outbox_is_empty(count: Callable[[], int]) -> Checker:

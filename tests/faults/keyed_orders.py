@@ -6,6 +6,7 @@ exactly one use for each, so that an answer that sees what the same key has rese
 before is wrong, and shows.
 """
 
+import json
 import threading
 import time
 import uuid
@@ -13,10 +14,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 
+from scripts.verification.invariants import is_final
+from scripts.verification.published import order_of_key
 from tests.faults.workloads import PlacedOrder
 from tests.support.concurrency import call_at_once
 from tests.support.shop import Customer, Product, Shop
@@ -38,8 +42,7 @@ class KeyedAnswer(NamedTuple):
     @property
     def final(self) -> bool:
         """Whether the customer believes it; any other answer asks to send the same again."""
-        in_progress = self.status == 409 and self.reason != "IDEMPOTENCY_KEY_REUSED"
-        return 200 <= self.status < 500 and self.status != 429 and not in_progress
+        return is_final(self.status, self.reason)
 
 
 @dataclass
@@ -51,6 +54,7 @@ class KeyedOrder:
     code: str
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     answers: list[KeyedAnswer] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     def attempt(self) -> KeyedAnswer:
@@ -65,6 +69,7 @@ class KeyedOrder:
         else:
             given = _read(answer)
         self.answers.append(given)
+        self.times.append(time.time())
         self.seconds.append(time.monotonic() - began)
         return given
 
@@ -101,6 +106,29 @@ class KeyedOrders:
     def wanted_units(self) -> int:
         """The units of the product that all of them want together."""
         return QUANTITY * len(self.orders)
+
+    def write_answers(self, file: Path) -> Path:
+        """Write all answers down, as scripts/verify reads them."""
+        with file.open("w", encoding="utf-8") as lines:
+            for order in self.orders:
+                for answer, at in zip(order.answers, order.times, strict=True):
+                    facts: dict[str, object] = {
+                        "userId": order.customer.user_id,
+                        "key": order.key,
+                        "body": "cart",
+                        "at": at,
+                        "status": answer.status,
+                        "reason": answer.reason,
+                        "orderId": answer.order_id,
+                    }
+                    lines.write(json.dumps(facts) + "\n")
+        return file
+
+    @property
+    def made(self) -> set[str]:
+        """The ids of the product, the code and the orders."""
+        keys = {order_of_key(order.customer.user_id, order.key) for order in self.orders}
+        return {str(self.product["productId"]), self.code, *keys}
 
     @property
     def acknowledged(self) -> Sequence[PlacedOrder]:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from scripts.tests.verified import product, verdict_of
 from tests.faults import checkers
 from tests.faults.calls import Answer
 from tests.faults.keyed_orders import KeyedAnswer, KeyedOrder
@@ -114,6 +115,7 @@ VALID = {
     ),
     "stock_is_conserved": conserved(8),
     "one_payment_per_order": paid(CAPTURED),
+    "invariants_hold": checkers.invariants_hold(lambda: verdict_of(product())),
     "outbox_is_empty": checkers.outbox_is_empty(lambda: 0),
     "all_published": checkers.all_published(published(1, 2), ["user"], events_each=2),
     "published_in_order": checkers.published_in_order(published(1, 2, 3)),
@@ -164,6 +166,11 @@ FAULTY = [
     ("stock_is_conserved", conserved(9), "9 units are left and 2 are sold of 10"),
     ("one_payment_per_order", paid(), "0 payments"),
     ("one_payment_per_order", paid(CAPTURED, CAPTURED), "2 payments"),
+    (
+        "invariants_hold",
+        checkers.invariants_hold(lambda: verdict_of(product(stock=8))),
+        "kibble: 10 supplied, 8 on sale",
+    ),
     ("outbox_is_empty", checkers.outbox_is_empty(lambda: 3), "3 events"),
     (
         "all_published",

@@ -37,7 +37,7 @@ TECHNICAL_NAMES = re.compile(
     r"^_?clients?$"
     r"|(async|mongo|redis|http|httpx|grpc|rpc|rest|consul|smtp|envoy|mesh|bolt|docker|amqp)_?clients?"
     r"|(catalog|orders|payments|promotions|users|upstream)_clients?"
-    r"|client_?(session|interceptor|call_?details|streaming|properties|error|channel|idle|kill|id$)",
+    r"|client_?(session|timeout|interceptor|call_?details|streaming|properties|error|channel|idle|kill|id$)",
     re.IGNORECASE,
 )
 TECHNICAL_WORDS = re.compile(

@@ -86,9 +86,10 @@ class ComposeStack:
         state = self._inspect(name)["State"]
         return {"name": name, "state": _state(state), "pid": _process(state["Pid"])}
 
-    def address(self, instance: str) -> str:
-        """Return "host:port" of an instance, from Consul."""
-        consul_id = self._inspect(instance)["Config"]["Hostname"]
+    def address(self, instance: str, endpoint: str = "") -> str:
+        """Return "host:port" of an instance, or of its further endpoint, from Consul."""
+        hostname = self._inspect(instance)["Config"]["Hostname"]
+        consul_id = f"{hostname}-{endpoint}" if endpoint else hostname
         answer = requests.get(f"{self.url('consul')}/v1/agent/service/{consul_id}", timeout=5)
         answer.raise_for_status()
         return f"{answer.json()['Address']}:{answer.json()['Port']}"

@@ -25,8 +25,8 @@ class RunningStack(Protocol):
     def unit(self, name: str) -> dict[str, Any]:
         """Return the name, state and process id of a unit, such as "catalog-2"."""
 
-    def address(self, instance: str) -> str:
-        """Return "host:port" of an instance, from Consul."""
+    def address(self, instance: str, endpoint: str = "") -> str:
+        """Return "host:port" of an instance, or of its further endpoint, from Consul."""
 
     def instances(self, service: str) -> list[str]:
         """Return the names of a service's instances."""

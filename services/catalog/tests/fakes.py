@@ -10,6 +10,7 @@ from typing import Any
 from typing_extensions import override
 
 from services.catalog.domain import (
+    LOW_STOCK_THRESHOLD,
     MAX_STOCK,
     OutOfStockError,
     Product,
@@ -23,6 +24,7 @@ from services.catalog.domain import (
     StockBelowZeroError,
     expire,
 )
+from services.catalog.low_stock import LowStock, LowStockRepository
 from services.catalog.promotions import ActivePromotions
 from services.catalog.purchases import OrdersUnavailableError, Purchases
 from services.catalog.ratings_repository import RatingsRepository
@@ -114,6 +116,29 @@ class InMemoryCatalogRepository(CatalogRepository):
     @override
     def ping(self) -> None:
         pass
+
+
+class InMemoryLowStock(LowStockRepository):
+    """The products of an in-memory catalog whose stock is low, all since NOW."""
+
+    def __init__(self, catalog: InMemoryCatalogRepository) -> None:
+        self._catalog = catalog
+
+    @override
+    def list_low(self, limit: int) -> tuple[Sequence[LowStock], int]:
+        low = [p for p in self._catalog.list_all() if p.stock <= LOW_STOCK_THRESHOLD]
+        found = [
+            LowStock(
+                product_id=p.product_id,
+                sku=p.sku,
+                title=p.title,
+                category=p.category,
+                stock=p.stock,
+                since=NOW,
+            )
+            for p in low
+        ]
+        return found[:limit], len(found)
 
 
 class InMemoryProductSearch(ProductSearch):

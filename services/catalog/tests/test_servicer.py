@@ -15,6 +15,7 @@ from services.catalog.tests.fakes import (
     FakePurchases,
     FixedPromotions,
     InMemoryCatalogRepository,
+    InMemoryLowStock,
     InMemoryProductSearch,
     InMemoryRatingsRepository,
     build_product,
@@ -57,6 +58,7 @@ def catalog(repository, purchases):
         ratings=InMemoryRatingsRepository(repository),
         promotions=FixedPromotions(Promotion(code="DOG20", discount_percentage=20)),
         purchases=purchases,
+        low_stock=InMemoryLowStock(repository),
     )
     return InMemoryServer(PUBLIC, servicer)
 
@@ -238,3 +240,20 @@ def test_rating_is_unavailable_while_purchases_cannot_be_verified(catalog, purch
     answer = catalog.call("RateProduct", RATE, ALICE)
     assert (answer.code, answer.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
     assert answer.facts == {"service": "orders"}
+
+
+def test_an_administrator_lists_what_is_low_on_stock(catalog, repository):
+    repository.adjust(build_product(2).product_id, -6, reason="sold", by=ADMIN_ID)
+    repository.adjust(build_product(3).product_id, -10, reason="sold", by=ADMIN_ID)
+    request = catalog_pb2.ListLowStockRequest(limit=1)
+    answer = catalog.call("ListLowStock", request, ADMIN).response
+    assert [(low.sku, low.stock) for low in answer.products] == [("sku_002", 4)]
+    assert answer.total == 2
+
+
+@pytest.mark.parametrize(
+    ("caller", "reason"), [(ALICE, "ADMIN_ONLY"), (ANONYMOUS, "NOT_SIGNED_IN")]
+)
+def test_nobody_else_lists_what_is_low_on_stock(catalog, caller, reason):
+    answer = catalog.call("ListLowStock", catalog_pb2.ListLowStockRequest(), caller)
+    assert answer.reason == reason

@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from services.common.context import current
 from services.common.mesh.channels import Continuation, Request, remaining_timeout
+from services.common.metrics import breakers
 from services.common.rpc.status import FailedCall, read_status
 
 FAILURE_CODES = frozenset(
@@ -79,17 +80,19 @@ class CircuitOpenError(grpc.RpcError):
 class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
     """Opens after `threshold` failures in a row, and probes again after `open_seconds`.
 
-    Failures with one of `ignored_reasons` count as successes.
+    Failures with one of `ignored_reasons` count as successes. `upstream` names it in the metrics.
     """
 
     def __init__(
         self,
         *,
+        upstream: str = "",
         threshold: int = 3,
         open_seconds: float = 1.0,
         ignored_reasons: Collection[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._upstream = upstream
         self._threshold = threshold
         self._open_seconds = open_seconds
         self._ignored_reasons = ignored_reasons
@@ -100,6 +103,8 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
         self._probing = False
         self._generation = 0
         """Increases with each change between open and closed."""
+        if upstream:
+            breakers.declare(upstream)
 
     @property
     def is_open(self) -> bool:
@@ -152,7 +157,9 @@ class CircuitBreaker(grpc.UnaryUnaryClientInterceptor):
             was_open = self._has_opened()
             self._failures = self._failures + 1 if code in FAILURE_CODES else 0
             self._probe_at = self._monotonic() + self._open_seconds
-            self._generation += self._has_opened() != was_open
+            if self._has_opened() != was_open:
+                self._generation += 1
+                breakers.note(self._upstream, is_open=not was_open)
 
     def _has_opened(self) -> bool:
         return self._failures >= self._threshold

@@ -78,10 +78,22 @@ class ConsulClient:
             check=check,
         )
 
-    def register_reporter(self, *, name: str, instance_id: str) -> None:
-        """Register an entry that is no instance: its state is what it reports."""
-        check = {"ttl": REPORT_TTL, "DeregisterCriticalServiceAfter": DEREGISTER_AFTER}
-        _call(self._client.agent.service.register, name, service_id=instance_id, check=check)
+    def register_reporter(
+        self, *, name: str, instance_id: str, address: str, port: int, tags: Sequence[str]
+    ) -> None:
+        """Register an entry that is no instance: its state is what it reports.
+
+        The address is that of what the tags name.
+        """
+        _call(
+            self._client.agent.service.register,
+            name,
+            service_id=instance_id,
+            address=address,
+            port=port,
+            tags=list(tags),
+            check={"ttl": REPORT_TTL, "DeregisterCriticalServiceAfter": DEREGISTER_AFTER},
+        )
 
     def report(self, instance_id: str, *, healthy: bool, text: str) -> None:
         """Report the state of a reporter: passing or a warning, and a text.

@@ -44,6 +44,7 @@ from services.common.errors import UnavailableError
 from services.common.messaging import rabbitmq
 from services.common.messaging.events import CloudEvent
 from services.common.messaging.spans import processing
+from services.common.metrics import bus
 from services.common.threads.priority import yield_to_calls
 
 POLL_SECONDS = 0.5
@@ -93,6 +94,10 @@ class Outcome(Enum):
     INTERRUPTED = auto()
     """The consumer stopped while a dependency was unavailable: no attempt of the handler."""
 
+    def label(self, *, is_last: bool) -> str:
+        """Return its name in the metrics; a failure of the last attempt is a dead letter."""
+        return bus.DEAD_LETTER if self is Outcome.FAILED and is_last else self.name.lower()
+
 
 class Consumer:
     """Consumes one queue in the background; reconnects whatever happens."""
@@ -127,6 +132,7 @@ class Consumer:
 
     def start(self) -> None:
         """Start to consume."""
+        bus.declare_consumer(self._queue.consumer)
         self._loop.start()
 
     def stop(self) -> None:
@@ -227,6 +233,7 @@ class Consumer:
         self._unsettled -= len(batch)
         for delivery, outcome in zip(batch, outcomes, strict=True):
             last = delivery.attempts >= rabbitmq.MAX_DELIVERY_ATTEMPTS
+            bus.DELIVERIES.labels(self._queue.consumer, outcome.label(is_last=last)).inc()
             if outcome is Outcome.DONE:
                 delivery.channel.basic_ack(delivery.tag)
                 self._is_proven |= delivery.attempts == 1
@@ -262,6 +269,7 @@ class Consumer:
             log.exception("event_failed", message_id=batch[0].properties.message_id)
             return Outcome.FAILED
         for event, context in zip(events, contexts, strict=True):
+            bus.EVENT_AGE.labels(self._queue.consumer).observe(bus.age_seconds(event.time))
             with use(context):
                 subject = event.subject  # the id of an order, for one
                 log.info("event_processed", event_id=event.id, type=event.type, subject=subject)

@@ -60,6 +60,12 @@ class DeadLetter:
         return latest
 
 
+def count_dead_letters(connection: pika.BlockingConnection, queue: rabbitmq.Queue) -> int:
+    """Return how many dead letters a consumer has."""
+    with connection.channel() as channel:
+        return _count(channel, queue.dead)
+
+
 def list_dead_letters(
     connection: pika.BlockingConnection, queue: rabbitmq.Queue, limit: int | None = None
 ) -> list[DeadLetter]:

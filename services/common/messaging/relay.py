@@ -18,6 +18,7 @@ from services.common.background import BackgroundLoop
 from services.common.messaging import queues, rabbitmq
 from services.common.messaging.events import CloudEvent
 from services.common.messaging.spans import publishing
+from services.common.metrics import bus
 
 BATCH_SIZE = 100
 POLL_SECONDS = 0.2
@@ -112,4 +113,6 @@ def publish_batch(outbox: Outbox, publish: Callable[[CloudEvent], None]) -> int:
                 publish(outgoing)
     if events:
         log.info("events_published", count=len(events))
+    for event in events:
+        bus.PUBLISH_DELAY.observe(bus.age_seconds(event.time))
     return len(events)

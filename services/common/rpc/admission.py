@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from typing_extensions import override
 
+from services.common.metrics import calls as metrics
 from services.common.rpc import status
 from services.common.rpc.interceptors import (
     SERVICE_PATH_PREFIX,
@@ -37,6 +38,19 @@ class CountingThreadPool(ThreadPoolExecutor):
         """The number of tasks that no thread has started."""
         return self._work_queue.qsize()
 
+    @property
+    def busy(self) -> int:
+        """The number of threads that run a task; an estimate while tasks come and go."""
+        return max(0, len(self._threads) - self._idle_semaphore._value)
+
+
+def measure(pool: CountingThreadPool, queue_limit: int) -> None:
+    """Let the threads of the process's server and its queue be measured."""
+    metrics.THREADS.set(pool._max_workers)
+    metrics.BUSY.set_function(lambda: pool.busy)
+    metrics.QUEUE.set_function(lambda: pool.waiting)
+    metrics.QUEUE_LIMIT.set(queue_limit)
+
 
 class AdmissionInterceptor(grpc.ServerInterceptor):
     """Rejects a call while `limit` calls wait for a thread.
@@ -61,6 +75,7 @@ class AdmissionInterceptor(grpc.ServerInterceptor):
 
 
 def _reject(_request: object, context: grpc.ServicerContext) -> None:
+    metrics.REJECTED.inc()
     abort(context, OVERLOADED)
 
 

@@ -16,6 +16,7 @@ from grpc_health.v1 import health, health_pb2
 from typing_extensions import override
 
 from services.common.background import BackgroundLoop
+from services.common.metrics.process import DEPENDENCY
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -87,6 +88,8 @@ class HealthMonitor:
     def check_once(self) -> None:
         """Check every dependency and publish the result."""
         failing = {name for name, check in self._checks.items() if not _passes(name, check)}
+        for name in self._checks:
+            DEPENDENCY.labels(name).set(name not in failing)
         if failing != self._failing:
             log.warning("health_changed", failing=sorted(failing))
         self._failing = failing

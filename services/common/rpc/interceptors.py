@@ -21,6 +21,7 @@ from typing_extensions import override
 from services.common import errors
 from services.common.context import CallContext, current, use
 from services.common.logging import AnsweredCallLog
+from services.common.metrics.calls import CallMeter
 from services.common.rpc import status
 from services.common.rpc.access import AccessGuard, is_guarded
 from services.common.rpc.normalization import is_typed_by_people, normalize_texts
@@ -138,7 +139,7 @@ def with_interceptors(
 
     This is the only place that aborts. NoVerifierError for a guarded method without `tokens`.
     """
-    log_of_calls, traced = AnsweredCallLog(method), ServedMethod(method)
+    log_of_calls, meter, traced = AnsweredCallLog(method), CallMeter(method), ServedMethod(method)
     check = request_check(method)
     guard = AccessGuard(method, tokens) if is_guarded(method) else None
 
@@ -165,6 +166,7 @@ def with_interceptors(
             finally:
                 elapsed = time.monotonic() - started
                 log_of_calls.write(outcome, elapsed)
+                meter.observe(outcome, elapsed)
                 traced.end(span, call, request, response, outcome=outcome, seconds=elapsed)
 
     return handle

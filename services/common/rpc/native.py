@@ -24,6 +24,7 @@ import structlog
 from pygrpc_native import EVENT_CANCEL, NativeGrpcFront
 
 from services.common.background import BackgroundLoop
+from services.common.metrics.calls import REJECTED
 from services.common.rpc.admission import OVERLOADED, CountingThreadPool
 from services.common.rpc.interceptors import (
     SERVICE_PATH_PREFIX,
@@ -158,6 +159,7 @@ class NativeServer:
             text = f"Received message larger than max ({len(payload)})"
             self._fail(call_id, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         elif self._pool.waiting >= self._queue_limit:
+            REJECTED.inc()
             self._fail_with(call_id, OVERLOADED)
         else:
             metadata, _, remaining_seconds = details

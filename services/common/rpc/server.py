@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.rpc.access import NoVerifierError, is_guarded
-from services.common.rpc.admission import AdmissionInterceptor, CountingThreadPool
+from services.common.rpc.admission import AdmissionInterceptor, CountingThreadPool, measure
 from services.common.rpc.health import IsolatedHealthServicer
 from services.common.rpc.interceptors import ServiceInterceptor
 from services.common.rpc.tokens import TokenVerifier
@@ -145,6 +145,7 @@ class GrpcServer:
         require_kind(bindings, "unary")
         require_verifier(bindings, tokens)
         pool = CountingThreadPool(worker_threads, "rpc")
+        measure(pool, queue_limit)
         self._server = IMPLEMENTATIONS[implementation](pool, queue_limit, tokens)
         self.names = [binding.name for binding in bindings]
         self.health = IsolatedHealthServicer()

@@ -26,6 +26,7 @@ from grpc_reflection.v1alpha import reflection
 from typing_extensions import override
 
 from services.common.context import CallContext, current, use
+from services.common.metrics.calls import STREAMS
 from services.common.rpc.access import AccessGuard, is_guarded
 from services.common.rpc.admission import OVERLOADED
 from services.common.rpc.health import HealthPublisher
@@ -206,7 +207,8 @@ class StreamInterceptor(grpc.aio.ServerInterceptor):
                 await abort(context, OVERLOADED)
             self._open += 1
             try:
-                await handler(request, context)
+                with STREAMS.track_inprogress():
+                    await handler(request, context)
             finally:
                 self._open -= 1
 

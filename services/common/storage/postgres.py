@@ -7,7 +7,7 @@ vanishes is noticed by the client, and a client that does so by the server.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from sqlalchemy import exc
 from services.common.config import ignore_foreign_environment
 from services.common.context import current
 from services.common.errors import StoreUnavailableError
+from services.common.metrics.process import measure_pool
 from services.common.storage.pool import DeadlineQueuePool, check_connection, record_checkin
 from services.common.storage.waiting import BoundedConnection, NoAnswerError
 from services.common.tracing import spans
@@ -95,6 +96,7 @@ def _create_engine(
             "connection_factory": connection,
         },
     )
+    measure_pool(cast(DeadlineQueuePool, engine.pool))
     sa.event.listen(engine, "before_cursor_execute", _extend_statement, retval=True)
     sa.event.listen(engine, "after_cursor_execute", _end_span)
     sa.event.listen(engine, "handle_error", _end_failed_span)

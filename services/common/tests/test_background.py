@@ -155,9 +155,11 @@ class FakeConsul:
 
     def __init__(self):
         self.known = {}
+        self.metrics = {}
 
-    def register_reporter(self, *, name, instance_id):
+    def register_reporter(self, *, name, instance_id, address, port, tags):
         self.known[instance_id] = (name, None, None)
+        self.metrics[instance_id] = (f"{address}:{port}", tags)
 
     def report(self, instance_id, *, healthy, text):
         if instance_id not in self.known:
@@ -179,7 +181,14 @@ def consul(monkeypatch):
 def test_the_trouble_of_a_loop_is_in_consul_until_it_is_over(consul):
     script = Script(*[OddError()] * 12)
     loop = run(script)
-    status = WorkerStatus(consul=consul, name="users", instance="users-1", report_seconds=0.01)
+    status = WorkerStatus(
+        consul=consul,
+        name="users",
+        instance="users-1",
+        address="127.0.0.1",
+        metrics_port=9_000,
+        report_seconds=0.01,
+    )
     status.start()
     eventually(lambda: consul.known.get("users-1-workers", ("", True))[1] is False)
     name, _, text = consul.known["users-1-workers"]
@@ -192,6 +201,19 @@ def test_the_trouble_of_a_loop_is_in_consul_until_it_is_over(consul):
     status.leave()
     assert consul.known == {}
     loop.stop()
+
+
+def test_the_metrics_of_a_process_replace_those_of_the_one_before(consul):
+    """What was killed is still registered, with the port that it had."""
+    consul.register_reporter(
+        name="users-workers", instance_id="users-1-workers", address="127.0.0.1", port=1, tags=[]
+    )
+    status = WorkerStatus(
+        consul=consul, name="users", instance="users-1", address="127.0.0.1", metrics_port=9_000
+    )
+    status.start()
+    eventually(lambda: consul.metrics["users-1-workers"] == ("127.0.0.1:9000", ["metrics"]))
+    status.leave()
 
 
 def test_what_fails_is_named_first():

@@ -11,6 +11,7 @@ from services.common.context import CallContext, use
 from services.common.mesh.breaker import FAILURE_CODES, CircuitBreaker, CircuitOpenError
 from services.common.mesh.channels import CallDetails
 from services.common.rpc.status import DETAILS, build_status, error_info
+from tests.support.metrics import adds, value
 
 OK, UNAVAILABLE = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
 HEALTHY_CODES = [code for code in grpc.StatusCode if code not in FAILURE_CODES]
@@ -46,9 +47,10 @@ class FakeCall:
 class Circuit:
     """A breaker with a clock and calls that the test controls."""
 
-    def __init__(self):
+    def __init__(self, upstream=""):
         self.now = 100.0
         self.breaker = CircuitBreaker(
+            upstream=upstream,
             threshold=3,
             open_seconds=1.0,
             ignored_reasons={"DEPENDENCY_UNAVAILABLE"},
@@ -249,3 +251,14 @@ def test_a_timeout_that_the_callers_deadline_shortened_does_not_count(circuit):
     with use(CallContext(deadline=time.monotonic() + 60)):
         circuit.end(late, late, late)
     assert circuit.breaker.is_open
+
+
+def test_its_state_and_how_often_it_opened_are_measured():
+    breaker = Circuit(upstream="measured")
+    assert value("mamie_circuit_breaker_open", upstream="measured") == 0
+    with adds(1, "mamie_circuit_breaker_opened_total", upstream="measured"):
+        breaker.opened()
+    assert value("mamie_circuit_breaker_open", upstream="measured") == 1
+    breaker.now += 1.0
+    breaker.end(OK)
+    assert value("mamie_circuit_breaker_open", upstream="measured") == 0

@@ -14,6 +14,7 @@ import pytest
 from scripts.paths import ROOT
 from services.common.messaging import dead_letters, rabbitmq
 from services.common.messaging.consumer import Consumer
+from services.common.messaging.dead_letter_queue import BusUnavailableError, DeadLetterQueue
 from services.common.messaging.events import CloudEvent
 from services.common.tests.broker import build_event, count, patient_connection, running
 from tests.support.waiting import eventually
@@ -237,3 +238,19 @@ def test_when_a_queue_is_missing_nothing_is_moved(channel, connection, queue, mi
         dead_letters.redrive(connection, queue)
     remaining = {"name": queue.dead, "dead": queue.name}[missing]
     assert count(channel, remaining) == int(missing == "name")
+
+
+def test_a_service_lists_and_redrives_its_own(channel, queue, broker_url):
+    ids = add_dead_letters(channel, queue, 3)
+    own = DeadLetterQueue(broker_url, queue)
+    found, total = own.list(2)
+    assert [letter.event_id for letter in found] == ids[:2]
+    assert (found[0].type, total) == (queue.types[0], 3)
+    assert own.redrive() == 3
+    eventually(lambda: count(channel, queue.name) == 3)
+    assert own.list(0) == ([], 0)
+
+
+def test_a_broker_that_does_not_answer_is_an_unavailable_bus(queue):
+    with pytest.raises(BusUnavailableError):
+        DeadLetterQueue("amqp://127.0.0.1:9", queue).list(1)

@@ -52,6 +52,7 @@ EXPECTED = {
         "NOT_YOURS": ("PERMISSION_DENIED", 403),
         "ADMIN_ONLY": ("PERMISSION_DENIED", 403),
         "INVALID_FIELDS": ("INVALID_ARGUMENT", 400),
+        "SERVICE_UNAVAILABLE": ("UNAVAILABLE", 503),
     },
     "users": {
         "USER_NOT_FOUND": ("NOT_FOUND", 404),

@@ -21,6 +21,7 @@ from services.common.rpc.server import IMPLEMENTATIONS, CannotListenError
 from services.common.rpc.status import HTTP_CODE, read_status
 from services.common.tests import fakes
 from services.common.tests.fakes import ASK, SERVICE, SlowBehavior, available, serving, stub
+from tests.support.metrics import adds
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -65,7 +66,7 @@ class TestAdmission:
         return server
 
     def test_calls_beyond_the_limit_are_rejected_at_once(self, server, slow):
-        with serving(server) as channel:
+        with serving(server) as channel, adds(7, "mamie_rpc_rejected_total"):
             calls = [begin(channel, slow)]
             calls += [stub(channel).VerifyStock.future(ASK, timeout=30) for _ in range(9)]
             rejected = eventually(lambda: done if len(done := finished(calls)) == 7 else None)

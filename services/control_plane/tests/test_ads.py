@@ -8,6 +8,7 @@ from envoy_data_plane.google.rpc import Status
 
 from services.control_plane.ads import ClientState, DiscoveryServer
 from services.control_plane.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES
+from tests.support.metrics import adds
 
 TIMEOUT_SECONDS = 10
 
@@ -245,3 +246,10 @@ def test_a_stream_ends_when_its_client_closes_it():
         assert not server._streams
 
     asyncio.run(scenario())
+
+
+def test_responses_and_rejections_are_counted(client):
+    with adds(1, "mamie_xds_pushes_total", type="Listener"):
+        client.sends(subscribe(LISTENER, "catalog"))
+    with adds(1, "mamie_xds_nacks_total", type="Listener"):
+        client.sends(nack(LISTENER, "catalog", nonce="1"))

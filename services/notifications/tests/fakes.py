@@ -31,6 +31,7 @@ from services.notifications.mail import Mail, Mailer
 from services.notifications.repository import Claim, NotificationsRepository
 from services.notifications.sms import SmsProvider
 
+SHOP_URL = "https://shop.example"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 POLICY = RetryPolicy(
     max_attempts=3,

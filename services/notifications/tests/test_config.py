@@ -30,6 +30,12 @@ def test_addresses_are_in_ascii(environment):
     assert config.sender.addr_spec == config.admin_email == "rosa@xn--picerie-9xa.example"
 
 
+def test_links_lead_to_the_address_of_the_shop(environment):
+    assert read_config().shop_url == "http://127.0.0.1:8080"
+    environment.setenv("MAMIE_SHOP_ADDRESS", "https://shop.example/")
+    assert read_config().shop_url == "https://shop.example"
+
+
 def test_retry_delays_can_be_set(environment):
     environment.setenv("MAMIE_SEND_RETRY_DELAYS_SECONDS", "0.1,2")
     assert read_config().retry.delays == [timedelta(seconds=0.1), timedelta(seconds=2)]
@@ -43,6 +49,8 @@ def test_retry_delays_can_be_set(environment):
         ("MAIL_FROM", "Rosé <rosé@example.org>"),
         ("ADMIN_EMAIL", "nobody"),
         ("ADMIN_LANGUAGE", "de"),
+        ("SHOP_ADDRESS", "shop.example"),
+        ("SHOP_ADDRESS", "https://shop.example/?secret=1"),
         ("SEND_MAX_ATTEMPTS", "0"),
         ("SEND_RETRY_DELAYS_SECONDS", "soon"),
         ("SEND_RETRY_DELAYS_SECONDS", ""),

@@ -22,6 +22,7 @@ from services.notifications.schema import customers
 from services.notifications.sms import SendLogSms
 from services.notifications.tests.fakes import (
     POLICY,
+    SHOP_URL,
     build_customer,
     cloud_event,
     order_created,
@@ -80,7 +81,7 @@ def running(*workers):
 def build_sender(repository, sink):
     return Sender(
         repository=repository,
-        renderer=Renderer(),
+        renderer=Renderer(shop_url=SHOP_URL),
         mailer=SmtpMailer(server=parse_smtp_url(sink.url), timeout_seconds=2),
         sms=SendLogSms(),
         mail_from=parse_sender("bonjour@mamie-rosa.example"),

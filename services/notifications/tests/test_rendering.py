@@ -15,6 +15,7 @@ from services.notifications.rendering import TEMPLATES, Renderer
 from services.notifications.tests.fakes import (
     LINE,
     NOW,
+    SHOP_URL,
     build_customer,
     build_notification,
     cloud_event,
@@ -59,7 +60,7 @@ def render(data, language=Language.FR, channel=Channel.EMAIL, **customer):
         template=request.template, variables=request.variables, channel=request.channel
     )
     recipient = domain.to_recipient(build_customer(language=language, **customer))
-    return Renderer().render(notification, recipient)
+    return Renderer(shop_url=SHOP_URL).render(notification, recipient)
 
 
 def with_plain_spaces(text):
@@ -227,7 +228,7 @@ def test_a_broken_template_is_an_error(tmp_path, broken):
     (tmp_path / "fr").mkdir()
     (tmp_path / "fr" / "order_shipped.txt").write_text(broken)
     with pytest.raises(NotSentError, match="TEMPLATE_BROKEN"):
-        Renderer(tmp_path).render(
+        Renderer(tmp_path, shop_url=SHOP_URL).render(
             build_notification(), Recipient(email="marie@example.org", language=Language.FR)
         )
 
@@ -236,7 +237,7 @@ def test_an_invalid_amount_is_an_error():
     variables = {"order_id": "o", "reason": "", "refund_amount": "1.00 euro", "currency": "EUR"}
     broken = build_notification(template="promo_created", variables=variables)
     with pytest.raises(NotSentError, match="TEMPLATE_BROKEN"):
-        Renderer().render(broken, domain.to_recipient(build_customer()))
+        Renderer(shop_url=SHOP_URL).render(broken, domain.to_recipient(build_customer()))
 
 
 @pytest.mark.parametrize(
@@ -262,3 +263,23 @@ def test_amounts_are_formatted_by_language(amount, currency, french, english):
 def test_days_are_formatted_by_language(moment, french, english):
     assert with_plain_spaces(format_day(moment, Language.FR)) == french
     assert with_plain_spaces(format_day(moment, Language.EN)) == english
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        (order_created(order_id="order-1"), "/shop/orders/order-1"),
+        (SHIPPED, "/shop/orders/order-1"),
+        (DELIVERED, "/shop/orders/order-1"),
+        (cancelled(), "/shop/orders/order-1"),
+        (user_created(), "/"),
+        (PROMO, "/shop/products?category=toys"),
+        (LOW, "/admin/products/prod_001"),
+        (DISCREPANCIES, "/admin/checks"),
+    ],
+)
+def test_a_mail_leads_to_the_page_that_it_is_about(data, path, language):
+    content = render(data, language)
+    assert f'href="{SHOP_URL}{path}"' in content.html
+    assert f" {SHOP_URL}{path}\n" in content.text

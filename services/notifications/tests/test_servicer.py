@@ -8,6 +8,7 @@ from mamie_rosa.notifications.v1 import notifications_pb2
 
 from services.common.languages import Language
 from services.common.rpc.testing import ADMIN, ALICE, ALICE_ID, ANONYMOUS, BOB, InMemoryServer
+from services.common.tests.fake_dead_letters import FakeDeadLetterQueue
 from services.notifications import domain
 from services.notifications.domain import Content, Effect, NotificationRequest
 from services.notifications.servicer import NotificationsServicer
@@ -29,7 +30,9 @@ def repository():
 
 @pytest.fixture
 def service(repository):
-    return InMemoryServer(SERVICE, NotificationsServicer(repository=repository))
+    return InMemoryServer(
+        SERVICE, NotificationsServicer(repository=repository, dead_letters=FakeDeadLetterQueue())
+    )
 
 
 def listed(service, who, **fields):
@@ -88,3 +91,21 @@ def test_pending_and_sent_notifications_have_their_status(service, repository):
     assert (sent.status, sent.subject, sent.language) == (PB.SENT, "Bienvenue", "fr")
     assert (sent.channel, sent.attempt_count) == (PB.EMAIL, 1)
     assert sent.sent_at.ToDatetime(NOW.tzinfo) == NOW
+
+
+def test_an_administrator_lists_and_redrives_dead_letters(service):
+    def call(method, **fields):
+        request = getattr(notifications_pb2, f"{method}NotificationsDeadLettersRequest")(**fields)
+        return service.call(f"{method}NotificationsDeadLetters", request, ADMIN).response
+
+    answer = call("List", limit=1)
+    assert ([each.event_id for each in answer.dead_letters], answer.total) == (["1"], 2)
+    assert call("Redrive").moved_count == 2
+    assert call("List").total == 0
+
+
+@pytest.mark.parametrize(("who", "reason"), [(ALICE, "ADMIN_ONLY"), (ANONYMOUS, "NOT_SIGNED_IN")])
+def test_nobody_else_lists_or_redrives_dead_letters(service, who, reason):
+    for method in ("ListNotificationsDeadLetters", "RedriveNotificationsDeadLetters"):
+        request = getattr(notifications_pb2, f"{method}Request")()
+        assert service.call(method, request, who).reason == reason

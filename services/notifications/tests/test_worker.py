@@ -19,10 +19,11 @@ from services.notifications.domain import (
     Recipient,
     Status,
 )
-from services.notifications.rendering import Renderer
+from services.notifications.rendering import TEMPLATES, Renderer
 from services.notifications.tests.fakes import (
     NOW,
     POLICY,
+    SHOP_URL,
     FakeMailer,
     FakeSmsProvider,
     InMemoryNotificationsRepository,
@@ -46,7 +47,7 @@ class Harness:
         self.sms = FakeSmsProvider()
         self.sender = Sender(
             repository=self.repository,
-            renderer=Renderer(templates) if templates else Renderer(),
+            renderer=Renderer(templates or TEMPLATES, shop_url=SHOP_URL),
             mailer=self.mailer,
             sms=self.sms,
             mail_from=Address("Mamie Rosa", addr_spec="bonjour@mamie-rosa.example"),

@@ -107,47 +107,49 @@ class Discrepancy:
         return REPAIRS.get(self.kind)
 
 
-def compare(records: OrderRecords, now: datetime) -> list[Discrepancy]:
-    """Return the discrepancies of an order."""
+def compare(
+    records: OrderRecords, now: datetime, *, grace: timedelta = GRACE_PERIOD
+) -> list[Discrepancy]:
+    """Return the discrepancies of an order; what changed within `grace` is skipped."""
     return [
         Discrepancy(kind=kind, order_id=records.order_id, facts=describe(records))
-        for kind in _find_kinds(records, now)
+        for kind in _find_kinds(records, now, now - grace)
     ]
 
 
-def _find_kinds(records: OrderRecords, now: datetime) -> Iterator[Kind]:
+def _find_kinds(records: OrderRecords, now: datetime, before: datetime) -> Iterator[Kind]:
     if records.broken:
         yield Kind.HISTORY_BROKEN
     elif records.order is None:
-        yield from _check_without_order(records, now)
-    elif _is_past_grace(records.order.updated_at, now):
+        yield from _check_without_order(records, before)
+    elif _is_before(records.order.updated_at, before):
         yield from _check_order(records, records.order, now)
 
 
-def _check_without_order(records: OrderRecords, now: datetime) -> Iterator[Kind]:
+def _check_without_order(records: OrderRecords, before: datetime) -> Iterator[Kind]:
     """Check records without an order; nothing is repaired if the order's history was lost."""
     if records.index or records.saga:
         yield Kind.HISTORY_LOST
         return
     payment, redemption = records.payment, records.redemption
-    if payment and payment.may_have_money and _is_past_grace(payment.created_at, now):
+    if payment and payment.may_have_money and _is_before(payment.created_at, before):
         yield Kind.PAYMENT_WITHOUT_ORDER
     if records.reservation:
-        yield from _check_unordered_stock(records.reservation, now)
-    if redemption and redemption.is_redeemed and _is_past_grace(redemption.redeemed_at, now):
+        yield from _check_unordered_stock(records.reservation, before)
+    if redemption and redemption.is_redeemed and _is_before(redemption.redeemed_at, before):
         yield Kind.PROMO_WITHOUT_ORDER
 
 
-def _check_unordered_stock(reservation: Reservation, now: datetime) -> Iterator[Kind]:
+def _check_unordered_stock(reservation: Reservation, before: datetime) -> Iterator[Kind]:
     if reservation.state is ReservationState.COMMITTED:
         yield Kind.STOCK_WITHOUT_ORDER
-    elif reservation.state is ReservationState.HELD and _is_past_grace(reservation.expires_at, now):
+    elif reservation.state is ReservationState.HELD and _is_before(reservation.expires_at, before):
         yield Kind.HOLD_OVERDUE
 
 
-def _is_past_grace(moment: datetime | None, now: datetime) -> bool:
+def _is_before(moment: datetime | None, before: datetime) -> bool:
     """Return whether something is too long ago to be still in progress."""
-    return moment is None or now - moment >= GRACE_PERIOD
+    return moment is None or moment <= before
 
 
 def _check_order(records: OrderRecords, order: Order, now: datetime) -> Iterator[Kind]:

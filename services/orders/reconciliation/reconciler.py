@@ -13,6 +13,7 @@ from itertools import islice
 from operator import attrgetter
 
 import structlog
+from prometheus_client import Counter as MetricCounter
 
 from services.common.clock import Clock, utc_now
 from services.orders.ports import (
@@ -45,6 +46,13 @@ BATCH_SIZE = 1_000
 PAGE_SIZE = 500
 
 Action = Callable[[OrderRecords], object]
+
+FINDINGS = MetricCounter(
+    "mamie_reconciliation_findings", "Discrepancies that were found.", ("kind", "repaired")
+)
+for _kind in Kind:
+    FINDINGS.labels(_kind, "true")
+    FINDINGS.labels(_kind, "false")
 
 log = structlog.get_logger()
 
@@ -216,6 +224,7 @@ class Reconciler:
     def _report(self, finding: Finding) -> None:
         discrepancy = finding.discrepancy
         self.counts[discrepancy.kind, finding.is_repaired] += 1
+        FINDINGS.labels(discrepancy.kind, str(finding.is_repaired).lower()).inc()
         log.warning(
             "discrepancy_found",
             kind=discrepancy.kind,

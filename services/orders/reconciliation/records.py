@@ -10,7 +10,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from services.orders.domain import Order
+from services.orders.domain import Order, fold
+from services.orders.events import OrderPlaced, RecordedEvent
 
 
 class PaymentState(StrEnum):
@@ -150,6 +151,14 @@ FIELD_BY_TYPE: Mapping[type, str] = {
     Reservation: "reservation",
     Redemption: "redemption",
 }
+
+
+def fold_history(order_id: str, history: Sequence[RecordedEvent]) -> Order | BrokenHistory:
+    """Compute an order from its history, unless that is broken."""
+    is_whole = [recorded.sequence for recorded in history] == list(range(1, len(history) + 1))
+    if not is_whole or not isinstance(history[0].event, OrderPlaced):
+        return BrokenHistory(order_id=order_id)
+    return fold(order_id, history)
 
 
 def merge(sources: Iterable[Iterator[Record]]) -> Iterator[OrderRecords]:

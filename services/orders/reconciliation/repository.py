@@ -20,18 +20,17 @@ from typing_extensions import override
 from services.common.clock import Clock, NewId, new_id, utc_now
 from services.common.messaging.events import build_event
 from services.orders import codec
-from services.orders.codec import index_document, saga_document
-from services.orders.domain import Order, fold, next_step
-from services.orders.events import OrderPlaced
+from services.orders.codec import index_document, restored_marks, saga_document
+from services.orders.domain import next_step
 from services.orders.reconciliation.domain import Finding, Kind, Scope
 from services.orders.reconciliation.records import (
     MAX_ORDERS,
-    BrokenHistory,
     IndexEntry,
     OrderRecords,
     Record,
     SagaEntry,
     Source,
+    fold_history,
 )
 from services.orders.store import open_database, run_transaction, store_call, translate_errors
 
@@ -109,7 +108,7 @@ class MongoReconciliationRepository(ReconciliationRepository):
                 size * EVENTS_PER_ORDER
             )
             for each, history in groupby(events, itemgetter("order_id")):
-                yield _to_order(each, list(history))
+                yield fold_history(each, [codec.from_document(found) for found in history])
 
     def _index_from(self, order_id: str, size: int) -> Iterator[Record]:
         return map(_to_index_entry, self._by_id("orders", {"$gte": order_id}, size))
@@ -138,7 +137,8 @@ class MongoReconciliationRepository(ReconciliationRepository):
         assert records.order is not None
         now = self._clock()
         due_at = now if next_step(records.order, now) else None
-        self._insert_if_missing("sagas", saga_document(records.order_id, due_at=due_at))
+        saga = saga_document(records.order_id, due_at=due_at) | restored_marks(records.order)
+        self._insert_if_missing("sagas", saga)
         self._set_due(records.order_id, before=None, after=due_at)
 
     @override
@@ -225,14 +225,6 @@ class MongoReconciliationRepository(ReconciliationRepository):
 
     def _hour(self) -> datetime:
         return self._clock().replace(minute=0, second=0, microsecond=0)
-
-
-def _to_order(order_id: str, documents: Sequence[dict[str, Any]]) -> Order | BrokenHistory:
-    history = [codec.from_document(document) for document in documents]
-    is_whole = [recorded.sequence for recorded in history] == list(range(1, len(history) + 1))
-    if not is_whole or not isinstance(history[0].event, OrderPlaced):
-        return BrokenHistory(order_id=order_id)
-    return fold(order_id, history)
 
 
 def _to_index_entry(document: Mapping[str, Any]) -> IndexEntry:

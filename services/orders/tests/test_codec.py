@@ -14,6 +14,7 @@ from bson import json_util
 
 from services.orders import codec
 from services.orders.codec import EVENT_TYPES, UnreadableEventError, current_version
+from services.orders.domain import apply, fold
 from services.orders.events import (
     Address,
     Event,
@@ -33,6 +34,7 @@ from services.orders.events import (
     RecordedEvent,
     StockReleased,
 )
+from services.orders.tests.fakes import NOW, build_placed
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(GOLDEN.iterdir())
@@ -148,3 +150,33 @@ def test_an_unknown_type_or_version_is_not_read(change):
     document = read(GOLDEN / "OrderConfirmed.v1.json")
     with pytest.raises(UnreadableEventError):
         codec.from_document(document | change)
+
+
+def test_a_saga_is_marked_from_the_confirmation_until_it_is_shipped_or_cancelled():
+    placed = RecordedEvent(sequence=1, time=NOW, event=build_placed())
+    order = fold("o1", [placed])
+
+    def marks(event):
+        recorded = RecordedEvent(sequence=2, time=NOW, event=event)
+        return codec.saga_marks(apply(order, recorded), recorded)
+
+    cents = int(order.final_amount * 100)
+    assert marks(OrderConfirmed()) == {"to_ship_since": NOW, "sold_at": NOW, "sold_cents": cents}
+    assert marks(OrderPreparationStarted()) == {}
+    assert marks(OrderShipped(tracking_number="1")) == {"to_ship_since": None}
+    assert set(marks(OrderCancelled(reason="why")).values()) == {None}
+    assert codec.saga_change(None, {"to_ship_since": None, "sold_at": NOW}) == {
+        "$set": {"due_at": None, "sold_at": NOW},
+        "$unset": {"waits_for": "", "payment_token": "", "to_ship_since": ""},
+    }
+
+
+def test_a_saga_whose_document_was_lost_gets_its_marks_again():
+    history = [RecordedEvent(sequence=1, time=NOW, event=build_placed())]
+    assert codec.restored_marks(fold("o1", history)) == {}
+    history.append(RecordedEvent(sequence=2, time=NOW, event=OrderConfirmed()))
+    assert codec.restored_marks(fold("o1", history)).keys() == {
+        "to_ship_since",
+        "sold_at",
+        "sold_cents",
+    }

@@ -12,6 +12,7 @@ from services.orders.states import OrderStatus, PaymentStatus
 from services.orders.steps import SagaSteps
 from services.orders.tests.fakes import FakeClock, InMemoryOrdersRepository, build_placed
 from services.orders.tests.upstreams import FakeCatalog, FakePayments, FakePromotions
+from tests.support.metrics import adds
 from tests.support.waiting import eventually
 
 
@@ -283,3 +284,12 @@ def test_an_order_that_is_due_is_taken_over_in_the_background(world):
     orchestrator._take_over()
     eventually(lambda: world.types() == FORWARD)
     assert world.types() == FORWARD
+
+
+def test_steps_are_measured_and_those_that_wait_are_counted(world):
+    world.payments.unavailable.add("capture")
+    with (
+        adds(1, "mamie_saga_step_seconds_count", step=Step.REDEEM_PROMO),
+        adds(1, "mamie_saga_steps_postponed_total", step=Step.CAPTURE_PAYMENT),
+    ):
+        world.orchestrator().drive(world.place())

@@ -80,6 +80,21 @@ class InMemoryPromotionsRepository(PromotionsRepository):
         self._used_before[promotion.code] = used
 
     @override
+    def list_page(self, *, page: int, limit: int) -> tuple[Sequence[Usage], int]:
+        last_first = sorted(self._promotions.values(), key=lambda p: p.valid_until, reverse=True)
+        first = (page - 1) * limit
+        found = [self.load(promotion.code) for promotion in last_first[first : first + limit]]
+        return found, len(last_first)
+
+    @override
+    def end(self, code: str, now: datetime) -> Usage:
+        promotion = self.load(code).promotion
+        if promotion.valid_until > now:
+            begins = min(promotion.valid_from, now)
+            self._promotions[code] = replace(promotion, valid_from=begins, valid_until=now)
+        return self.load(code)
+
+    @override
     def redeem(self, order_id: str, code: str, user_id: str, now: datetime) -> None:
         known = self._redemptions.get(order_id.lower())
         if known and known.state is RedemptionState.RELEASED:

@@ -559,3 +559,35 @@ class TestUnderConcurrency:
         assert client.xlen(OUTBOX) == 1
         winner = build_promotion(discount_percentage=outcomes.index("") + 1)
         assert store.list_active(NOW, 10) == [store.load("TEN").promotion] == [winner]
+
+
+def test_all_promotions_are_listed_by_their_end_the_last_first(repository):
+    for code, days in (("SOON", 1), ("LATE", 9), ("PAST", -9)):
+        end = NOW + timedelta(days=days)
+        begin = end - timedelta(days=1)
+        repository.add(build_promotion(code, valid_from=begin, valid_until=end))
+    first, total = repository.list_page(page=1, limit=2)
+    assert [usage.promotion.code for usage in first] == ["LATE", "SOON"]
+    second, _ = repository.list_page(page=2, limit=2)
+    assert [usage.promotion.code for usage in second] == ["PAST"]
+    assert total == 3
+    assert repository.list_page(page=3, limit=2) == ([], 3)
+
+
+def test_a_promotion_that_is_ended_applies_no_more_and_keeps_its_uses(repository):
+    repository.add(build_promotion())
+    repository.redeem(new_order(), "TEN", "alice", NOW)
+    ended = repository.end("TEN", NOW)
+    assert (ended.promotion.valid_until, ended.used) == (NOW, 1)
+    assert outcome(partial(repository.redeem, new_order(), "TEN", "bob", NOW)) == "CODE_EXPIRED"
+    assert repository.list_active(NOW, 10) == []
+    assert repository.end("TEN", NOW + timedelta(days=1)) == ended
+
+
+def test_a_promotion_that_has_not_begun_has_ended_too_once_it_is_ended(repository):
+    tomorrow = NOW + timedelta(days=1)
+    repository.add(build_promotion(valid_from=tomorrow, valid_until=tomorrow + timedelta(days=1)))
+    usage = repository.end("TEN", NOW)
+    assert domain.find_rejection(usage, NOW) is RejectionReason.CODE_EXPIRED
+    with pytest.raises(domain.PromotionNotFoundError):
+        repository.end("NONE", NOW)

@@ -417,3 +417,27 @@ def test_redemptions_are_listed_in_pages_linked_by_tokens(internal):
 @pytest.mark.parametrize("field", [{"page_size": 501}, {"page_size": -1}, {"page_token": "x"}])
 def test_a_redemptions_request_with_invalid_fields_is_rejected(internal, field):
     assert list_redemptions(internal, **field).reason == "INVALID_FIELDS"
+
+
+def test_an_administrator_lists_and_ends_promotions(promotions):
+    request = promotions_pb2.ListPromotionsRequest(page=1, limit=2)
+    answer = promotions.call("ListPromotions", request, ADMIN).response
+    assert (len(answer.promotions), answer.total, answer.page) == (2, 6, 1)
+    end = promotions_pb2.EndPromotionRequest(code=" ten ")
+    ended = promotions.call("EndPromotion", end, ADMIN).response
+    assert (ended.code, ended.valid_until.ToDatetime(UTC)) == ("TEN", NOW)
+    assert validate(promotions, "TEN").response.reason == "CODE_EXPIRED"
+    unknown = promotions_pb2.EndPromotionRequest(code="NONE")
+    assert promotions.call("EndPromotion", unknown, ADMIN).reason == "PROMOTION_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("caller", "reason"), [(ALICE, "ADMIN_ONLY"), (ANONYMOUS, "NOT_SIGNED_IN")]
+)
+def test_nobody_else_lists_or_ends_promotions(promotions, caller, reason):
+    for method, request in (
+        ("ListPromotions", promotions_pb2.ListPromotionsRequest()),
+        ("EndPromotion", promotions_pb2.EndPromotionRequest(code="TEN")),
+    ):
+        assert promotions.call(method, request, caller).reason == reason
+    assert validate(promotions, "TEN").response.is_valid

@@ -5,6 +5,7 @@ import pytest
 from mamie_rosa.recommendations.v1 import recommendations_pb2
 
 from services.common.rpc.testing import ADMIN, ALICE, ALICE_ID, ANONYMOUS, BOB, InMemoryServer
+from services.common.tests.fake_dead_letters import FakeDeadLetterQueue
 from services.recommendations.domain import CustomerChanged
 from services.recommendations.servicer import RecommendationsServicer
 from services.recommendations.tests.fakes import (
@@ -25,7 +26,9 @@ def repository():
 
 @pytest.fixture
 def recommendations(repository):
-    servicer = RecommendationsServicer(repository=repository, clock=lambda: NOW)
+    servicer = RecommendationsServicer(
+        repository=repository, dead_letters=FakeDeadLetterQueue(), clock=lambda: NOW
+    )
     return InMemoryServer(SERVICE, servicer)
 
 
@@ -132,3 +135,23 @@ def test_only_administrators_train(recommendations, who, code):
 @pytest.mark.parametrize("items", [[], ["x"] * 101, [""], ["x" * 65]])
 def test_training_with_invalid_items_is_rejected(recommendations, items):
     assert train(recommendations, *items).reason == "INVALID_FIELDS"
+
+
+def test_an_administrator_lists_and_redrives_dead_letters(recommendations):
+    def call(method, **fields):
+        request = getattr(recommendations_pb2, f"{method}RecommendationsDeadLettersRequest")(
+            **fields
+        )
+        return recommendations.call(f"{method}RecommendationsDeadLetters", request, ADMIN).response
+
+    answer = call("List", limit=1)
+    assert ([each.event_id for each in answer.dead_letters], answer.total) == (["1"], 2)
+    assert call("Redrive").moved_count == 2
+    assert call("List").total == 0
+
+
+@pytest.mark.parametrize(("who", "reason"), [(ALICE, "ADMIN_ONLY"), (ANONYMOUS, "NOT_SIGNED_IN")])
+def test_nobody_else_lists_or_redrives_dead_letters(recommendations, who, reason):
+    for method in ("ListRecommendationsDeadLetters", "RedriveRecommendationsDeadLetters"):
+        request = getattr(recommendations_pb2, f"{method}Request")()
+        assert recommendations.call(method, request, who).reason == reason

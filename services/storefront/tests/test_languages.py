@@ -10,16 +10,22 @@ from services.storefront.assets import WEB
 
 ENTRY = re.compile(r'^  "([^"]+)": "(.*)",$', re.MULTILINE)
 CALL = re.compile(r'\bt\("([^"]+)"')
-NOT_FOR_CUSTOMERS = {
-    "PROMO_INVALID",  # shown by its promoReason
-    *("INVALID_TIMESTAMP", "SKU_EXISTS", "STOCK_BELOW_ZERO", "STOCK_ABOVE_MAXIMUM"),  # the owner's
+NEVER_SHOWN = {"PROMO_INVALID"}
+"""Reasons that stand for another one: the pages show the promoReason."""
+FOR_THE_OWNER = {
+    *("INVALID_TIMESTAMP", "SKU_EXISTS", "STOCK_BELOW_ZERO", "STOCK_ABOVE_MAXIMUM"),
     "PROMOTION_EXISTS",
 }
-"""Reasons that the pages of customers never get as they are."""
+"""Reasons that the pages of customers never get; their words are the owner's."""
+
+
+def read_folder(folder: str, language: str) -> dict[str, str]:
+    return dict(ENTRY.findall((WEB / folder / f"{language}.js").read_text()))
 
 
 def read(language: str) -> dict[str, str]:
-    return dict(ENTRY.findall((WEB / "lang" / f"{language}.js").read_text()))
+    """Return the words of all pages."""
+    return read_folder("lang", language) | read_folder("admin/lang", language)
 
 
 def public_reasons() -> set[str]:
@@ -59,7 +65,39 @@ def test_each_word_that_a_page_uses_exists(words):
     assert used <= set(words)
 
 
-def test_each_reason_that_can_reach_a_customer_has_words(words):
-    reasons = public_reasons()
+@pytest.mark.parametrize("language", list(Language))
+def test_the_words_of_the_owner_are_no_words_of_customers(language):
+    # Customers do not load them, and they replace none of theirs.
+    owner, customer = (read_folder(name, language) for name in ("admin/lang", "lang"))
+    assert len(owner) > 100
+    assert owner.keys() & customer.keys() == set()
+    pages = [path for path in WEB.rglob("*.js") if "admin" not in path.parts[-3:]]
+    used = {key for path in pages for key in CALL.findall(path.read_text())}
+    assert used & owner.keys() == set()
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_each_reason_that_can_reach_a_customer_has_words(language):
+    words, reasons = read_folder("lang", language), public_reasons()
     assert {"OUT_OF_STOCK", "RATE_LIMITED", "CODE_EXPIRED", "TOKEN_EXPIRED"} <= reasons
-    assert {each for each in reasons - NOT_FOR_CUSTOMERS if f"error.{each}" not in words} == set()
+    known = reasons - NEVER_SHOWN - FOR_THE_OWNER
+    assert {each for each in known if f"error.{each}" not in words} == set()
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_each_reason_that_can_reach_the_owner_has_words(language):
+    words = read_folder("admin/lang", language)
+    assert public_reasons() >= FOR_THE_OWNER
+    assert {each for each in FOR_THE_OWNER if f"error.{each}" not in words} == set()
+
+
+def test_each_kind_of_discrepancy_and_each_event_of_an_order_has_words(words):
+    kinds = re.findall(
+        r"^\| `([A-Z_]+)`", (ROOT / "docs/reconciliation.md").read_text(), re.MULTILINE
+    )
+    assert len(kinds) > 20
+    assert {each for each in kinds if f"finding.{each}" not in words} == set()
+    events = (ROOT / "services/orders/events.py").read_text()
+    types = re.findall(r"^class (\w+)\(Event\)", events, re.MULTILINE)
+    assert len(types) > 10
+    assert {each for each in types if f"event.{each}" not in words} == set()

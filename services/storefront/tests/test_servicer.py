@@ -124,7 +124,8 @@ def test_a_page_is_valid_json_for_any_score(storefront, parts, score):
 def test_every_page_is_the_same_html_with_a_strict_policy(storefront):
     start = storefront.call("GetStartPage", storefront_pb2.GetStartPageRequest())
     page = storefront.call("GetPage", storefront_pb2.GetPageRequest(path="orders/1"))
-    assert start.response == page.response
+    admin = storefront.call("GetAdminPage", storefront_pb2.GetAdminPageRequest(path="orders"))
+    assert start.response == page.response == admin.response
     assert start.response.content_type == "text/html; charset=utf-8"
     policy = start.metadata["content-security-policy"]
     assert "default-src 'none'" in policy

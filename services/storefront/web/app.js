@@ -16,6 +16,7 @@ const ROUTES = [
   [/^\/shop\/account$/, "account-page", () => import("./pages/account.js")],
   [/^\/shop\/orders$/, "orders-page", () => import("./pages/orders.js")],
   [/^\/shop\/orders\/([^/]+)$/, "order-page", () => import("./pages/order.js")],
+  [/^\/admin(?:\/(.*))?$/, "admin-frame", () => import("./admin/frame.js")],
 ];
 export const CATEGORIES = ["dog-food", "cat-food", "small-animals", "toys", "care-and-accessories"];
 const CATEGORY_ICONS = ["dog", "cat", "rabbit", "bone", "heart"];
@@ -93,7 +94,7 @@ function followLink(event) {
   const link = event.target.closest("a[href]");
   const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
   if (!link || !isPlain || link.origin !== location.origin || link.target) return;
-  if (link.pathname !== "/" && !link.pathname.startsWith("/shop/")) return;
+  if (link.pathname !== "/" && !/^\/(shop|admin)(\/|$)/.test(link.pathname)) return;
   event.preventDefault();
   go(link.pathname + link.search);
 }
@@ -115,7 +116,9 @@ function header() {
         <button class="plain" aria-label=${t("search")}>${icon("search")}</button></form>
       <nav aria-label=${t("menu")} class="row">
         ${session.isSignedIn
-          ? html`<a class="tool" href="/shop/orders" aria-current=${at("/shop/orders")}>${icon("clipboard-list")}<span>${t("orders")}</span></a>
+          ? html`${session.isAdmin
+              ? html`<a class="tool" href="/admin" aria-current=${location.pathname.startsWith("/admin") ? "page" : nothing}>${icon("house")}<span>${t("admin")}</span></a>`
+              : html`<a class="tool" href="/shop/orders" aria-current=${at("/shop/orders")}>${icon("clipboard-list")}<span>${t("orders")}</span></a>`}
             <a class="tool" href="/shop/account" aria-current=${at("/shop/account")}>${icon("user")}<span>${t("account")}</span></a>`
           : html`<a class="tool" href="/shop/sign-in" aria-current=${at("/shop/sign-in")}>${icon("user")}<span>${t("sign-in")}</span></a>`}
         <a class="tool basket" href="/shop/cart" aria-current=${at("/shop/cart")}

@@ -33,6 +33,7 @@ addEventListener("storage", announce);
 // --- Languages ------------------------------------------------------------------------------
 
 export const LANGUAGES = {fr: "Français", en: "English"};
+const vocabularies = ["./lang"];
 let messages = {};
 
 /** The language of the pages: the person's choice, else the browser's first that we speak. */
@@ -49,8 +50,16 @@ export function locale() {
 }
 
 export async function loadLanguage() {
-  messages = (await import(`./lang/${language()}.js`)).default;
+  const loaded = await Promise.all(vocabularies.map((each) => import(`${each}/${language()}.js`)));
+  messages = Object.assign({}, ...loaded.map((each) => each.default));
   document.documentElement.lang = language();
+}
+
+/** Load the words of pages that few people visit, in this language and in those chosen later. */
+export async function addWords(folder) {
+  if (vocabularies.includes(folder)) return;
+  vocabularies.push(folder);
+  await loadLanguage();
 }
 
 export async function chooseLanguage(name) {
@@ -231,6 +240,10 @@ export const session = {
   get userId() {
     return this.known?.userId ?? "";
   },
+  /** Whether the pages of the shop's owner are offered; what they may do, the services decide. */
+  get isAdmin() {
+    return this.known?.role === "admin";
+  },
   async signIn(email, password) {
     const deviceToken = load("device", "");
     this._begin(await api("POST", "/api/users/login", {body: {email, password, deviceToken}}));
@@ -238,8 +251,8 @@ export const session = {
   async register(account) {
     this._begin(await api("POST", "/api/users/register", {body: account}));
   },
-  _begin({userId, expiresIn, deviceToken}) {
-    save("session", {userId, endsAt: Date.now() + expiresIn * 1000});
+  _begin({userId, role, expiresIn, deviceToken}) {
+    save("session", {userId, role, endsAt: Date.now() + expiresIn * 1000});
     save("device", deviceToken); // gives no access: it keeps other people's failures from ours
     cart.merge();
     announce();

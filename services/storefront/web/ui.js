@@ -1,6 +1,6 @@
 // The parts that pages are made of: a base class, icons, pictures, cards, fields, messages.
 import {LitElement, html, icons, nothing, svg} from "./vendor/kit.js";
-import {cart, changes, go, has, money, notify, number, t} from "./core.js";
+import {cart, changes, go, has, money, notify, number, session, t} from "./core.js";
 
 export {html, nothing, svg};
 
@@ -31,6 +31,26 @@ export class Part extends LitElement {
   /** Aborted when the person leaves the page: for requests of this page. */
   get leaving() {
     return this._leaving.signal;
+  }
+}
+
+/** A page for people who are signed in: `open` loads it; the others sign in first, and come back. */
+export class PrivatePart extends Part {
+  connectedCallback() {
+    super.connectedCallback();
+    this.ready = session.isSignedIn ? this.open() : Promise.resolve().then(askToSignIn);
+  }
+
+  changed() {
+    super.changed();
+    if (!session.isSignedIn && this.isConnected && !this._asked) {
+      this._asked = true;
+      askToSignIn();
+    }
+  }
+
+  open() {
+    return this.load();
   }
 }
 
@@ -227,7 +247,7 @@ export function field({name, label, hint = "", error = "", type = "text", ...res
     <label for=${name}>${label}${rest.required ? nothing : html` <span class="faint">${t("optional")}</span>`}</label>
     <input id=${name} name=${name} type=${type} .value=${rest.value ?? ""} ?required=${rest.required}
       autocomplete=${rest.autocomplete ?? "off"} inputmode=${rest.inputmode ?? nothing}
-      maxlength=${rest.maxlength ?? nothing} minlength=${rest.minlength ?? nothing}
+      maxlength=${rest.maxlength ?? nothing} minlength=${rest.minlength ?? nothing} pattern=${rest.pattern ?? nothing}
       aria-describedby=${described || nothing} aria-invalid=${error ? "true" : nothing} @input=${rest.oninput ?? nothing}>
     ${hint ? html`<p class="hint" id="${name}-hint">${hint}</p>` : nothing}
     ${error ? html`<p class="wrong" id="${name}-error">${icon("circle-alert")} ${error}</p>` : nothing}</div>`;
@@ -267,6 +287,6 @@ export function quantityPicker({value, max, label, onChange}) {
 }
 
 /** Send the person to sign in, and back here afterwards. */
-export function askToSignIn() {
+function askToSignIn() {
   go(`/shop/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`, {replace: true});
 }

@@ -8,6 +8,8 @@ export default {
   "address.line2": "Building, floor, door",
   "address.postalCode": "Postal code",
   "address.recipient": "Name on the parcel",
+  "admin": "Manage",
+  "admin.only": "For the owner of the shop",
   "all": "All",
   "animal": "Animal",
   "animal.cat": "Cat",

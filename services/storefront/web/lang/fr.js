@@ -8,6 +8,8 @@ export default {
   "address.line2": "Bâtiment, étage, porte",
   "address.postalCode": "Code postal",
   "address.recipient": "Nom sur le colis",
+  "admin": "Gérer",
+  "admin.only": "Réservé à la patronne",
   "all": "Tous",
   "animal": "Animal",
   "animal.cat": "Chat",

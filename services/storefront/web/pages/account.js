@@ -1,28 +1,19 @@
 // The customer's account: name, preferences, password, sign-out.
 import {LANGUAGES, api, chooseLanguage, go, language, notify, session, t} from "../core.js";
 import {
-  Part, askToSignIn, check, field, fieldError, focusFirstWrong, html, icon, nothing, problem, skeletons, values,
+  PrivatePart, check, field, fieldError, focusFirstWrong, html, icon, nothing, problem, skeletons, values,
 } from "../ui.js";
 import {animalChoice} from "./sign-in.js";
 
-class AccountPage extends Part {
+class AccountPage extends PrivatePart {
   static properties = {
     user: {state: true}, error: {state: true}, wrong: {state: true}, busy: {state: true},
     formError: {state: true}, failing: {state: true},
   };
 
   connectedCallback() {
-    super.connectedCallback();
     this.wrong = {};
-    this.ready = session.isSignedIn ? this.load() : Promise.resolve().then(askToSignIn);
-  }
-
-  changed() {
-    super.changed();
-    if (!session.isSignedIn && this.isConnected && !this._asked) {
-      this._asked = true;
-      askToSignIn();
-    }
+    super.connectedCallback();
   }
 
   get path() {

@@ -92,7 +92,7 @@ class CataloguePage extends Part {
     if (!this.found.products.length) {
       return message("info", t("found.none"), html`<a href="/shop/products">${t("found.all")}</a>`);
     }
-    return html`<div class=${this.busy ? "pending" : ""}>${productGrid(this.found.products)}</div>${this.pager()}`;
+    return html`<div class=${this.busy ? "reloading" : ""}>${productGrid(this.found.products)}</div>${this.pager()}`;
   }
 
   pager() {

@@ -3,7 +3,7 @@ import {
   api, cart, cents, fetchProducts, go, language, money, newKey, notify, session, t,
 } from "../core.js";
 import {
-  Part, askToSignIn, check, field, fieldError, focusFirstWrong, html, icon, message, nothing, problem, values,
+  PrivatePart, check, field, fieldError, focusFirstWrong, html, icon, message, nothing, problem, values,
 } from "../ui.js";
 
 const COUNTRIES = ["FR", "BE", "CH", "LU", "MC", "DE", "ES", "IT", "NL", "AT", "PT", "IE", "GB"];
@@ -35,26 +35,16 @@ function keyOf(body) {
 
 const endAttempt = () => localStorage.removeItem(ATTEMPT);
 
-class CheckoutPage extends Part {
+class CheckoutPage extends PrivatePart {
   static properties = {
     address: {state: true}, error: {state: true}, wrong: {state: true}, busy: {state: true},
     promo: {state: true}, code: {state: true}, changedPrice: {state: true},
   };
 
   connectedCallback() {
-    super.connectedCallback();
     this.wrong = {};
     this.code = "";
-    if (session.isSignedIn) this.ready = this.load();
-    else this.ready = Promise.resolve().then(askToSignIn);
-  }
-
-  changed() {
-    super.changed();
-    if (!session.isSignedIn && this.isConnected && !this._asked) {
-      this._asked = true;
-      askToSignIn();
-    }
+    super.connectedCallback();
   }
 
   /** The address of the last order, and the prices of now. */

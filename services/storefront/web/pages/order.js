@@ -1,7 +1,7 @@
 // One order: where it is, live; what was bought; cancel, refund, order again.
-import {ApiError, api, cart, date, fetchProducts, follow, go, money, notify, session, t} from "../core.js";
+import {ApiError, api, cart, date, fetchProducts, follow, go, money, notify, t} from "../core.js";
 import {
-  Part, addToCart, askToSignIn, html, icon, message, nothing, picture, problem, skeletons,
+  PrivatePart, addToCart, html, icon, message, nothing, picture, problem, skeletons,
 } from "../ui.js";
 
 const STEPS = ["PENDING", "PAYMENT_PROCESSING", "CONFIRMED", "PROCESSING", "SHIPPED", "DELIVERED"];
@@ -9,23 +9,15 @@ const STEP_ICONS = ["clipboard-list", "credit-card", "check", "package", "truck"
 const FINAL = ["DELIVERED", "CANCELLED"];
 const CANCELLABLE = STEPS.slice(0, 4);
 
-class OrderPage extends Part {
+class OrderPage extends PrivatePart {
   static properties = {
     argument: {}, order: {state: true}, history: {state: true}, error: {state: true}, isLive: {state: true},
     cancelling: {state: true}, cancelError: {state: true}, busy: {state: true},
   };
 
-  connectedCallback() {
-    super.connectedCallback();
-    this.ready = session.isSignedIn ? this.load().then(() => void this.watch()) : Promise.resolve().then(askToSignIn);
-  }
-
-  changed() {
-    super.changed();
-    if (!session.isSignedIn && this.isConnected && !this._asked) {
-      this._asked = true;
-      askToSignIn();
-    }
+  async open() {
+    await this.load();
+    void this.watch();
   }
 
   get path() {

@@ -1,24 +1,15 @@
 // The customer's orders, newest first.
-import {api, date, money, session, t} from "../core.js";
-import {Part, askToSignIn, html, icon, nothing, picture, problem, skeletons} from "../ui.js";
+import {api, date, money, t} from "../core.js";
+import {PrivatePart, html, icon, nothing, picture, problem, skeletons} from "../ui.js";
 
 const PAGE_SIZE = 10;
 
-class OrdersPage extends Part {
+class OrdersPage extends PrivatePart {
   static properties = {found: {state: true}, error: {state: true}};
 
-  connectedCallback() {
-    super.connectedCallback();
+  open() {
     this.page = Math.max(1, Number(new URLSearchParams(location.search).get("page")) || 1);
-    this.ready = session.isSignedIn ? this.load() : Promise.resolve().then(askToSignIn);
-  }
-
-  changed() {
-    super.changed();
-    if (!session.isSignedIn && this.isConnected && !this._asked) {
-      this._asked = true;
-      askToSignIn();
-    }
+    return this.load();
   }
 
   async load() {

@@ -2,10 +2,11 @@
 import {cart, go, session, t} from "../core.js";
 import {Part, check, field, fieldError, focusFirstWrong, html, icon, nothing, problem, values} from "../ui.js";
 
-/** The page to go back to: a path of the shop alone, never another host. */
+/** The page to go back to: a path of the shop alone, never another host. The owner goes to work. */
 function next() {
   const path = new URLSearchParams(location.search).get("next") ?? "";
-  return /^\/(shop\/|$)/.test(path) ? path : "/";
+  const otherwise = session.isAdmin ? "/admin" : "/";
+  return /^\/((shop|admin)(\/|\?|$)|$)/.test(path) ? path : otherwise;
 }
 
 class SignInPage extends Part {
