@@ -38,7 +38,6 @@ class Ports:
         fresh.rename(self._file)
         return port
 
-
     def _new_port(self) -> int:
         """Return a free port that has no other name: servers that have not started hold none."""
         while (port := free_port()) in self._known.values():
