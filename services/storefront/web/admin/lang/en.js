@@ -102,6 +102,7 @@ export default {
   "admin.title": "Name",
   "admin.to-ship": "To ship",
   "admin.today": "Today",
+  "admin.traces": "Its traces",
   "admin.trace": "The same story in the logs of all services:",
   "admin.tracking.hint": "As it stands on the carrier’s receipt.",
   "admin.units": "{count} unit|{count} units",

@@ -102,6 +102,7 @@ export default {
   "admin.title": "Nom",
   "admin.to-ship": "À expédier",
   "admin.today": "Aujourd’hui",
+  "admin.traces": "Ses traces",
   "admin.trace": "La même histoire dans les journaux de tous les services :",
   "admin.tracking.hint": "Tel qu’il figure sur le reçu du transporteur.",
   "admin.units": "{count} unité|{count} unités",
