@@ -2,6 +2,7 @@
 import uPlot from "../vendor/uplot.js";
 
 const HEIGHT = 170;
+const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
 
 /** A chart of one series: `times` in seconds, `values` with null where there is none. */
 export class Chart extends HTMLElement {
@@ -41,7 +42,8 @@ export class Chart extends HTMLElement {
     this._plot = new uPlot({
       width: this.clientWidth, height: HEIGHT, legend: {show: false}, cursor: {drag: {x: false, y: false}},
       scales: {y: {range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1]}},
-      axes: [axis, {...axis, size: 68, values: (_, ticks) => ticks.map(format)}],
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
+      axes: [{...axis, values: (_, ticks) => ticks.map(clock)}, {...axis, size: 68, values: (_, ticks) => ticks.map(format)}],
       series: [{}, {stroke: line, width: 2, points: {show: false}}],
     }, [times, values], this);
   }

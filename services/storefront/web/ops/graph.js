@@ -1,5 +1,4 @@
 // The mesh as a drawing: the edge, the services that call others, and those that do not.
-import {go} from "../core.js";
 import {html, svg} from "../ui.js";
 import {duration, perSecond} from "./parts.js";
 
@@ -22,7 +21,7 @@ function place({services, calls}) {
   return {places, height};
 }
 
-/** The path of a call between two places, and the point in the middle of it. */
+/** The path of a call between two places. */
 function route(from, to) {
   const y1 = from.y + HEIGHT / 2;
   const y2 = to.y + HEIGHT / 2;
@@ -30,11 +29,11 @@ function route(from, to) {
     // Calls up and calls down have their own sides.
     const side = y2 > y1 ? from.x + BOX : from.x;
     const bend = y2 > y1 ? 42 : -42;
-    return {path: `M${side} ${y1 + 8}C${side + bend} ${y1 + 8} ${side + bend} ${y2 - 8} ${side} ${y2 - 8}`};
+    return `M${side} ${y1 + 8}C${side + bend} ${y1 + 8} ${side + bend} ${y2 - 8} ${side} ${y2 - 8}`;
   }
   const [x1, x2] = from.x < to.x ? [from.x + BOX, to.x] : [from.x, to.x + BOX];
   const half = (x1 + x2) / 2;
-  return {path: `M${x1} ${y1}C${half} ${y1} ${half} ${y2} ${x2} ${y2}`};
+  return `M${x1} ${y1}C${half} ${y1} ${half} ${y2} ${x2} ${y2}`;
 }
 
 const failing = ({rate, errorRate}) => errorRate > 0 && errorRate > rate * 0.01;
@@ -43,7 +42,8 @@ const failing = ({rate, errorRate}) => errorRate > 0 && errorRate > rate * 0.01;
 export const described = (call) =>
   `${call.caller} calls ${call.upstream}: ${perSecond(call.rate)}, errors ${perSecond(call.errorRate)}, p95 ${duration(call.p95Seconds)}${call.isCircuitOpen ? ", circuit open" : ""}`;
 
-export function graph(mesh, chosen) {
+/** Draw it; `choose` is called with the service that the person clicks on. */
+export function graph(mesh, chosen, choose) {
   const {places, height} = place(mesh);
   const calls = mesh.calls.filter((each) => places[each.caller] && places[each.upstream]);
   const kind = (call) => [
@@ -51,11 +51,11 @@ export function graph(mesh, chosen) {
     chosen && (call.caller === chosen || call.upstream === chosen) ? "near" : "",
   ].join(" ");
   return html`<div class="table" tabindex="0" role="region" aria-label="The mesh, drawn"><svg class="mesh" viewBox="-4 -4 ${WIDTH + 8} ${height + 8}">
-    <defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 1l9 4-9 4z"/></marker></defs>
-    ${calls.map((call) => svg`<path class=${kind(call)} d=${route(places[call.caller], places[call.upstream]).path}
+    <defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerUnits="userSpaceOnUse" markerWidth="11" markerHeight="11" orient="auto-start-reverse"><path d="M0 1l9 4-9 4z"/></marker></defs>
+    ${calls.map((call) => svg`<path class=${kind(call)} d=${route(places[call.caller], places[call.upstream])}
       marker-end="url(#tip)"><title>${described(call)}</title></path>`)}
-    ${box({name: EDGE, ...atEdge(mesh)}, places[EDGE], "")}
-    ${mesh.services.map((each) => box(each, places[each.name], chosen))}</svg></div>`;
+    ${box({name: EDGE, ...atEdge(mesh)}, places[EDGE])}
+    ${mesh.services.map((each) => box(each, places[each.name], chosen, choose))}</svg></div>`;
 }
 
 /** What the edge does: all that it passes on. */
@@ -65,19 +65,19 @@ function atEdge({calls}) {
   return {rate: sum("rate"), errorRate: sum("errorRate")};
 }
 
-function box(service, {x, y}, chosen) {
+function box(service, {x, y}, chosen, choose) {
   const {name, healthyCount, processCount} = service;
   const isEdge = name === EDGE;
   const isBad = (!isEdge && healthyCount < Math.max(1, processCount)) || failing(service);
-  const health = isEdge ? "the edge" : `${healthyCount} of ${processCount} healthy`;
+  const health = isEdge ? "the edge" : `${healthyCount}/${processCount}`;
   const open = (event) => {
     event.preventDefault();
     event.stopPropagation();
-    if (!isEdge) go(`/ops?service=${name}`, {replace: true});
+    choose(name);
   };
   const inside = svg`<rect class="box ${isBad ? "bad" : ""} ${name === chosen ? "chosen" : ""}" x=${x} y=${y} width=${BOX} height=${HEIGHT} rx="12"/>
     <circle class="light ${isBad ? "bad" : ""}" cx=${x + 16} cy=${y + 19} r="5"/>
     <text class="name" x=${x + 29} y=${y + 24}>${name}</text>
-    <text class="facts" x=${x + 14} y=${y + 45}>${health} · ${perSecond(service.rate)}${service.errorRate > 0.005 ? ` · ${perSecond(service.errorRate)} fail` : ""}</text>`;
-  return isEdge ? svg`<g>${inside}</g>` : svg`<a href="/ops?service=${name}" aria-label="${name}: ${health}" @click=${open}>${inside}</a>`;
+    <text class="facts" x=${x + 14} y=${y + 45}>${health} ${service.errorRate > 0.005 ? `· ${perSecond(service.rate)} · ${perSecond(service.errorRate)} fail` : `${isEdge ? "" : "healthy "}· ${perSecond(service.rate)}`}</text>`;
+  return isEdge ? svg`<g>${inside}</g>` : svg`<a href="/ops?service=${name}" @click=${open}>${inside}</a>`;
 }

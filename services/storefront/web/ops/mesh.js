@@ -1,5 +1,5 @@
 // The mesh now: alerts, services, who calls whom, bus, stores; and the charts of one service.
-import {api, go} from "../core.js";
+import {api, replaceQuery} from "../core.js";
 import {html, icon, nothing, problem, skeletons} from "../ui.js";
 import {graph} from "./graph.js";
 import {OpsPart, addStyle, duration, moment, perSecond} from "./parts.js";
@@ -30,6 +30,13 @@ class OpsMesh extends OpsPart {
     return /^[a-z][a-z0-9_-]*$/.test(this.query.service ?? "") ? this.query.service : "orders";
   }
 
+  async choose(service) {
+    replaceQuery({service});
+    this.requestUpdate();
+    await this._loading; // it may have asked for the one before
+    await this.load();
+  }
+
   render() {
     const {mesh} = this;
     return html`<div class="stack"><h1>Mesh</h1>
@@ -41,7 +48,7 @@ class OpsMesh extends OpsPart {
 
   all(mesh) {
     return html`${alerts(mesh.alerts)}
-      <section class="stack"><h2>Services</h2>${graph(mesh, this.service)}</section>
+      <section class="stack"><h2>Services</h2>${graph(mesh, this.service, (name) => this.choose(name))}</section>
       ${this.charts()}
       <div class="split even"><section class="stack"><h2>Who calls whom</h2>${calls(mesh.calls)}</section>
         <div class="stack"><section class="stack"><h2>Bus</h2>${bus(mesh)}</section>
@@ -51,9 +58,9 @@ class OpsMesh extends OpsPart {
   charts() {
     const points = this.history?.points ?? [];
     const times = points.map((each) => Date.parse(each.time) / 1000);
-    return html`<section class="stack"><div class="row between"><h2>Calls of <select aria-label="Service" @change=${(event) => go(`/ops?service=${event.target.value}`, {replace: true})}>
+    return html`<section class="stack"><div class="row between"><h2>Calls of <select aria-label="Service" @change=${(event) => this.choose(event.target.value)}>
         ${this.mesh.services.map(({name}) => html`<option value=${name} ?selected=${name === this.service}>${name}</option>`)}</select></h2>
-        <span class="faint">the last hour</span></div>
+        <span class="faint">the last hour, UTC</span></div>
       ${points.length && this.hasCharts ? html`<div class="charts">${CHARTS.map(([name, title, color, format]) => {
         const values = points.map((each) => each[name] ?? null);
         const now = values.at(-1);
