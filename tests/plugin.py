@@ -43,7 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",
         action="store_true",
-        help="10,000 generated requests, 200 keyed orders sent 20 times at once (minutes each)",
+        help="10,000 generated requests, 200 keyed orders sent 20 times at once (minutes each), "
+        "20 rounds of each race",
     )
     parser.addoption(
         "--freeze",

@@ -254,6 +254,14 @@ def test_what_is_broken_once_only_does_not_count():
     assert not both.holds
 
 
+def test_of_many_violations_some_are_kept_and_all_are_counted(monkeypatch):
+    monkeypatch.setattr("scripts.verification.judge.MAX_KEPT", 2)
+    many = [product(product_id=f"p{number}", stock=1) for number in range(5)]
+    verdict = seen_twice(verdict_of(*many), verdict_of(*many))
+    assert len(verdict.of(Invariant.STOCK)) == 2
+    assert verdict.totals[Invariant.STOCK] == 5
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "final"),
     [

@@ -4,11 +4,22 @@ import json
 from datetime import timedelta
 from io import StringIO
 
+import neo4j.exceptions
+import pika.exceptions
+import psycopg2
+import pymongo.errors
 import pytest
+import redis
 from rich.console import Console
 
 from scripts.tests.verified import FakeFacts, bought, product, with_records
-from scripts.verification.__main__ import MAX_SHOWN, judge_twice, main, print_verdict
+from scripts.verification.__main__ import (
+    MAX_SHOWN,
+    explain,
+    judge_twice,
+    main,
+    print_verdict,
+)
 from scripts.verification.invariants import Invariant
 from scripts.verification.judge import Verdict
 from scripts.verification.published import AnswersError, RecordedAnswers, order_of_key
@@ -86,6 +97,25 @@ def test_many_violations_are_counted_and_some_shown():
 def test_a_file_of_answers_alone_is_not_enough(tmp_path, capsys):
     assert main(["--data", str(tmp_path), "--answers", "nowhere"]) == 1
     assert capsys.readouterr().out == f"no stack runs on {tmp_path}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (psycopg2.OperationalError("refused\nat 5432"), "PostgreSQL"),
+        (pymongo.errors.ServerSelectionTimeoutError("refused " * 100), "MongoDB"),
+        (redis.ConnectionError("refused"), "Redis"),
+        (neo4j.exceptions.ServiceUnavailable("refused"), "the graph"),
+        (pika.exceptions.AMQPConnectionError(), "RabbitMQ"),
+        (ConnectionRefusedError("refused"), "a server"),
+    ],
+)
+def test_a_store_that_does_not_answer_is_one_line(error, name):
+    line = explain(error)
+    assert line.startswith(f"{name} does not answer: ")
+    assert line.endswith("; see scripts/doctor")
+    assert len(line) < 200
+    assert "\n" not in line
 
 
 def test_an_empty_shop_holds():

@@ -7,6 +7,7 @@ not read at one moment, and orders may be in progress.
 import argparse
 import logging
 import sys
+import textwrap
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -34,11 +35,12 @@ from services.common.errors import MamieRosaError
 
 PAUSE_SECONDS = 10.0
 MAX_SHOWN = 20
+MAX_CAUSE = 120
 SILENT = {
-    "PostgreSQL": (psycopg2.Error,),
-    "MongoDB": (pymongo.errors.PyMongoError,),
-    "Redis": (redis.RedisError,),
-    "the graph": (neo4j.exceptions.Neo4jError, neo4j.exceptions.DriverError),
+    "PostgreSQL": (psycopg2.OperationalError, psycopg2.InterfaceError),
+    "MongoDB": (pymongo.errors.ConnectionFailure,),
+    "Redis": (redis.ConnectionError, redis.TimeoutError),
+    "the graph": (neo4j.exceptions.DriverError, neo4j.exceptions.TransientError),
     "RabbitMQ": (pika.exceptions.AMQPError,),
     "a server": (OSError, MamieRosaError),
 }
@@ -60,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NoStackError, AnswersError) as error:
         failure = str(error)
     except tuple(error for errors in SILENT.values() for error in errors) as error:
-        cause = str(error).strip().partition("\n")[0] or type(error).__name__
-        failure = f"{_name(error)} does not answer: {cause}; see scripts/doctor"
+        failure = explain(error)
     console.print(Text(failure, "red"))
     return 1
 
@@ -85,8 +86,11 @@ def _mute_drivers() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
 
 
-def _name(error: Exception) -> str:
-    return next(name for name, errors in SILENT.items() if isinstance(error, errors))
+def explain(error: Exception) -> str:
+    """Return one line about a server that does not answer."""
+    name = next(name for name, errors in SILENT.items() if isinstance(error, errors))
+    cause = textwrap.shorten(str(error), MAX_CAUSE, placeholder="...") or type(error).__name__
+    return f"{name} does not answer: {cause}; see scripts/doctor"
 
 
 class Located(Protocol):

@@ -82,9 +82,12 @@ def seen_twice(first: Verdict, second: Verdict) -> Verdict:
     """
     verdict = Verdict(counts=second.counts)
     for invariant, found in second.violations.items():
+        if min(first.totals[invariant], second.totals[invariant]) > MAX_KEPT:
+            verdict.violations[invariant] = found  # nothing is in progress that often
+            verdict.totals[invariant] = second.totals[invariant]
+            continue
         before = {violation.subject for violation in first.of(invariant)}
-        is_sample = first.totals[invariant] > MAX_KEPT
         for violation in found:
-            if is_sample or violation.subject in before:
+            if violation.subject in before:
                 verdict.add(violation)
     return verdict

@@ -52,8 +52,8 @@ SELECT product_id::text, CASE WHEN is_whole THEN supplied.units END, stock,
 FROM products LEFT JOIN off_sale USING (product_id) LEFT JOIN supplied USING (product_id)
 """
 SUMMARIES = """
-SELECT facts->>'order_id', count(*) FROM notifications WHERE template = 'order_summary'
-GROUP BY facts->>'order_id' ORDER BY facts->>'order_id' COLLATE "C"
+SELECT facts->>'order_id' COLLATE "C" AS order_id, count(*) FROM notifications
+WHERE template = 'order_summary' GROUP BY 1 ORDER BY 1
 """
 PROCESSED = "SELECT event_id FROM handled_events WHERE event_id = ANY(%(ids)s)"
 CUSTOMERS = """

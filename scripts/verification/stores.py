@@ -134,14 +134,12 @@ class StoredFacts(Facts):
             if each.records.order
         ]
         found: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        answer = self._graph.execute_query(
-            PURCHASES,
-            {"orders": placed},
-            database_=self._graph_name,
-            routing_=neo4j.RoutingControl.READ,
-        )
-        for record in answer.records:
-            found[record["order_id"]][record["product_id"]] = record["times"]
+        # Not in a transaction that is retried: a graph that does not answer is named at once.
+        with self._graph.session(
+            database=self._graph_name, default_access_mode=neo4j.READ_ACCESS
+        ) as session:
+            for record in session.run(PURCHASES, orders=placed):
+                found[record["order_id"]][record["product_id"]] = record["times"]
         return found
 
     @override
