@@ -12,6 +12,7 @@ from scripts.edge.render import render_envoy
 from scripts.manifests import CONTROL_PLANE, read_control_plane, read_services
 from scripts.paths import DESCRIPTORS, ROOT
 from scripts.stack import monitoring, neo4j, servers, traces
+from scripts.stack.chosen_settings import chosen_settings
 from scripts.stack.credentials import Secrets
 from scripts.stack.environment import tuning
 from scripts.stack.ports import Ports
@@ -253,19 +254,6 @@ def traces_url(plan: Plan) -> str:
     return plan.urls.get("traces", "") if plan.settings.trace_percent else ""
 
 
-def _trace_store_url(plan: Plan) -> str:
-    """Return where traces are read; empty when another collector has them, or nobody."""
-    return "" if "traces" in plan.settings.urls else traces_url(plan).removesuffix(traces.PATH)
-
-
-def _prometheus_url(plan: Plan) -> str:
-    settings = plan.settings
-    if not settings.monitoring:
-        return ""
-    port = plan.ports.take("prometheus", _fixed(plan, settings.prometheus_port))
-    return f"http://127.0.0.1:{port}"
-
-
 def _fixed(plan: Plan, port: int) -> int | None:
     return None if plan.settings.free_ports else port
 
@@ -292,16 +280,9 @@ def _store_environment(plan: Plan, service: Manifest) -> dict[str, str]:
 
 
 def _chosen_settings(plan: Plan, *names: str) -> dict[str, str]:
-    """Return those of the stack's settings that a manifest names (SETTINGS)."""
-    known = {
-        "ADMIN_EMAIL": plan.settings.admin_email,
-        "ADMIN_PASSWORD": plan.secrets.get("admin"),
-        "SMTP_URL": plan.urls["smtp"],
-        "PROMETHEUS_URL": _prometheus_url(plan),
-        "TRACE_STORE_URL": _trace_store_url(plan),
-        "TRACE_VIEWER_URL": "",
-    }
-    return {f"MAMIE_{name}": known[name] for name in names}
+    return chosen_settings(
+        names, settings=plan.settings, secrets=plan.secrets, ports=plan.ports, urls=plan.urls
+    )
 
 
 def store_url(plan: Plan, service: Manifest) -> str:

@@ -69,9 +69,8 @@ class Prometheus(Metrics):
 
     def _get(self, path: str, name: str, parameters: Mapping[str, str]) -> Sequence[Any]:
         try:
-            found: Sequence[Any] = json_over_http.get(f"{self._url}/{path}", parameters)["data"][
-                name
-            ]
+            body: Any = json_over_http.get(f"{self._url}/{path}", parameters)
+            found: Sequence[Any] = body["data"][name]
         except (ServerUnavailableError, TypeError, KeyError) as error:
             raise MonitoringUnavailableError from error
         return found

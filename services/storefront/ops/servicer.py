@@ -43,7 +43,7 @@ class OpsServicer(ops_pb2_grpc.OpsServiceServicer):
         response = ops_pb2.ListTracesResponse(
             is_stored=self._is_stored,
             viewer_url=self._viewer_url,
-            traces=self._traces.newest(request.id, request.limit or DEFAULT_TRACES),
+            traces=self._traces.newest(request.find, request.limit or DEFAULT_TRACES),
         )
         return rest_hints.revalidated(context, response)
 
@@ -52,4 +52,4 @@ class OpsServicer(ops_pb2_grpc.OpsServiceServicer):
         self, request: ops_pb2.GetTraceRequest, context: grpc.ServicerContext
     ) -> ops_pb2.Trace:
         authorization.require_admin()
-        return rest_hints.revalidated(context, self._traces.get(request.trace_id))
+        return rest_hints.revalidated(context, self._traces.get(request.id))

@@ -21,23 +21,34 @@ from services.storefront.ops.traces import TraceStore
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
+class FakeServer(HTTPServer):
+    """Answers every request with `answer`, a status and a body, and remembers the paths."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.paths: list[str] = []
+        self.answer: tuple[int, object] = (500, b"")
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: FakeServer
+
+    def do_GET(self):
+        self.server.paths.append(self.path)
+        status, body = self.server.answer
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture
 def server():
-    """Yield a server that answers with its `answer`, and remembers the paths."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.server.paths.append(self.path)
-            status, body = self.server.answer
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
-
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.paths, server.url = [], f"http://127.0.0.1:{server.server_port}"
+    """Yield a server whose answer the test decides."""
+    with FakeServer() as server:
         serving = threading.Thread(target=server.serve_forever, args=(0.01,))
         serving.start()
         yield server

@@ -15,7 +15,7 @@ REQUESTS = {
     "GetMesh": ops_pb2.GetMeshRequest(),
     "GetServiceHistory": ops_pb2.GetServiceHistoryRequest(service="orders"),
     "ListTraces": ops_pb2.ListTracesRequest(),
-    "GetTrace": ops_pb2.GetTraceRequest(trace_id=TRACE.summary.trace_id),
+    "GetTrace": ops_pb2.GetTraceRequest(id=TRACE.summary.trace_id),
 }
 
 
@@ -60,7 +60,7 @@ def test_traces_are_limited():
     traces = FakeTraces()
     ops = serve(traces=traces)
     for limit in (0, 7):
-        ops.call("ListTraces", ops_pb2.ListTracesRequest(id="abc", limit=limit), ADMIN)
+        ops.call("ListTraces", ops_pb2.ListTracesRequest(find="abc", limit=limit), ADMIN)
     assert traces.asked == [("abc", 50), ("abc", 7)]
 
 
@@ -69,9 +69,9 @@ def test_traces_are_limited():
     [
         ("GetServiceHistory", ops_pb2.GetServiceHistoryRequest(service='a"} or up{job="')),
         ("GetServiceHistory", ops_pb2.GetServiceHistoryRequest(service="orders", minutes=1441)),
-        ("ListTraces", ops_pb2.ListTracesRequest(id="../secret")),
+        ("ListTraces", ops_pb2.ListTracesRequest(find="../secret")),
         ("ListTraces", ops_pb2.ListTracesRequest(limit=201)),
-        ("GetTrace", ops_pb2.GetTraceRequest(trace_id="../../x")),
+        ("GetTrace", ops_pb2.GetTraceRequest(id="../../x")),
         ("GetTrace", ops_pb2.GetTraceRequest()),
     ],
 )

@@ -8,7 +8,7 @@ class OpsTraces extends OpsPart {
 
   async fetch() {
     const id = this.query.id ?? "";
-    this.found = await api("GET", `/api/ops/traces?id=${encodeURIComponent(id)}&limit=100`, {signal: this.leaving});
+    this.found = await api("GET", `/api/ops/traces?find=${encodeURIComponent(id)}&limit=100`, {signal: this.leaving});
   }
 
   find(event) {
