@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from scripts.paths import ROOT
+from services.storefront.ops.queries import MESH
 
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
@@ -33,8 +34,10 @@ def rules(file: Path = RULES) -> Iterator[Mapping[str, Any]]:
 
 
 def all_queries() -> Iterator[tuple[str, str]]:
-    """Yield where each query is, and the query: of the dashboards, and of the rules."""
+    """Yield where each query is, and the query: of the dashboards, of /ops, and of the rules."""
     yield from dashboard_queries()
+    for name, query in MESH.items():
+        yield f"/ops: {name}", query
     for rule in rules():
         yield f"rules.yml: {rule.get('alert') or rule['record']}", rule["expr"]
 

@@ -6,8 +6,7 @@ first), how long it took, which process, what it did. A bar shows both times.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from rich.text import Text
 from scripts.operations.logs import printable
 from scripts.stack.settings import DEFAULT_DATA
 from scripts.traces.store import StoredSpan, TraceReader
+from scripts.traces.waterfall import Trace, length, rows, title
 
 BAR_WIDTH = 30
 PIPED_WIDTH = 160
@@ -27,16 +27,6 @@ HINT = (
     "By default 1 % of the requests are traced, and those that fail:"
     " MAMIE_TRACE_PERCENT=100 scripts/up traces all."
 )
-
-Trace = Sequence[StoredSpan]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A span, and how deep it is below the top."""
-
-    span: StoredSpan
-    depth: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,9 +66,10 @@ def print_newest(console: Console, traces: Sequence[Trace]) -> int:
     for trace in traces:
         root, *_ = rows(trace)
         failed = sum(bool(span.error) for span in trace)
+        count = f"{len(trace):4} spans{f', {failed} failed' if failed else ''}"
         line = (
-            f"{_moment(root.span)}  {root.span.trace_id}  {_milliseconds(_length(trace)):>9} ms"
-            f"  {len(trace):4} spans{f', {failed} failed' if failed else ''}  {_title(root.span)}"
+            f"{_moment(root.span)}  {root.span.trace_id}  {_milliseconds(length(trace)):>9} ms"
+            f"  {count}  {printable(title(root.span))}"
         )
         console.print(Text(line, "red" if failed else ""), soft_wrap=True)
     return 0
@@ -86,63 +77,23 @@ def print_newest(console: Console, traces: Sequence[Trace]) -> int:
 
 def print_trace(console: Console, trace: Trace) -> None:
     """Print the waterfall of a trace."""
-    begin, length = min(span.start_ns for span in trace), _length(trace)
+    begin, duration_ns = min(span.start_ns for span in trace), length(trace)
     processes = len({(span.service, span.instance) for span in trace})
     console.print(
-        f"trace {trace[0].trace_id}  {_moment(trace[0])}  {_milliseconds(length)} ms,"
+        f"trace {trace[0].trace_id}  {_moment(trace[0])}  {_milliseconds(duration_ns)} ms,"
         f" {len(trace)} spans of {processes} processes",
         soft_wrap=True,
     )
     for row in rows(trace):
         span = row.span
         start, duration = span.start_ns - begin, span.end_ns - span.start_ns
-        bar = _bar(start, duration, length)
+        bar = _bar(start, duration, duration_ns)
         line = (
             f"{_milliseconds(start):>9} {_milliseconds(duration):>9} |{bar}|"
-            f" {_process(span):17} {'  ' * row.depth}{_title(span)}"
+            f" {_process(span):17} {'  ' * row.depth}{printable(title(span))}"
         )
         console.print(Text(line, "red" if span.error else ""), soft_wrap=True)
     console.print()
-
-
-def rows(trace: Trace) -> Iterator[Row]:
-    """Yield the spans, each after the one that it is a part of, in order of time.
-
-    A span whose parent is not here is at the top: a process was killed before it exported that, or
-    only the error was recorded.
-    """
-    known = {span.span_id for span in trace}
-    children: dict[str, list[StoredSpan]] = {}
-    for span in trace:
-        children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
-    shown: set[str] = set()
-    # Parents may be forged into a circle: what is not below the top comes after it.
-    for begin in (children.get("", []), trace):
-        waiting = [Row(span, 0) for span in _newest_first(begin)]
-        while waiting:
-            row = waiting.pop()
-            if row.span.span_id not in shown:
-                shown.add(row.span.span_id)
-                yield row
-                below = _newest_first(children.get(row.span.span_id, []))
-                waiting += [Row(span, row.depth + 1) for span in below]
-
-
-def _newest_first(spans: Trace) -> Trace:
-    return sorted(spans, key=lambda span: span.start_ns, reverse=True)
-
-
-def _length(trace: Trace) -> int:
-    return max(span.end_ns for span in trace) - min(span.start_ns for span in trace)
-
-
-def _title(span: StoredSpan) -> str:
-    """Return what a span did: a name without its package, and what went wrong."""
-    *_, service, method = ["", *span.name.rsplit("/", 1)]
-    name = f"{service.rpartition('.')[2]}/{method}" if service else method
-    if path := span.attributes.get("http.url"):
-        name = f"{name} {path} {span.attributes.get('http.status_code', '')}"
-    return printable(f"{name} {'! ' + span.error if span.error else ''}".rstrip())
 
 
 def _process(span: StoredSpan) -> str:

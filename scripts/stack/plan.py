@@ -12,6 +12,7 @@ from scripts.edge.render import render_envoy
 from scripts.manifests import CONTROL_PLANE, read_control_plane, read_services
 from scripts.paths import DESCRIPTORS, ROOT
 from scripts.stack import monitoring, neo4j, servers, traces
+from scripts.stack.chosen_settings import chosen_settings
 from scripts.stack.credentials import Secrets
 from scripts.stack.environment import tuning
 from scripts.stack.ports import Ports
@@ -279,13 +280,9 @@ def _store_environment(plan: Plan, service: Manifest) -> dict[str, str]:
 
 
 def _chosen_settings(plan: Plan, *names: str) -> dict[str, str]:
-    """Return those of the stack's settings that a manifest names (SETTINGS)."""
-    known = {
-        "ADMIN_EMAIL": plan.settings.admin_email,
-        "ADMIN_PASSWORD": plan.secrets.get("admin"),
-        "SMTP_URL": plan.urls["smtp"],
-    }
-    return {f"MAMIE_{name}": known[name] for name in names}
+    return chosen_settings(
+        names, settings=plan.settings, secrets=plan.secrets, ports=plan.ports, urls=plan.urls
+    )
 
 
 def store_url(plan: Plan, service: Manifest) -> str:

@@ -8,6 +8,9 @@ from scripts.stack.ports import Ports
 from scripts.stack.servers import can_connect
 from scripts.stack.units import Unit
 
+PATH = "/v1/traces"
+"""The path of OTLP/HTTP."""
+
 
 def trace_store(folder: Path, ports: Ports) -> tuple[Unit, str]:
     """Return the collector that keeps the last traces, and its URL."""
@@ -18,4 +21,4 @@ def trace_store(folder: Path, ports: Ports) -> tuple[Unit, str]:
         environment={"PYTHONPATH": str(ROOT)},
         ready=lambda: can_connect(port),
     )
-    return unit, f"http://127.0.0.1:{port}/v1/traces"
+    return unit, f"http://127.0.0.1:{port}{PATH}"

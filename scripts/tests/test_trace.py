@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 import requests
 
-from scripts.operations.trace import main, rows
+from scripts.operations.trace import main
 from scripts.traces import store as store_module
 from scripts.traces.receiver import MAX_BYTES, PATH, Receiver
 from scripts.traces.store import StoredSpan, TraceReader, TraceStore
+from scripts.traces.waterfall import rows
 from services.common.tracing import otlp, spans
 
 TRACE, OTHER = "0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319c"
@@ -184,6 +185,49 @@ def test_what_is_no_span_is_rejected(url, reader, body, headers, status):
 
 def test_another_path_is_not_found(url):
     assert requests.post(f"{url}/x", data=exported(), timeout=5).status_code == 404
+
+
+def ask(url, path):
+    return requests.get(url.replace(PATH, path), timeout=5)
+
+
+@pytest.mark.parametrize("name", ["", TRACE, ORDER, REQUEST])
+def test_the_page_gets_traces_in_a_line_each(url, store, name):
+    store.add([PAY, CREATE, ROOT])
+    store.add([replace(ROOT, trace_id=OTHER, attributes={})])
+    shown = ask(url, f"/traces?id={name}").json()["traces"]
+    assert [each["traceId"] for each in shown] == ([TRACE] if name else [OTHER, TRACE])
+    assert shown[-1] == {
+        "traceId": TRACE,
+        "startNs": BEGIN,
+        "endNs": BEGIN + 100_000_000,
+        "title": "POST /api/orders 201",
+        "spanCount": 3,
+        "errorCount": 1,
+    }
+    assert len(ask(url, f"/traces?id={name}&limit=1").json()["traces"]) == 1
+
+
+def test_the_page_gets_a_trace_as_a_waterfall(url, store):
+    store.add([PAY, CREATE, ROOT])
+    spans = ask(url, f"/traces/{TRACE}").json()["spans"]
+    assert [(each["depth"], each["process"], each["error"]) for each in spans] == [
+        (0, "envoy", ""),
+        (1, "orders-2", ""),
+        (2, "orders-2", "UNAVAILABLE"),
+    ]
+
+
+@pytest.mark.parametrize("path", [f"/traces/{OTHER}", "/traces/", "/", "/traces/x/y"])
+def test_the_page_gets_404_for_what_is_not_stored(url, path):
+    assert ask(url, path).status_code == 404
+
+
+def test_no_id_is_taken_as_sql_and_no_limit_is_unlimited(url, store):
+    store.add([ROOT])
+    assert ask(url, "/traces?id=%27%20OR%201%3D1--").json() == {"traces": []}
+    for limit in ("-1", "x", "9" * 30):
+        assert len(ask(url, f"/traces?limit={limit}").json()["traces"]) == 1
 
 
 # The command -----------------------------------------------------------------------------

@@ -1,9 +1,12 @@
 """Receives spans over OTLP/HTTP (protobuf) and stores them: POST /v1/traces.
 
+What it has stored, it shows as JSON (scripts/traces/reading.py).
+
 `python -m scripts.traces.receiver FOLDER PORT`
 """
 
 import gzip
+import json
 import signal
 import sys
 import threading
@@ -15,6 +18,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from scripts.traces import reading
 from scripts.traces.otlp import MalformedRequestError, decode
 from scripts.traces.store import TraceStore
 
@@ -50,6 +54,14 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = CONNECTION_TIMEOUT_SECONDS
     server: Receiver
+
+    def do_GET(self) -> None:
+        """Show stored traces."""
+        found = reading.answer(self.server.store.folder, self.path)
+        if found is None:
+            self._answer(HTTPStatus.NOT_FOUND)
+        else:
+            self._answer(HTTPStatus.OK, "application/json", json.dumps(found).encode())
 
     def do_POST(self) -> None:
         """Store the spans of a request."""
@@ -103,15 +115,18 @@ class _Handler(BaseHTTPRequestHandler):
             raise RejectedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return self.rfile.read(size)
 
-    def _answer(self, status: HTTPStatus) -> None:
+    def _answer(
+        self, status: HTTPStatus, content_type: str = "application/x-protobuf", body: bytes = b""
+    ) -> None:
         """Answer; an empty body is an ExportTraceServiceResponse without a complaint."""
         self.send_response(status)
-        self.send_header("content-type", "application/x-protobuf")
-        self.send_header("content-length", "0")
+        self.send_header("content-type", content_type)
+        self.send_header("content-length", str(len(body)))
         if status is not HTTPStatus.OK:
             self.close_connection = True
             self.send_header("connection", "close")
         self.end_headers()
+        self.wfile.write(body)
 
     @override
     def log_message(self, format: str, *args: Any) -> None:

@@ -53,11 +53,22 @@ class StoredSpan:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TraceSummary:
+    """A trace in a line: its first span, and what all its spans amount to."""
+
+    first: StoredSpan
+    end_ns: int
+    span_count: int
+    error_count: int
+
+
 class TraceStore:
     """The traces in a folder; `max_traces` of them, the newest."""
 
     def __init__(self, folder: Path, *, max_traces: int = MAX_TRACES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self._lock = threading.Lock()
         self._max_traces = max_traces
         self._connection = sqlite3.connect(folder / FILE, check_same_thread=False)
@@ -130,6 +141,39 @@ class TraceReader:
             "SELECT trace_id FROM traces ORDER BY position DESC LIMIT ?", (limit,)
         )
         return [self._spans(trace_id) for (trace_id,) in reversed(found.fetchall())]
+
+    def get(self, trace_id: str) -> Sequence[StoredSpan]:
+        """Return the spans of a trace; none when there is no such trace."""
+        return self._spans(trace_id)
+
+    def summaries(self, name: str, limit: int) -> Sequence[TraceSummary]:
+        """Return the newest traces, or those that `find` finds; the newest first."""
+        found = self._connection.execute(
+            "SELECT trace_id, max(end_ns), count(*), sum(error != '') FROM traces"
+            " JOIN spans USING (trace_id) WHERE trace_id IN (SELECT trace_id FROM traces"
+            " WHERE :name = '' OR trace_id = :name"
+            " OR trace_id IN (SELECT trace_id FROM names WHERE name = :name)"
+            " ORDER BY position DESC LIMIT :limit) GROUP BY position ORDER BY position DESC",
+            {"name": name, "limit": limit},
+        )
+        return [
+            TraceSummary(
+                first=self._first(trace_id), end_ns=end, span_count=count, error_count=errors
+            )
+            for trace_id, end, count, errors in found.fetchall()
+        ]
+
+    def close(self) -> None:
+        """Close the store."""
+        self._connection.close()
+
+    def _first(self, trace_id: str) -> StoredSpan:
+        found = self._connection.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM spans WHERE trace_id = ?"  # noqa: S608
+            " ORDER BY start_ns, span_id LIMIT 1",
+            (trace_id,),
+        )
+        return _span(found.fetchone())
 
     def _spans(self, trace_id: str) -> Sequence[StoredSpan]:
         columns = ", ".join(COLUMNS)

@@ -9,7 +9,10 @@ libraries of its service.
 from dataclasses import dataclass
 
 STORES = ("postgres", "mongodb", "redis", "neo4j")
-SETTINGS = ("ADMIN_EMAIL", "ADMIN_PASSWORD", "SMTP_URL")
+SETTINGS = (
+    *("ADMIN_EMAIL", "ADMIN_PASSWORD", "SMTP_URL"),
+    *("PROMETHEUS_URL", "TRACE_STORE_URL", "TRACE_VIEWER_URL"),
+)
 DECLARE = "declare"
 """The task that declares a consumer's queue: it exists before the first event is published."""
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 
 import grpc
-from mamie_rosa.storefront.v1 import reference_pb2_grpc, storefront_pb2_grpc
+from mamie_rosa.storefront.v1 import ops_pb2_grpc, reference_pb2_grpc, storefront_pb2_grpc
 
-from services.common import runtime
+from services.common import clock, runtime
 from services.common.mesh.breaker import CircuitBreaker
 from services.common.mesh.channels import MARGIN_SECONDS, OnBehalfOfCaller
 from services.common.rpc.server import ServiceBinding
@@ -13,6 +13,10 @@ from services.storefront.assets import Assets
 from services.storefront.config import StorefrontConfig, read_config
 from services.storefront.home import HomePage
 from services.storefront.manifest import MANIFEST
+from services.storefront.ops.mesh import MeshView
+from services.storefront.ops.prometheus import Prometheus
+from services.storefront.ops.servicer import OpsServicer
+from services.storefront.ops.traces import TraceStore
 from services.storefront.parts import (
     ActivePromotionsOverGrpc,
     LastOrdersOverGrpc,
@@ -47,11 +51,24 @@ def serve(config: StorefrontConfig) -> None:
                 ReferenceServicer(),
                 reference_pb2_grpc.add_ReferenceServiceServicer_to_server,
             ),
+            ServiceBinding(
+                "mamie_rosa.storefront.v1.OpsService",
+                build_ops(config),
+                ops_pb2_grpc.add_OpsServiceServicer_to_server,
+            ),
         ],
         # The page is served without the parts that are unavailable.
         checks={},
         mesh=mesh,
     )
+
+
+def build_ops(config: StorefrontConfig) -> OpsServicer:
+    """Build what /ops asks; without the URL of a server it says that there is none."""
+    metrics = Prometheus(config.prometheus_url) if config.prometheus_url else None
+    traces = TraceStore(config.trace_store_url) if config.trace_store_url else None
+    mesh = MeshView(metrics, now=clock.utc_now)
+    return OpsServicer(mesh=mesh, traces=traces, viewer_url=config.trace_viewer_url)
 
 
 def build_parts(

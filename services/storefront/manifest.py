@@ -7,4 +7,5 @@ MANIFEST = Manifest(
     port=8008,
     upstreams=("orders", "promotions", "recommendations", "users"),
     public=True,
+    settings=("PROMETHEUS_URL", "TRACE_STORE_URL", "TRACE_VIEWER_URL"),
 )

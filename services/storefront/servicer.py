@@ -40,6 +40,12 @@ class StorefrontServicer(storefront_pb2_grpc.StorefrontServiceServicer):
         return pages.answer_shell(context, self._assets)
 
     @override
+    def GetOpsPage(
+        self, request: storefront_pb2.GetOpsPageRequest, context: grpc.ServicerContext
+    ) -> httpbody_pb2.HttpBody:
+        return pages.answer_shell(context, self._assets)
+
+    @override
     def GetAsset(
         self, request: storefront_pb2.GetAssetRequest, context: grpc.ServicerContext
     ) -> httpbody_pb2.HttpBody:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.api.document import DOCUMENT, OPERATIONS
 from tests.support.shop import PASSWORD, Customer, Shop
+from tests.support.traces import sampled_traceparent, trace_id_of
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -35,6 +37,15 @@ class Reader:
         self.customer.cancel(order)
         return order
 
+    @property
+    def trace(self) -> str:
+        """Return a trace that is stored."""
+        traceparent = sampled_traceparent()
+        trace_id = trace_id_of(traceparent)
+        self.customer.call("GET", "/api/home", traceparent=traceparent)
+        eventually(lambda: self.shop.admin.get(f"/api/ops/traces/{trace_id}").status_code == 200)
+        return trace_id
+
 
 IDS: Mapping[str, Callable[[Reader], str]] = {
     "GetUser": lambda reader: reader.customer.user_id,
@@ -47,6 +58,8 @@ IDS: Mapping[str, Callable[[Reader], str]] = {
     "AdjustInventory": lambda reader: reader.product["productId"],
     "GetPromotion": lambda reader: "WELCOME10",
     "EndPromotion": lambda reader: reader.shop.add_promotion(),
+    "GetServiceHistory": lambda reader: "catalog",
+    "GetTrace": lambda reader: reader.trace,
     "WatchOrder": lambda reader: reader.watched,
     "CancelOrder": lambda reader: reader.customer.buy((reader.product, 1)),
 }

@@ -15,6 +15,9 @@ from scripts.stack.figures import find_endpoints
 from scripts.stack.monitoring import monitoring_units
 from scripts.stack.ports import Ports
 from scripts.stack.units import RunningUnit
+from services.common import clock
+from services.storefront.ops.mesh import MeshView
+from services.storefront.ops.prometheus import Prometheus
 from tests.faults.faults import down
 from tests.support.commands import run_script
 from tests.support.log_privacy import kinds_of_private_data
@@ -33,6 +36,12 @@ class Monitoring:
     def __init__(self, prometheus: str, alertmanager: str) -> None:
         self._prometheus = f"http://{prometheus}/api/v1"
         self._alertmanager = f"http://{alertmanager}/api/v2"
+
+    @property
+    def mesh(self) -> MeshView:
+        """Return what /ops shows of it."""
+        prometheus = Prometheus(self._prometheus.removesuffix("/api/v1"))
+        return MeshView(prometheus, now=clock.utc_now)
 
     def query(self, query: str) -> list:
         """Return the series that a query has now; requests.HTTPError when it is wrong."""
@@ -124,11 +133,41 @@ def test_no_metric_has_personal_data_or_an_id(stack, shop, customer):
         assert customer.user_id not in text
 
 
+def test_ops_shows_the_mesh_as_it_is(stack, shop, customer, watching):
+    customer.buy((shop.add_product(), 1))
+    services = {name.rpartition("-")[0] or name for name in processes(stack)}
+
+    def shown() -> dict[str, tuple[int, int]]:
+        mesh = watching.mesh.read()
+        return {each.name: (each.process_count, each.healthy_count) for each in mesh.services}
+
+    eventually(lambda: shown().keys() == services and all(map(all, shown().values())), seconds=20)
+
+    def busy() -> set[tuple[str, str]]:
+        mesh = watching.mesh.read()
+        return {(each.caller, each.upstream) for each in mesh.calls if each.rate > 0}
+
+    expected = {("envoy", "orders"), ("orders", "catalog"), ("orders", "payments")}
+    eventually(lambda: expected <= busy(), seconds=20)
+    mesh = watching.mesh.read()
+    assert {each.service for each in mesh.outboxes} >= {"users", "catalog", "orders", "promotions"}
+    assert {"notifications", "recommendations"} <= {each.service for each in mesh.stores}
+    assert any(each.is_dead_letters for each in mesh.queues)
+
+    def charted() -> bool:
+        return any(each.rate > 0 for each in watching.mesh.history("orders", 5).points)
+
+    eventually(charted, seconds=30)  # a point each 15 seconds
+
+
 def test_an_alert_is_mailed_when_a_service_is_down_and_ends_when_it_is_back(stack, watching):
     alert = ("ServiceDown", "recommendations")
     assert alert not in watching.alerts()
     with down(stack, "recommendations-1", "recommendations-2"):
         eventually(lambda: alert in watching.alerts(), seconds=60)
+        shown = {each.name: each for each in watching.mesh.read().alerts}
+        assert shown["ServiceDown"].is_firing
+        assert shown["ServiceDown"].runbook == "docs/runbook.md#no-instance-of-a-service"
         eventually(lambda: b"ServiceDown" in b"".join(stack.mails_to(NIGHT_SHIFT)), seconds=20)
     eventually(lambda: alert not in watching.alerts(), seconds=60)
 

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.integration
         ("/shop/orders/1?q=%C3%A9t%C3%A9&page=2", "GetPage"),
         ("/admin", "GetAdminPage"),
         ("/admin/orders?show=stuck", "GetAdminPage"),
+        ("/ops", "GetOpsPage"),
+        ("/ops/traces?id=1", "GetOpsPage"),
     ],
 )
 def test_a_page_may_have_any_query(
@@ -35,7 +37,7 @@ def test_a_query_does_not_override_the_path(client: httpx.Client, shop: FakeShop
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/shops/1", "/administration", "/index.html", "/api/nothing"]
+    "path", ["/nothing", "/shops/1", "/administration", "/opsen", "/index.html", "/api/nothing"]
 )
 def test_what_is_no_page_is_an_unknown_path(client: httpx.Client, path: str) -> None:
     assert error_of(client.get(path)) == (404, "UNKNOWN_PATH")

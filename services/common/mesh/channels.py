@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from services.common.config import ignore_foreign_environment
 from services.common.context import CallContext, current
+from services.common.metrics.upstreams import upstream_meter
 from services.common.tracing.calls import CalledMethod
 
 IP_ADDRESS = re.compile(r"[\d.]+:\d+")
@@ -151,6 +152,7 @@ class InheritingMethod:
     def __init__(self, method: grpc.UnaryUnaryMultiCallable, path: str = "") -> None:
         self._method = method
         self._traced = CalledMethod(path)
+        self._meter = upstream_meter(path)
 
     def __call__(
         self,
@@ -192,10 +194,13 @@ class InheritingMethod:
     ) -> Any:
         call = current()
         if call.traceparent is None or not call.is_sampled:
-            return kind(request, *inherited(timeout, metadata), **more)
-        return self._traced.call(
-            lambda parent: kind(request, *inherited(timeout, metadata, parent), **more),
-            call.traceparent,
+            return self._meter.call(lambda: kind(request, *inherited(timeout, metadata), **more))
+        parent_of_all = call.traceparent
+        return self._meter.call(
+            lambda: self._traced.call(
+                lambda parent: kind(request, *inherited(timeout, metadata, parent), **more),
+                parent_of_all,
+            )
         )
 
 

@@ -110,7 +110,12 @@ EXPECTED = {
         "REDEMPTION_MISMATCH": ("FAILED_PRECONDITION", 409),
         "REDEMPTION_RELEASED": ("FAILED_PRECONDITION", 409),
     },
-    "storefront": {"ASSET_NOT_FOUND": ("NOT_FOUND", 404)},
+    "storefront": {
+        "ASSET_NOT_FOUND": ("NOT_FOUND", 404),
+        "TRACE_NOT_FOUND": ("NOT_FOUND", 404),
+        "MONITORING_UNAVAILABLE": ("UNAVAILABLE", 503),
+        "TRACES_UNAVAILABLE": ("UNAVAILABLE", 503),
+    },
     "recommendations": {
         "PRODUCT_NOT_FOUND": ("INVALID_ARGUMENT", 400),
     },

@@ -5,6 +5,7 @@ import socket
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
+import grpc
 import pytest
 import requests
 from prometheus_client import REGISTRY
@@ -21,6 +22,7 @@ from services.common.metrics.calls import CallMeter, exemplar
 from services.common.metrics.endpoint import serve_metrics
 from services.common.metrics.process import VERSION, measure_pool
 from services.common.metrics.sampled import SampledGauge
+from services.common.metrics.upstreams import upstream_meter
 from services.common.rpc.server import CannotListenError
 from tests.support.metrics import adds, value
 
@@ -50,6 +52,50 @@ def test_only_a_trace_that_is_kept_is_an_exemplar(traceparent, expected):
     with use(CallContext(traceparent=traceparent)):
         assert exemplar() == expected
         CallMeter("/a.B/Traced").observe("OK", 0.1)  # whatever the header is, nothing is raised
+
+
+class Rejected(grpc.RpcError):
+    def code(self):
+        return grpc.StatusCode.UNAVAILABLE
+
+
+@grpc.Future.register
+class Begun:
+    """A call that was begun, and ends when the test says so."""
+
+    def __init__(self):
+        self.callbacks = []
+
+    def add_done_callback(self, fn):
+        self.callbacks.append(fn)
+
+    def code(self):
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_call_to_another_service_is_counted_with_the_code_it_ended_with():
+    meter = upstream_meter("/mamie_rosa.payments.internal.v1.PaymentsService/Capture")
+    assert upstream_meter("/mamie_rosa.payments.internal.v1.PaymentsService/Refund") is meter
+    name = "mamie_upstream_call_seconds_count"
+    with adds(1, name, upstream="payments", grpc_code="OK"):
+        assert meter.call(lambda: "answer") == "answer"
+
+    def rejected():
+        raise Rejected
+
+    with adds(1, name, upstream="payments", grpc_code="UNAVAILABLE"), pytest.raises(Rejected):
+        meter.call(rejected)
+
+
+def test_a_call_that_was_begun_is_counted_when_it_ends():
+    begun, labels = Begun(), {"upstream": "catalog", "grpc_code": "DEADLINE_EXCEEDED"}
+    name = "mamie_upstream_call_seconds_count"
+    with adds(0, name, **labels):
+        assert (
+            upstream_meter("/mamie_rosa.catalog.v1.CatalogService/X").call(lambda: begun) is begun
+        )
+    with adds(1, name, **labels):
+        begun.callbacks[0](begun)
 
 
 def test_the_endpoint_has_the_release_and_exemplars():

@@ -14,7 +14,7 @@ NEVER_SHOWN = {"PROMO_INVALID"}
 """Reasons that stand for another one: the pages show the promoReason."""
 FOR_THE_OWNER = {
     *("INVALID_TIMESTAMP", "SKU_EXISTS", "STOCK_BELOW_ZERO", "STOCK_ABOVE_MAXIMUM"),
-    "PROMOTION_EXISTS",
+    *("PROMOTION_EXISTS", "TRACE_NOT_FOUND", "MONITORING_UNAVAILABLE", "TRACES_UNAVAILABLE"),
 }
 """Reasons that the pages of customers never get; their words are the owner's."""
 

@@ -125,7 +125,8 @@ def test_every_page_is_the_same_html_with_a_strict_policy(storefront):
     start = storefront.call("GetStartPage", storefront_pb2.GetStartPageRequest())
     page = storefront.call("GetPage", storefront_pb2.GetPageRequest(path="orders/1"))
     admin = storefront.call("GetAdminPage", storefront_pb2.GetAdminPageRequest(path="orders"))
-    assert start.response == page.response == admin.response
+    ops = storefront.call("GetOpsPage", storefront_pb2.GetOpsPageRequest(path="traces"))
+    assert start.response == page.response == admin.response == ops.response
     assert start.response.content_type == "text/html; charset=utf-8"
     policy = start.metadata["content-security-policy"]
     assert "default-src 'none'" in policy

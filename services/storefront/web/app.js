@@ -17,6 +17,7 @@ const ROUTES = [
   [/^\/shop\/orders$/, "orders-page", () => import("./pages/orders.js")],
   [/^\/shop\/orders\/([^/]+)$/, "order-page", () => import("./pages/order.js")],
   [/^\/admin(?:\/(.*))?$/, "admin-frame", () => import("./admin/frame.js")],
+  [/^\/ops(?:\/(.*))?$/, "ops-frame", () => import("./ops/frame.js")],
 ];
 export const CATEGORIES = ["dog-food", "cat-food", "small-animals", "toys", "care-and-accessories"];
 const CATEGORY_ICONS = ["dog", "cat", "rabbit", "bone", "heart"];
@@ -94,7 +95,7 @@ function followLink(event) {
   const link = event.target.closest("a[href]");
   const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
   if (!link || !isPlain || link.origin !== location.origin || link.target) return;
-  if (link.pathname !== "/" && !/^\/(shop|admin)(\/|$)/.test(link.pathname)) return;
+  if (link.pathname !== "/" && !/^\/(shop|admin|ops)(\/|$)/.test(link.pathname)) return;
   event.preventDefault();
   go(link.pathname + link.search);
 }

@@ -6,7 +6,7 @@ import {Part, check, field, fieldError, focusFirstWrong, html, icon, nothing, pr
 function next() {
   const path = new URLSearchParams(location.search).get("next") ?? "";
   const otherwise = session.isAdmin ? "/admin" : "/";
-  return /^\/((shop|admin)(\/|\?|$)|$)/.test(path) ? path : otherwise;
+  return /^\/((shop|admin|ops)(\/|\?|$)|$)/.test(path) ? path : otherwise;
 }
 
 class SignInPage extends Part {

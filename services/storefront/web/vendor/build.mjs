@@ -10,7 +10,7 @@ const read = (path) => readFileSync(`node_modules/${path}`, "utf8");
 // The icons that the pages use, as [tag, attributes] of their shapes: built as elements, never
 // parsed as HTML.
 const ICONS = [
-  "arrow-left", "bird", "bone", "cat", "check", "chevron-left", "chevron-right", "circle-alert",
+  "activity", "arrow-left", "bird", "bone", "cat", "check", "chevron-left", "chevron-right", "circle-alert",
   "circle-check", "clipboard-list", "clock", "credit-card", "dog", "globe", "heart", "house",
   "info", "log-out", "map-pin", "minus", "package", "package-check", "paw-print", "plus", "rabbit",
   "refresh-cw", "rotate-ccw", "search", "shopping-basket", "sparkles", "star", "tag", "trash",
@@ -43,14 +43,23 @@ copyFileSync(
   "node_modules/@fontsource-variable/fraunces/files/fraunces-latin-wght-normal.woff2",
   `${web}/fraunces-latin.woff2`,
 );
+// The charts of /ops, which nobody else loads.
+const chart = buildSync({
+  stdin: {contents: 'export {default} from "uplot";', resolveDir: process.cwd()},
+  bundle: true, format: "esm", minify: true, write: false, legalComments: "none",
+});
+writeFileSync(
+  `${web}/uplot.js`, `// uplot ${packages.uplot}; licence: LICENSES.txt\n${chart.outputFiles[0].text}`,
+);
+copyFileSync("node_modules/uplot/dist/uPlot.min.css", `${web}/uplot.css`);
 copyFileSync("node_modules/axe-core/axe.min.js", `${tests}/axe.min.js`);
 
-const licensed = ["lit", "open-props", "lucide-static", "@fontsource-variable/fraunces", "axe-core"];
+const licensed = ["lit", "open-props", "lucide-static", "@fontsource-variable/fraunces", "axe-core", "uplot"];
 const licence = (name) => `${name} ${packages[name]}\n${"=".repeat(60)}\n${read(`${name}/LICENSE`)}`;
 writeFileSync(`${web}/LICENSES.txt`, licensed.map(licence).join("\n\n"));
 
 const made = [`${web}/kit.js`, `${web}/fraunces-latin.woff2`, `${web}/../styles/00-tokens.css`,
-  `${tests}/axe.min.js`];
+  `${web}/uplot.js`, `${web}/uplot.css`, `${tests}/axe.min.js`];
 const sum = (file) => createHash("sha256").update(readFileSync(file)).digest("hex");
 const line = (file) => `${sum(file)}  ${file.split("/").at(-1)}`;
 writeFileSync(`${web}/SHA256SUMS`, `${made.map(line).join("\n")}\n`);
