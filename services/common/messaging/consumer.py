@@ -259,10 +259,13 @@ class Consumer:
     def _process(
         self, batch: Sequence[Delivery], handle: Callable[[Sequence[CloudEvent]], object]
     ) -> Outcome:
-        """Process messages together, in the context of the first one's event."""
+        """Process messages together, in the context of the first event whose trace is recorded."""
         try:
             events = [rabbitmq.read_event(each.properties, each.body) for each in batch]
-            with processing(events, self._queue.name) as contexts, use(contexts[0]):
+            with (
+                processing(events, self._queue.name) as contexts,
+                use(next((each for each in contexts if each.is_sampled), contexts[0])),
+            ):
                 if not self._retry_while_unavailable(partial(handle, events), events[0].id):
                     return Outcome.INTERRUPTED
         except Exception:
