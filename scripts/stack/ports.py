@@ -31,11 +31,17 @@ class Ports:
             raise PortTakenError(fixed)
         port = fixed or self._known.get(name, 0)
         if not port or not is_free(port):
-            port = free_port()
+            port = self._new_port()
         self._known[name] = port
         fresh = self._file.with_suffix(".new")
         fresh.write_text(json.dumps(self._known, indent=2))
         fresh.rename(self._file)
+        return port
+
+    def _new_port(self) -> int:
+        """Return a free port that has no other name: servers that have not started hold none."""
+        while (port := free_port()) in self._known.values():
+            pass
         return port
 
 

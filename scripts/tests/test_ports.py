@@ -24,6 +24,13 @@ def test_a_port_with_a_listener_is_not_free(taken):
     assert not is_free(taken)
 
 
+def test_no_two_names_get_the_same_port(tmp_path, monkeypatch):
+    found = iter([20_001, 20_001, 20_002, 20_001, 20_003])
+    monkeypatch.setattr("scripts.stack.ports.free_port", lambda: next(found))
+    ports = Ports(tmp_path / "ports.json")
+    assert [ports.take(name) for name in "abc"] == [20_001, 20_002, 20_003]
+
+
 def test_a_free_port_can_be_bound():
     with socket.create_server(("127.0.0.1", free_port())):
         pass

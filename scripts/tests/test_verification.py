@@ -21,7 +21,6 @@ from scripts.tests.verified import (
     returned,
     running,
     unordered,
-    verdict_of,
     with_records,
 )
 from scripts.verification.facts import (
@@ -34,7 +33,6 @@ from scripts.verification.facts import (
 )
 from scripts.verification.histories import RULES
 from scripts.verification.invariants import OF_KIND, Invariant, check_order, is_final
-from scripts.verification.judge import seen_twice
 from services.orders import events
 from services.orders.domain import ZERO, Order, fold
 from services.orders.reconciliation.domain import Kind
@@ -243,23 +241,6 @@ def test_a_history_with_a_gap_is_broken():
     (facts,) = gather([iter([History(order_id=ORDER, events=whole[:1] + whole[2:])])])
     assert facts.records.broken
     assert broken(facts) == {Invariant.HISTORY}
-
-
-def test_what_is_broken_once_only_does_not_count():
-    first = verdict_of(product(stock=8), with_records(bought(), payment=None))
-    second = verdict_of(product(stock=8), product(product_id="litter", stock=8))
-    both = seen_twice(first, second)
-    assert [violation.subject for violation in both.of(Invariant.STOCK)] == ["kibble"]
-    assert both.totals.total() == 1
-    assert not both.holds
-
-
-def test_of_many_violations_some_are_kept_and_all_are_counted(monkeypatch):
-    monkeypatch.setattr("scripts.verification.judge.MAX_KEPT", 2)
-    many = [product(product_id=f"p{number}", stock=1) for number in range(5)]
-    verdict = seen_twice(verdict_of(*many), verdict_of(*many))
-    assert len(verdict.of(Invariant.STOCK)) == 2
-    assert verdict.totals[Invariant.STOCK] == 5
 
 
 @pytest.mark.parametrize(

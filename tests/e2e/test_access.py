@@ -114,7 +114,7 @@ def path_ids(shop, callers):
         "/api/users/": callers["owner"].user_id,
         "/api/products/": product["sku"],
         "/api/orders/": order_id,
-        "/api/promotions/": "WELCOME10",
+        "/api/promotions/": shop.add_promotion(),  # which an administrator ends here
         "/api/recommendations/": callers["owner"].user_id,
     }
 
