@@ -100,8 +100,7 @@ class AdminOrder extends AdminPart {
         <div><strong>${named("event", each.type)}</strong> <span class="faint">${t(`status.${each.status}`)}</span>
         ${Object.entries(each.data).filter(([, value]) => value).map(([name, value]) => html`<p class="faint">${named("fact", name)} <code>${value}</code></p>`)}</div></li>`)}</ol>
       <p class="hint">${t("admin.logs")} <code>scripts/logs --order ${this.order.orderId}</code></p>
-      <p class="hint">${t("admin.trace")} <code>scripts/trace ${this.order.orderId}</code> ·
-        <a href="/ops/traces?id=${this.order.orderId}">${t("admin.traces")}</a></p></section>`;
+      <p class="hint">${t("admin.trace")} <a href="/ops/traces?id=${this.order.orderId}">${t("admin.traces")}</a></p></section>`;
   }
 
   cancellation() {
