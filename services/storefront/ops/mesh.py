@@ -13,7 +13,7 @@ MAX_POINTS = 240
 MIN_STEP_SECONDS = 15
 DEFAULT_MINUTES = 60
 EDGE = "envoy"
-NO_SERVICES = {"keys", "order-events", "products"}
+NO_SERVICES = {"keys", "order-events", "products", "traces"}
 """Clusters of the edge that are no service, or a second port of one."""
 
 Found = Mapping[str, Sequence[Value]]

@@ -48,6 +48,7 @@ def test_a_call_is_between_two_services_or_from_the_edge():
             "edge_rate": [
                 ({"envoy_cluster_name": "users"}, 3),
                 ({"envoy_cluster_name": "keys"}, 1),
+                ({"envoy_cluster_name": "traces"}, 5),
             ],
             "edge_p95": [({"envoy_cluster_name": "users"}, 8)],
         }

@@ -6,9 +6,12 @@ const [WIDTH, BOX, HEIGHT, GAP] = [940, 190, 58, 22];
 const COLUMNS = [0, (WIDTH - BOX) / 2, WIDTH - BOX];
 const EDGE = "envoy";
 
+/** Whether a service has only fetched the public keys, as all do at their start. */
+const forKeys = ({upstream, rate}) => upstream === "users" && rate < 0.005;
+
 /** Place each service: {name: {x, y, column}}. */
 function place({services, calls}) {
-  const callers = new Set(calls.filter((each) => each.caller !== EDGE).map((each) => each.caller));
+  const callers = new Set(calls.filter((each) => each.caller !== EDGE && !forKeys(each)).map((each) => each.caller));
   const columns = [[EDGE], [], []];
   for (const {name} of services) columns[callers.has(name) ? 1 : 2].push(name);
   const most = Math.max(...columns.map((each) => each.length));
@@ -45,7 +48,7 @@ export const described = (call) =>
 /** Draw it; `choose` is called with the service that the person clicks on. */
 export function graph(mesh, chosen, choose) {
   const {places, height} = place(mesh);
-  const calls = mesh.calls.filter((each) => places[each.caller] && places[each.upstream]);
+  const calls = mesh.calls.filter((each) => places[each.caller] && places[each.upstream] && !forKeys(each));
   const kind = (call) => [
     "call", call.isCircuitOpen || failing(call) ? "bad" : call.rate > 0.005 ? "busy" : "idle",
     chosen && (call.caller === chosen || call.upstream === chosen) ? "near" : "",
