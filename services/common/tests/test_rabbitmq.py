@@ -161,8 +161,12 @@ def test_a_consumer_whose_queue_is_deleted_declares_it_again(channel, queue, bro
         eventually(lambda: len(received) == 1)
         channel.queue_delete(queue.name)
         eventually(lambda: exists(broker_url, queue.name))
-        rabbitmq.publish(channel, build_event(queue.types[0], 2))
-        eventually(lambda: len(received) == 2)
+
+        def is_received_again():
+            rabbitmq.publish(channel, build_event(queue.types[0], 2))
+            return len(received) > 1
+
+        eventually(is_received_again)  # it is bound a moment after it is declared
 
 
 def exists(url, name):
