@@ -94,7 +94,7 @@ def test_low_stock_is_mailed_to_the_administrator(shop, stack, customer, mails_t
     product = shop.add_product(stock=6, title=title)
     customer.place((product, 2))
     admin, _ = stack.admin_credentials()
-    eventually(lambda: any(title in text_of(mail) for mail in mails_to(admin)))
+    eventually(lambda: any(title in text_of(mail) for mail in mails_to(admin)), seconds=30)
 
 
 def test_the_administrator_gets_mails_of_their_own_orders(shop, mails_to):

@@ -75,14 +75,13 @@ class TestUnderConcurrency:
         def buy(number):
             """Reserve a basket, sometimes twice at once; commit or release most of them."""
             lines, order_id = baskets[number // 2], str(uuid.UUID(int=number // 2))
-            try:
+            # Closed: the other one of the two has released it meanwhile.
+            with suppress(domain.OutOfStockError, domain.ReservationClosedError):
                 reserve(repository, *lines, order_id=order_id)
-            except (domain.OutOfStockError, domain.ReservationClosedError):
-                return
-            if number % 4 == 0:
-                commit(repository, order_id)
-            elif number % 7 == 0:
-                release(repository, order_id)
+                if number % 4 == 0:
+                    commit(repository, order_id)
+                elif number % 7 == 0:
+                    release(repository, order_id)
 
         with ThreadPoolExecutor(20) as buyers:
             list(buyers.map(buy, range(200)))

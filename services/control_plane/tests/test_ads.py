@@ -183,7 +183,7 @@ class FakeStream:
 
     async def receive(self):
         response = await asyncio.wait_for(anext(self._responses), TIMEOUT_SECONDS)
-        return [each.value.decode() for each in response.resources]
+        return [each.value.decode(errors="replace") for each in response.resources]
 
 
 def test_no_response_is_sent_before_the_first_snapshot():

@@ -5,10 +5,12 @@ import signal
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
+from grpc_health.v1 import health, health_pb2_grpc
 
 from services.common.mesh.consul import ConsulClient
 from services.common.tests.fakes import available, build_server, serving
@@ -99,7 +101,20 @@ def iter_open(requests):
     threading.Event().wait(60)
 
 
-def test_a_service_without_instances_gets_an_empty_response_after_the_grace_period(consul_url):
+@pytest.fixture
+def healthy_port():
+    """Yield the port of a server that passes the checks of Consul."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(0)
+
+
+def test_a_service_without_instances_gets_an_empty_response_after_the_grace_period(
+    consul_url, healthy_port
+):
     consul, name = ConsulClient(consul_url), f"test-{uuid.uuid4().hex[:8]}"
 
     async def scenario():
@@ -111,7 +126,7 @@ def test_a_service_without_instances_gets_an_empty_response_after_the_grace_peri
         stream.send(DiscoveryRequest(type_url=ENDPOINTS, resource_names=[name]))
         assert await stream.receive() == []
         consul.register(
-            name=name, instance_id=name, address="127.0.0.1", port=1, health_service="a.B"
+            name=name, instance_id=name, address="127.0.0.1", port=healthy_port, health_service=""
         )
         assert "127.0.0.1" in (await stream.receive())[0]
         consul.deregister(name)
