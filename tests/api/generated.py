@@ -10,6 +10,8 @@ from tests.api.canonical import Judge, Schema
 
 Strategy = st.SearchStrategy[Any]
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+MAX_SEGMENT = 64
+"""Of a path whose rule is a pattern."""
 NEARLY = ("", " ", "\0", "x" * 300, "é" * 64, "\u2028", "a/b", "-1", "0.001", "1e3", "NULL", "<b>")
 EMAILS = st.from_regex(r"\A[a-z0-9.+_-]{1,20}@[a-z0-9]{1,12}\.(example|test)\Z")
 INSTANTS = st.from_regex(r"\A20[0-9]{2}-0[1-9]-[12][0-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9]Z\Z")
@@ -61,7 +63,7 @@ class Generator:
 
     def path_value(self, schema: Schema) -> Strategy:
         """Return a strategy for a segment of a path: mostly of something that exists."""
-        segment = st.text(CHARACTERS, min_size=1, max_size=schema["maxLength"] + 1)
+        segment = st.text(CHARACTERS, min_size=1, max_size=schema.get("maxLength", MAX_SEGMENT) + 1)
         return st.sampled_from(self._known["path"]) | segment.filter(
             lambda text: not set(text) & set("/\\") and text not in (".", "..")
         )

@@ -145,8 +145,9 @@ async function send(method, path, {body, headers = {}, signal, mine = true} = {}
   // for all is asked for without it, and so may come from a cache.
   if (mine) sent["x-session"] = "1";
   if (body) sent["content-type"] = "application/json";
+  const cache = mine ? "no-cache" : "default"; // as it is now, though the browser may have it already
   try {
-    return await fetch(path, {method, headers: sent, signal, body: body && JSON.stringify(body)});
+    return await fetch(path, {method, headers: sent, signal, cache, body: body && JSON.stringify(body)});
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError({reason: "OFFLINE"});
