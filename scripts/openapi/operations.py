@@ -8,6 +8,7 @@ from scripts.openapi.examples import Examples
 from scripts.openapi.methods import Method, read_methods
 from scripts.openapi.protos import Protos
 from scripts.openapi.reasons import Reasons
+from scripts.openapi.rules import NO_NUL, NOT_BLANK
 from scripts.openapi.schemas import Schemas
 
 SEGMENT = r"^(?!\.{1,2}$)[^/\\\u0000]*[^\s/\\\u0000][^/\\\u0000]*$"
@@ -68,8 +69,8 @@ class Operations:
             schema = dict(whole["properties"][field.json_name])
             description = schema.pop("description")
             place = "path" if field.name in method.path_fields else "query"
-            if place == "path":
-                schema["pattern"] = SEGMENT
+            if place == "path" and schema.get("pattern") in (None, NO_NUL, NOT_BLANK):
+                schema["pattern"] = SEGMENT  # a field with a pattern of its own keeps that
             if place == "path" or not method.has_body:
                 yield {
                     "name": field.name if place == "path" else field.json_name,
