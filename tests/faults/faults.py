@@ -18,7 +18,7 @@ from services.common.storage import postgres
 from tests.support.running_stack import RunningStack
 from tests.support.waiting import eventually
 
-READY_SECONDS = 30
+READY_SECONDS = 90
 INSTANCE = re.compile(r"-\d+$")
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :service"
 
